@@ -1,0 +1,1 @@
+"""Model files: scanners by format that deny what could run."""

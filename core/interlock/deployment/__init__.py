@@ -1,0 +1,1 @@
+"""Promotion of a model whose bytes the guard has verified."""

@@ -1,0 +1,120 @@
+"""What the run of a gate needs from other rooms, as protocols, so that `gate` depends on nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from interlock.gate.values import Decision, Json, Observation, Report, RunIdentity, Stage, Subject, Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSubject:
+    """A subject whose bytes are held still: a private, read-only copy whose digest was computed from that copy.
+
+    Args:
+        subject: Its name and digest.
+        path: A local file or folder; trusted to be the bytes that `subject.digest` names, untrusted in content.
+        files: Paths relative to `path`, sorted; ``("",)`` when the subject is a single file.
+    """
+
+    subject: Subject
+    path: Path
+    files: tuple[str, ...]
+
+
+class Opener(Protocol):
+    """Opens a subject by URI and holds its bytes still for as long as the context lasts."""
+
+    def open(self, uri: str) -> AbstractContextManager[OpenSubject]:
+        """Copy and digest `uri`.
+
+        Raises:
+            SubjectError: The subject is missing, unreadable or unsafe.
+            UnavailableError: The storage did not answer; try again.
+        """
+        ...
+
+
+class Gate(Protocol):
+    """One kind of look at a subject. It measures and finds; it never decides."""
+
+    @property
+    def kind(self) -> str:
+        """One of `interlock.gate.values.GATE_KINDS`."""
+        ...
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The software that looks, with versions, for the receipt."""
+        ...
+
+    def configuration(self) -> Mapping[str, Json]:
+        """How the gate is set (thresholds, suite, profile): it goes into the receipt."""
+        ...
+
+    def look(self, opened: OpenSubject) -> Observation:
+        """Examine the opened subject.
+
+        Raises:
+            InterlockError: It could not be examined; the run turns that into an UNDECIDED report.
+        """
+        ...
+
+
+class Decider(Protocol):
+    """Asks policy. Implemented by `interlock.policy`."""
+
+    def decide(self, document: Mapping[str, Json]) -> Decision:
+        """Evaluate one input document (``policies/schemas/decision_input.json``).
+
+        Never raises for an answer that cannot be used: undefined, error, timeout and wrong shape are UNDECIDED.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A receipt that is signed and durably stored.
+
+    Args:
+        receipt_id: ULID-like unique id.
+        envelope_digest: sha256 of the stored DSSE envelope.
+    """
+
+    receipt_id: str
+    envelope_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateContext:
+    """Who asks and under which rules. `profile` comes from the deployment's settings, never from a pipeline."""
+
+    run: RunIdentity
+    profile: str
+    stage: Stage = Stage.GATE
+
+
+class Recorder(Protocol):
+    """Signs and stores. Implemented by `interlock.evidence`."""
+
+    def record(
+        self, report: Report, decision: Decision, context: GateContext, *, materials: Sequence[Subject] = ()
+    ) -> Recorded:
+        """Write one receipt to the ledger; returns only after it is durable.
+
+        Args:
+            report: What was seen.
+            decision: What policy said of it.
+            context: Run, profile and stage; all three go into the receipt.
+            materials: What the subject was made from (the data snapshot behind a model); SLSA's
+                ``resolvedDependencies``.
+
+        Raises:
+            EvidenceError: The key or the ledger cannot be used.
+            UnavailableError: The ledger did not answer; try again.
+        """
+        ...

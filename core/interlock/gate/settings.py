@@ -1,0 +1,142 @@
+"""How a deployment is set up: read once from files and the environment, never from a pipeline.
+
+Who may say what, the strongest first:
+
+1. ``/etc/interlock/config.toml`` - the administrator of the machine; nothing below can override it;
+2. ``INTERLOCK_<NAME>`` environment variables - the deployment (a pod spec, a systemd unit, a shell);
+3. the file named by ``INTERLOCK_CONFIG``, else ``~/.config/interlock/config.toml`` - the user.
+
+Airflow Variables, Connections, run parameters and XCom are not on this list: whoever can trigger a run must not be
+able to say how strictly it is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+
+from interlock.gate.errors import SettingsError
+
+SYSTEM_FILE = Path("/etc/interlock/config.toml")
+ENGINES = ("auto", "embedded", "binary", "server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides how strict and where; see the module for who may set it.
+
+    Args:
+        home: Folder for what Interlock keeps on this machine.
+        profile: Policy profile: ``dev``, ``standard`` or ``strict`` as the bundle's data defines them.
+        ledger_url: SQLAlchemy URL; SQLite under `home` by default, PostgreSQL in production.
+        signer: Key URI as `securesystemslib` knows them (``awskms:``, ``gcpkms:``, ``azurekms:``, ``hsm:``,
+            ``file2:``); empty means the dev key under `home`, which every receipt says.
+        trusted_keys: Folder of public keys (PEM) whose receipts count.
+        policy: Folder or tar.gz of an OPA bundle; empty means the one shipped with Interlock.
+        known_bundles: Digests of further policy bundles whose receipts a guard accepts (during a policy roll-out).
+        engine: ``auto``, ``embedded``, ``binary`` or ``server``.
+        opa_url: Base URL of an OPA server; with ``auto`` a URL means ``server``.
+        engine_deadline: Seconds that one decision may take.
+        receipt_lifetime: How long a receipt opens guards.
+        store: Folder of held snapshots.
+        registry: Folder or fsspec URL behind ``registry://``.
+    """
+
+    home: Path
+    profile: str
+    ledger_url: str
+    signer: str
+    trusted_keys: Path
+    policy: str
+    known_bundles: tuple[str, ...]
+    engine: str
+    opa_url: str
+    engine_deadline: float
+    receipt_lifetime: timedelta
+    store: Path
+    registry: str
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, *, system_file: Path = SYSTEM_FILE) -> Settings:
+        """Read the files and the environment.
+
+        Args:
+            environ: The environment; `os.environ` when not given.
+            system_file: Replaced in tests.
+
+        Raises:
+            SettingsError: A file cannot be parsed, a name is unknown, or a value is malformed.
+        """
+        environ = os.environ if environ is None else environ
+        user_file = Path(environ.get("INTERLOCK_CONFIG", "~/.config/interlock/config.toml")).expanduser()
+        if "INTERLOCK_CONFIG" in environ and not user_file.is_file():
+            raise SettingsError("the file that INTERLOCK_CONFIG names is not there", where=str(user_file))
+        said = _read(user_file) | _from_environment(environ) | _read(system_file)
+        return _build(said)
+
+
+def _build(said: Mapping[str, str]) -> Settings:
+    home = Path(said.get("home", "~/.interlock")).expanduser().absolute()
+    engine = said.get("engine", "auto")
+    if engine not in ENGINES:
+        raise SettingsError(f"engine {engine!r} is unknown", where="engine", next_step=f"use {', '.join(ENGINES)}")
+    return Settings(
+        home=home,
+        profile=said.get("profile", "standard"),
+        ledger_url=said.get("ledger_url", f"sqlite:///{home / 'ledger.db'}"),
+        signer=said.get("signer", ""),
+        trusted_keys=Path(said.get("trusted_keys", str(home / "keys"))).expanduser(),
+        policy=said.get("policy", ""),
+        known_bundles=tuple(said.get("known_bundles", "").replace(",", " ").split()),
+        engine=engine,
+        opa_url=said.get("opa_url", ""),
+        engine_deadline=_positive("engine_deadline", said.get("engine_deadline", "5")),
+        receipt_lifetime=timedelta(seconds=_positive("receipt_lifetime", said.get("receipt_lifetime", "86400"))),
+        store=Path(said.get("store", str(home / "store"))).expanduser(),
+        registry=said.get("registry", str(home / "registry")),
+    )
+
+
+def _names() -> frozenset[str]:
+    return frozenset(field.name for field in fields(Settings))
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file cannot be read: {error}", where=str(path)) from error
+    unknown = sorted(set(table) - _names())
+    if unknown:
+        known = ", ".join(sorted(_names()))
+        raise SettingsError(f"unknown setting {unknown[0]!r}", where=str(path), next_step=f"known are: {known}")
+    return {name: _text(name, value, path) for name, value in table.items()}
+
+
+def _text(name: str, value: object, path: Path) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    raise SettingsError(f"setting {name!r} is neither text nor a number", where=str(path))
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    named = {name: environ.get(f"INTERLOCK_{name.upper()}") for name in _names()}
+    return {name: value for name, value in named.items() if value}
+
+
+def _positive(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"{name} is a positive number of seconds, not {text!r}", where=name)
+    return seconds

@@ -1,0 +1,1 @@
+"""The neutral pipeline graph and the chain rule on it."""

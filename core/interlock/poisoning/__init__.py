@@ -1,0 +1,1 @@
+"""Poisoning detectors over training data."""

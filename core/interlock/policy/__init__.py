@@ -1,0 +1,1 @@
+"""Asking OPA: engines, bundles, and the one decider that fails closed."""

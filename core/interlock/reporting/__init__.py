@@ -1,0 +1,1 @@
+"""Reports for people and machines: JSON, SARIF, HTML with pictures."""

@@ -1,0 +1,1 @@
+"""Sandboxed training and its provenance."""

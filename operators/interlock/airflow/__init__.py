@@ -1,0 +1,1 @@
+"""Airflow operators, hooks and decorators."""

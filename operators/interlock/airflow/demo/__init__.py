@@ -1,0 +1,1 @@
+"""The demo: three runs of the example DAG on a real Airflow."""

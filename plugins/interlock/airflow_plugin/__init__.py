@@ -1,0 +1,1 @@
+"""Cluster policy for Airflow: what enforces the gates."""

@@ -1,0 +1,1 @@
+"""The OPA bundle that ships with Interlock; `importlib.resources` finds it here."""
