@@ -7,7 +7,7 @@ Deciding is pure (`conclude`); everything that does I/O is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,6 +24,7 @@ from interlock.gate.values import (
     Level,
     Observation,
     Report,
+    Subject,
     Verdict,
     utc_now,
 )
@@ -67,6 +68,7 @@ def run_gate(
     decider: Decider,
     recorder: Recorder,
     requested: Mapping[str, Json] | None = None,
+    materials: Sequence[Subject] = (),
     clock: Callable[[], datetime] = utc_now,
 ) -> GateOutcome:
     """Run `gate` on the subject at `uri`; the outcome is stored before this returns.
@@ -79,6 +81,7 @@ def run_gate(
         decider: Asks policy.
         recorder: Signs and stores the receipt.
         requested: What the step asks for, for policy to judge.
+        materials: What the subject was made from, for its provenance.
         clock: UTC now; replaced in tests.
 
     Raises:
@@ -93,7 +96,7 @@ def run_gate(
         report = look(gate, opened, clock=clock)
         document = decision_input(report, context, now=clock(), requested=requested)
         decision = conclude(report, decider.decide(document))
-        recorded = recorder.record(report, decision, context)
+        recorded = recorder.record(report, decision, context, materials=materials)
     return GateOutcome(report=report, decision=decision, recorded=recorded)
 
 

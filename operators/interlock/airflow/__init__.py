@@ -1,1 +1,53 @@
-"""Airflow operators, hooks and decorators."""
+"""Airflow operators, hooks and decorators.
+
+Everything is loaded when its name is first used: a DAG file that imports one operator pays for one operator, and the
+scan libraries are only imported inside `execute`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interlock.airflow.decorators import guarded_task
+    from interlock.airflow.gates import (
+        CheckPolicyOperator,
+        ScanModelOperator,
+        ScanPoisoningOperator,
+        ValidateDataOperator,
+    )
+    from interlock.airflow.hooks import InterlockHook, OpaHook
+    from interlock.airflow.steps import DeployGateOperator, SecureTrainOperator, SnapshotOperator
+
+_HOME = {
+    "CheckPolicyOperator": "gates",
+    "DeployGateOperator": "steps",
+    "InterlockHook": "hooks",
+    "OpaHook": "hooks",
+    "ScanModelOperator": "gates",
+    "ScanPoisoningOperator": "gates",
+    "SecureTrainOperator": "steps",
+    "SnapshotOperator": "steps",
+    "ValidateDataOperator": "gates",
+    "guarded_task": "decorators",
+}
+
+__all__ = [
+    "CheckPolicyOperator",
+    "DeployGateOperator",
+    "InterlockHook",
+    "OpaHook",
+    "ScanModelOperator",
+    "ScanPoisoningOperator",
+    "SecureTrainOperator",
+    "SnapshotOperator",
+    "ValidateDataOperator",
+    "guarded_task",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,243 @@
+"""Gates, guards, training and promotion in this process, wired from the deployment's settings.
+
+Every room is opened when it is first needed: a guard on a ledger does not start a policy engine that a snapshot would
+not ask. Use it as a context manager, so that the engine's helper process ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from interlock.gate import (
+    GateContext,
+    GateOutcome,
+    Opener,
+    OpenSubject,
+    RunIdentity,
+    Settings,
+    Stage,
+    run_gate,
+)
+from interlock.runner.catalogue import build_gate
+from interlock.runner.requests import (
+    DeployOutcome,
+    DeployRequest,
+    GateRequest,
+    GuardRequest,
+    SnapshotOutcome,
+    TrainOutcome,
+    TrainRequest,
+)
+
+if TYPE_CHECKING:
+    from interlock.evidence import Guard, KeyRing, Ledger, Opened, ReceiptRecorder, Store
+    from interlock.policy import PolicyDecider
+
+
+class LocalRunner:
+    """Runs everything here ("dev" and "team" of the design).
+
+    Args:
+        settings: Who may say how strictly; see `interlock.gate.settings`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The append-only store of receipts."""
+        from interlock.evidence import Ledger
+
+        ledger = Ledger.open(self._settings.ledger_url)
+        self._open.callback(ledger.close)
+        return ledger
+
+    @cached_property
+    def keyring(self) -> KeyRing:
+        """The public keys whose receipts count here."""
+        from interlock.evidence import KeyRing
+
+        return KeyRing.load(self._settings)
+
+    @cached_property
+    def decider(self) -> PolicyDecider:
+        """OPA, as the settings name it."""
+        from interlock.policy import open_decider
+
+        decider = open_decider(self._settings)
+        self._open.callback(decider.close)
+        return decider
+
+    @cached_property
+    def store(self) -> Store:
+        """Where held copies of subjects lie."""
+        from interlock.evidence import Store
+
+        return Store(self._settings.store)
+
+    @cached_property
+    def recorder(self) -> ReceiptRecorder:
+        """Signs and stores receipts."""
+        from interlock.evidence import ReceiptRecorder, load_signer
+
+        return ReceiptRecorder(load_signer(self._settings), self.ledger, self._settings.receipt_lifetime)
+
+    def run_gate(self, request: GateRequest) -> GateOutcome:
+        """Run one gate; the receipt is durable before this returns. Does not raise for DENY.
+
+        Raises:
+            InterlockError: As `interlock.gate.run_gate` and `build_gate`.
+        """
+        gate = build_gate(request.kind, request.options)
+        return run_gate(
+            gate,
+            request.subject,
+            context=self._context(request.run, Stage.GATE),
+            opener=self.store,
+            decider=self.decider,
+            recorder=self.recorder,
+        )
+
+    @contextmanager
+    def open_guard(self, request: GuardRequest) -> Iterator[Opened]:
+        """Hold the bytes still and open the guard on them.
+
+        Raises:
+            GuardError: The evidence does not suffice; the refusal is in the ledger.
+        """
+        from interlock.policy import required_gates
+
+        required = required_gates(self.decider.bundle, self._settings.profile, request.kind)
+        with self._guard().open(
+            request.subject,
+            kind=request.kind,
+            requires=tuple(dict.fromkeys((*required, *request.requires))),
+            context=self._context(request.run, Stage.GUARD),
+            requested=request.requested,
+        ) as opened:
+            yield opened
+
+    def train(self, request: TrainRequest) -> TrainOutcome:
+        """Guard, sandbox, provenance, publication, in this order.
+
+        The output is published only after its provenance receipt is durable and policy allowed it, so a model without
+        a receipt never appears at `request.out`.
+
+        Raises:
+            GuardError: Training may not start.
+            DeniedError, UndecidedError: It ran, and policy refused what came out; nothing is published.
+        """
+        from interlock.training import TrainingGate, best_sandbox, publish, run_training, staging_for
+
+        sandbox = best_sandbox()
+        asked = GuardRequest(
+            kind="training",
+            subject=request.data,
+            requires=request.requires,
+            requested={"isolation": sandbox.level, "command": list(request.spec.command)},
+            run=request.run,
+        )
+        with self.open_guard(asked) as opened, staging_for(request.out) as staging:
+            training = run_training(request.spec, data=opened.subject, out=staging, sandbox=sandbox)
+            outcome = run_gate(
+                TrainingGate(training, request.spec),
+                str(staging),
+                context=self._context(request.run, Stage.GATE),
+                opener=_Renamed(self.store, request.out),
+                decider=self.decider,
+                recorder=self.recorder,
+                requested=asked.requested,
+                materials=(opened.subject.subject,),
+            )
+            outcome.raise_unless_allowed()
+            publish(staging, request.out)
+        return TrainOutcome(guard=opened.recorded, outcome=outcome, training=training)
+
+    def deploy(self, request: DeployRequest) -> DeployOutcome:
+        """Guard, then promotion of exactly the held bytes.
+
+        Raises:
+            GuardError: The model may not be deployed; the alias stays where it was.
+        """
+        from interlock.deployment import FolderRegistry
+
+        asked = GuardRequest(
+            kind="deployment",
+            subject=request.model,
+            requires=request.requires,
+            requested={"to": request.to},
+            run=request.run,
+        )
+        with self.open_guard(asked) as opened:
+            receipts = tuple(receipt.receipt_id for receipt in opened.receipts)
+            promotion = FolderRegistry(self._settings.registry).promote(
+                opened.subject, to=request.to, receipts=receipts
+            )
+        return DeployOutcome(guard=opened.recorded, promotion=promotion)
+
+    def snapshot(self, subject: str, to: str = "") -> SnapshotOutcome:
+        """Digest a subject and, with `to`, publish a copy named by that digest under it.
+
+        Raises:
+            SubjectError: The subject is missing, unreadable or unsafe.
+        """
+        from interlock.evidence import take_snapshot
+
+        if not to:
+            snapshot = take_snapshot(subject)
+            return SnapshotOutcome(subject=snapshot.subject, files=len(snapshot.files), size=snapshot.size)
+        with self.store.open(subject) as opened:
+            target = f"{to.rstrip('/')}/sha256-{opened.subject.digest}"
+            self.store.publish(opened.path, target)
+            copied = take_snapshot(target)
+        return SnapshotOutcome(subject=copied.subject, files=len(copied.files), size=copied.size)
+
+    def _guard(self) -> Guard:
+        from interlock.evidence import Guard
+
+        return Guard(
+            ledger=self.ledger,
+            keyring=self.keyring,
+            opener=self.store,
+            decider=self.decider,
+            recorder=self.recorder,
+            known_bundles=self._settings.known_bundles,
+        )
+
+    def _context(self, run: RunIdentity, stage: Stage) -> GateContext:
+        return GateContext(run=run, profile=self._settings.profile, stage=stage)
+
+
+class _Renamed:
+    """An opener that names the subject after the place where it is going to be published.
+
+    Args:
+        opener: What opens it where it lies now.
+        uri: Where it will lie.
+    """
+
+    def __init__(self, opener: Opener, uri: str) -> None:
+        self._opener = opener
+        self._uri = uri
+
+    @contextmanager
+    def open(self, uri: str) -> Iterator[OpenSubject]:
+        """Open `uri`; the subject that comes out carries the other name."""
+        with self._opener.open(uri) as opened:
+            name = self._uri.rstrip("/").rsplit("/", 1)[-1]
+            yield replace(opened, subject=replace(opened.subject, uri=self._uri, name=name))

@@ -1,0 +1,158 @@
+"""What a pipeline step asks of a runner, and what it gets back.
+
+Requests say *what* to check. How strictly is the deployment's business (`interlock.gate.Settings`, the policy bundle),
+which is why no request carries a profile, a key or a threshold that policy owns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from interlock.gate import GateOutcome, Json, Recorded, RunIdentity, Subject
+
+if TYPE_CHECKING:
+    from interlock.deployment import Promotion
+    from interlock.evidence import Opened
+    from interlock.training import TrainingRun, TrainingSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRequest:
+    """Run one gate on one subject.
+
+    Args:
+        kind: One of `interlock.runner.catalogue.gate_kinds()`.
+        subject: Path or URL, untrusted.
+        options: The gate's options, JSON values.
+        run: Which run asks.
+    """
+
+    kind: str
+    subject: str
+    options: Mapping[str, Json] = field(default_factory=dict)
+    run: RunIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardRequest:
+    """Open a protected step on one subject.
+
+    Args:
+        kind: ``training`` or ``deployment``.
+        subject: Path or URL of what the step is about to use.
+        requires: Gate kinds on top of those that policy requires; it can add, never take away.
+        requested: What the step asks for (isolation, image, resources), for policy to judge.
+        run: Which run asks.
+    """
+
+    kind: str
+    subject: str
+    requires: tuple[str, ...] = ()
+    requested: Mapping[str, Json] = field(default_factory=dict)
+    run: RunIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """Train behind the guard, in the sandbox.
+
+    Args:
+        data: Path or URL of the dataset.
+        out: Path or URL where the output appears, whole or not at all.
+        spec: What to run and its limits.
+        requires: As in `GuardRequest`.
+        run: Which run asks.
+    """
+
+    data: str
+    out: str
+    spec: TrainingSpec
+    requires: tuple[str, ...] = ()
+    run: RunIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployRequest:
+    """Promote a model behind the guard.
+
+    Args:
+        model: Path or URL of the model.
+        to: ``registry://<name>/<alias>``.
+        requires: As in `GuardRequest`.
+        run: Which run asks.
+    """
+
+    model: str
+    to: str
+    requires: tuple[str, ...] = ()
+    run: RunIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotOutcome:
+    """A snapshot that was taken.
+
+    Args:
+        subject: Its name, URI and digest.
+        files: How many files it holds.
+        size: Bytes.
+    """
+
+    subject: Subject
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOutcome:
+    """A training that ran.
+
+    Args:
+        guard: The receipt of the guard that let it start.
+        outcome: Report, decision and provenance receipt over the output.
+        training: How the run in the sandbox went.
+    """
+
+    guard: Recorded
+    outcome: GateOutcome
+    training: TrainingRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployOutcome:
+    """A promotion that happened.
+
+    Args:
+        guard: The receipt of the guard that let it happen.
+        promotion: What the registry wrote.
+    """
+
+    guard: Recorded
+    promotion: Promotion
+
+
+class Runner(Protocol):
+    """Where gates run: in this process, or behind a service. A DAG does not change between them."""
+
+    def run_gate(self, request: GateRequest) -> GateOutcome:
+        """Run one gate; the receipt is durable before this returns. Does not raise for DENY."""
+        ...
+
+    def open_guard(self, request: GuardRequest) -> AbstractContextManager[Opened]:
+        """Hold the bytes still and open the guard on them, or raise `GuardError`."""
+        ...
+
+    def train(self, request: TrainRequest) -> TrainOutcome:
+        """Guard, sandbox, provenance, publication, in this order."""
+        ...
+
+    def deploy(self, request: DeployRequest) -> DeployOutcome:
+        """Guard, then promotion of exactly the held bytes."""
+        ...
+
+    def snapshot(self, subject: str, to: str = "") -> SnapshotOutcome:
+        """Digest a subject and, with `to`, publish a copy named by that digest under it."""
+        ...

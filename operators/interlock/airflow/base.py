@@ -1,0 +1,96 @@
+"""What every Interlock operator shares: the runner, the run's identity, and which error stops a task how.
+
+A refusal is final (`AirflowFailException`, no retry): the bytes will not get better by asking again. Trouble with the
+infrastructure is not (`AirflowException`, Airflow's retries apply). In both cases the receipt is in the ledger before
+the exception leaves. XCom carries only the receipt's id and digest, for people and links; nothing here reads it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from interlock.gate.errors import InterlockError, UnavailableError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.gate import GateOutcome, Recorded, RunIdentity
+    from interlock.runner import Runner
+
+
+class InterlockOperator(BaseOperator):
+    """Base of all operators here.
+
+    Args:
+        interlock_conn_id: Connection of type ``interlock`` that says *where* the ledger is, used only where the
+            deployment's own settings do not. How strictly things are checked never comes from a connection.
+    """
+
+    ui_color = "#e3ecf7"
+
+    def __init__(self, *, interlock_conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.interlock_conn_id = interlock_conn_id
+
+
+@contextmanager
+def open_runner(conn_id: str | None) -> Iterator[Runner]:
+    """A runner for this task, and Airflow's exceptions in place of Interlock's.
+
+    Raises:
+        AirflowFailException: Refused, misconfigured or unreadable; a retry would change nothing.
+        AirflowException: Infrastructure trouble; Airflow retries as the task says.
+    """
+    from interlock.airflow.hooks import InterlockHook
+    from interlock.runner import LocalRunner
+
+    try:
+        with LocalRunner(InterlockHook.settings_for(conn_id)) as runner:
+            yield runner
+    except UnavailableError as error:
+        raise AirflowException(str(error)) from error
+    except InterlockError as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def run_identity(context: Context) -> RunIdentity:
+    """Which run, task and try this is, from the task's own context."""
+    from interlock.gate import RunIdentity
+
+    instance = context["ti"]
+    return RunIdentity(
+        orchestrator="airflow",
+        pipeline=instance.dag_id,
+        run_id=instance.run_id,
+        task_id=instance.task_id,
+        attempt=max(1, instance.try_number or 1),
+        map_index=-1 if instance.map_index is None else instance.map_index,
+    )
+
+
+def pointer(recorded: Recorded) -> dict[str, str]:
+    """What goes into XCom: enough to find the receipt, nothing that anybody trusts."""
+    return {"receipt_id": recorded.receipt_id, "envelope_digest": recorded.envelope_digest}
+
+
+def tell(operator: BaseOperator, outcome: GateOutcome) -> None:
+    """Write the outcome into the task log, the way a tired engineer reads it at night."""
+    log = operator.log
+    report, decision = outcome.report, outcome.decision
+    log.info("%s of %s (sha256:%s)", report.gate, report.subject.uri, report.subject.digest)
+    for finding in report.observation.findings[:20]:
+        log.info("%s %s: %s %s", finding.level.value, finding.rule_id, finding.message, finding.location)
+    if len(report.observation.findings) > 20:
+        log.info("... and %d more findings", len(report.observation.findings) - 20)
+    for warning in decision.warnings:
+        log.warning("%s: %s", warning.id, warning.message)
+    for reason in decision.reasons:
+        log.error("%s: %s. %s", reason.id, reason.message, reason.remediation)
+    for error in decision.errors:
+        log.error("%s", error)
+    log.info("%s, receipt %s", decision.verdict.value, outcome.recorded.receipt_id)

@@ -1,0 +1,167 @@
+"""The gates as operators: validate data, scan it for poison, scan a model file, check the evidence so far.
+
+Only *what* is checked can be a template. How strictly (suite, thresholds, profiles) is fixed in the DAG file or in
+policy: templates can read run parameters, and whoever presses Trigger must not set the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.gate import Json
+
+
+class GateOperator(InterlockOperator):
+    """Runs one gate on one subject; succeeds only on ALLOW.
+
+    Args:
+        subject: Path or URL of what is checked (templated).
+    """
+
+    template_fields: Sequence[str] = ("subject",)
+    interlock_gate: ClassVar[str]
+
+    def __init__(self, *, subject: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.subject = subject
+
+    def gate_options(self) -> Mapping[str, Json]:
+        """How the gate is set, as JSON; never from templates."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Open the subject, look, ask policy, write the receipt; then fail unless the decision is ALLOW."""
+        from interlock.runner import GateRequest
+
+        request = GateRequest(
+            kind=self.interlock_gate, subject=self.subject, options=self.gate_options(), run=run_identity(context)
+        )
+        with open_runner(self.interlock_conn_id) as runner:
+            outcome = runner.run_gate(request)
+            tell(self, outcome)
+            outcome.raise_unless_allowed()
+        return pointer(outcome.recorded)
+
+
+class ValidateDataOperator(GateOperator):
+    """Validates a dataset with a Great Expectations suite.
+
+    Args:
+        subject: Parquet, CSV, or a folder of either (templated).
+        suite: Path of a GX suite file, or the suite itself as a mapping.
+        min_rows: Fewer rows than this is a DENY.
+        required: Expectations that the suite must contain, ``<type>`` or ``<type>:<column>``.
+    """
+
+    interlock_gate: ClassVar[str] = "data-validation"
+
+    def __init__(
+        self,
+        *,
+        suite: str | Mapping[str, Json],
+        min_rows: int = 1,
+        required: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.suite = suite
+        self.min_rows = min_rows
+        self.required = required
+
+    def gate_options(self) -> Mapping[str, Json]:
+        """Suite, row floor and required expectations."""
+        return {"suite": self.suite, "min_rows": self.min_rows, "required": list(self.required)}
+
+
+class ScanPoisoningOperator(GateOperator):
+    """Scans a labelled dataset for poison: backdoor triggers and wrong labels.
+
+    Args:
+        subject: Parquet, CSV or npz (templated).
+        label: The label column.
+        image_shape: Height and width (and channels) when the feature columns, in order, are one image.
+        features: Feature columns; all numeric columns but the label when not given.
+        seed: Seed of everything random in the scan.
+    """
+
+    interlock_gate: ClassVar[str] = "data-poisoning"
+
+    def __init__(
+        self,
+        *,
+        label: str,
+        image_shape: Sequence[int] | None = None,
+        features: Sequence[str] | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.label_column = label  # `label` is what Airflow calls the text on the task in its UI
+        self.image_shape = image_shape
+        self.features = features
+        self.seed = seed
+
+    def gate_options(self) -> Mapping[str, Json]:
+        """Columns, image shape and seed."""
+        return {
+            "label": self.label_column,
+            "image_shape": self.image_shape,
+            "features": self.features,
+            "seed": self.seed,
+        }
+
+
+class ScanModelOperator(GateOperator):
+    """Scans a model file or folder for code that could run when it is loaded.
+
+    Args:
+        subject: The model (templated).
+        scanner_profile: Named allow-list of what a pickle may refer to.
+    """
+
+    interlock_gate: ClassVar[str] = "artifact-scan"
+
+    def __init__(self, *, scanner_profile: str = "torch-state-dict", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scanner_profile = scanner_profile
+
+    def gate_options(self) -> Mapping[str, Json]:
+        """The allow-list profile."""
+        return {"profile": self.scanner_profile}
+
+
+class CheckPolicyOperator(InterlockOperator):
+    """Asks policy whether the evidence so far would let a step start, before anything waits for a queue or a GPU.
+
+    It opens the guard of that step on the subject and shuts it again. The step asks once more when it starts.
+
+    Args:
+        subject: What the step is going to use (templated).
+        step: ``training`` or ``deployment``.
+        requires: Gate kinds on top of those that policy requires.
+    """
+
+    template_fields: Sequence[str] = ("subject",)
+
+    def __init__(self, *, subject: str, step: str, requires: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.subject = subject
+        self.step = step
+        self.requires = requires
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Open and shut the guard; fail unless policy allows."""
+        from interlock.runner import GuardRequest
+
+        request = GuardRequest(
+            kind=self.step, subject=self.subject, requires=tuple(self.requires), run=run_identity(context)
+        )
+        with open_runner(self.interlock_conn_id) as runner, runner.open_guard(request) as opened:
+            self.log.info("%s may start on sha256:%s", self.step, opened.subject.subject.digest)
+            return pointer(opened.recorded)

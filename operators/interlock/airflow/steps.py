@@ -1,0 +1,133 @@
+"""The protected steps as operators: train behind the guard, promote behind the guard; and the snapshot before both.
+
+The guard runs inside the step, on the bytes as they are opened now, so clearing, marking success or a forged XCom
+upstream changes nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SnapshotOperator(InterlockOperator):
+    """Digests a dataset or model and, with `to`, publishes a copy named by that digest.
+
+    Args:
+        subject: Path or URL (templated).
+        to: Folder or URL under which ``sha256-<digest>`` appears (templated); empty digests only.
+    """
+
+    template_fields: Sequence[str] = ("subject", "to")
+
+    def __init__(self, *, subject: str, to: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.subject = subject
+        self.to = to
+
+    def execute(self, context: Context) -> dict[str, str]:  # noqa: ARG002 (Airflow passes it)
+        """Returns the URI and the digest; later steps treat both as untrusted and digest again."""
+        with open_runner(self.interlock_conn_id) as runner:
+            taken = runner.snapshot(self.subject, self.to)
+        self.log.info("sha256:%s, %d files, %d bytes", taken.subject.digest, taken.files, taken.size)
+        return {"uri": taken.subject.uri, "digest": taken.subject.digest}
+
+
+class SecureTrainOperator(InterlockOperator):
+    """Trains in the sandbox, on a verified read-only copy of the data, once the guard is open.
+
+    Args:
+        data: Path or URL of the dataset (templated).
+        out: Path or URL where the output appears, whole or not at all (templated).
+        command: What to run. ``{data}`` and ``{out}`` in it become the paths inside the sandbox, which the
+            environment also holds as ``INTERLOCK_DATA`` and ``INTERLOCK_OUT``.
+        function: Instead of a command: ``module:name`` or a function ``f(data: Path, out: Path)``; tensors that it
+            returns are saved as safetensors.
+        code: Files and folders that the sandbox may read besides Python itself.
+        wall_clock: Seconds after which the run is ended.
+        output_bytes: Largest output.
+        requires: Gate kinds on top of those that policy requires.
+    """
+
+    template_fields: Sequence[str] = ("data", "out")
+    interlock_protects: ClassVar[str] = "training"
+    ui_color = "#f7ead9"
+
+    def __init__(
+        self,
+        *,
+        data: str,
+        out: str,
+        command: Sequence[str] | None = None,
+        function: str | Callable[..., object] | None = None,
+        code: Sequence[str] = (),
+        wall_clock: float = 3600.0,
+        output_bytes: int = 10 * 2**30,
+        requires: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data = data
+        self.out = out
+        self.command = command
+        self.function = function
+        self.code = code
+        self.wall_clock = wall_clock
+        self.output_bytes = output_bytes
+        self.requires = requires
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Guard, sandbox, provenance receipt, publication."""
+        from interlock.runner import TrainRequest
+        from interlock.training import training_spec
+
+        with open_runner(self.interlock_conn_id) as runner:
+            spec = training_spec(
+                command=self.command,
+                function=self.function,
+                code=self.code,
+                wall_clock=self.wall_clock,
+                output_bytes=self.output_bytes,
+            )
+            trained = runner.train(
+                TrainRequest(
+                    data=self.data, out=self.out, spec=spec, requires=tuple(self.requires), run=run_identity(context)
+                )
+            )
+            tell(self, trained.outcome)
+        return pointer(trained.outcome.recorded)
+
+
+class DeployGateOperator(InterlockOperator):
+    """Promotes a model to a registry alias, once the guard is open on exactly its bytes.
+
+    Args:
+        model: Path or URL of the model (templated).
+        to: ``registry://<name>/<alias>`` (templated).
+        requires: Gate kinds on top of those that policy requires.
+    """
+
+    template_fields: Sequence[str] = ("model", "to")
+    interlock_protects: ClassVar[str] = "deployment"
+    ui_color = "#dff0e2"
+
+    def __init__(self, *, model: str, to: str, requires: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.to = to
+        self.requires = requires
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Guard, then promotion of the held bytes."""
+        from interlock.runner import DeployRequest
+
+        request = DeployRequest(model=self.model, to=self.to, requires=tuple(self.requires), run=run_identity(context))
+        with open_runner(self.interlock_conn_id) as runner:
+            deployed = runner.deploy(request)
+        self.log.info("%s now is sha256:%s", self.to, deployed.promotion.digest)
+        return pointer(deployed.guard)
