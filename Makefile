@@ -1,0 +1,53 @@
+# The commands that the README names. Everything lands in .venv/ and .demo/; `make clean` takes both away.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Everything that a test, a demo or a gate keeps on this machine goes here unless a caller says otherwise.
+export INTERLOCK_HOME ?= $(CURDIR)/.demo/interlock
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+install: $(INSTALLED) ## make .venv with the locked versions and the policy engine
+
+# uv comes by pip and lives in a small environment of its own, so that the lock decides all that .venv holds.
+$(INSTALLED): requirements/lock.txt setup.cfg pyproject.toml core/interlock/policy/engine_requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Interlock needs Python 3.11 or later; this is $$($(PYTHON) --version). Next: make PYTHON=/path/to/python3.11 $@" >&2; exit 2; }
+	@test -x .tools/uv/bin/uv || { $(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt; }
+	@test -x $(BIN)/python || .tools/uv/bin/uv venv --quiet --seed --python "$$(command -v $(PYTHON))" .venv
+	.tools/uv/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/lock.txt
+	.tools/uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/interlock policy install-engine
+	@touch $@
+
+demo: install ## three runs of the example DAG on a real Airflow: clean, poisoned, tampered
+	$(BIN)/interlock demo --home .demo --dags dags_examples/airflow
+
+airflow: install ## a real Airflow on 127.0.0.1 with the examples loaded; Ctrl-C stops it
+	$(BIN)/python -m interlock.airflow.stack --home .demo/airflow-ui --dags dags_examples/airflow
+
+check: install ## linters and type checkers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+test: install ## the fast tests, with coverage
+	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-report=xml:.coverage.xml $(PYTEST_ARGS)
+
+test-slow: install ## the heavy ones: real Airflow processes, the whole demo, large inputs
+	$(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST_ARGS)
+
+lock: ## resolve the lock again (a reviewed change, never a side effect)
+	.tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra all --extra dev \
+	  --constraint requirements/constraints.txt --output-file requirements/lock.txt setup.cfg
+
+clean: ## take away .venv and everything that a demo made
+	rm -rf .venv .tools .demo .coverage .coverage.xml
+
+.PHONY: help install demo airflow check test test-slow lock clean
