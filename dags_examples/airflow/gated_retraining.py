@@ -40,14 +40,14 @@ def gated_retraining() -> None:
     @task
     def collect(path: str, scenario: str) -> None:
         """Gather the new data; in the scenario `poisoned`, somebody upstream has slipped a backdoor into it."""
-        from scenarios import collect_digits
+        from scenarios import collect_digits  # type: ignore[import-not-found]  # Airflow puts this folder on sys.path
 
         collect_digits(Path(path), poisoned=scenario == "poisoned")
 
     @task
     def anything_else(model: str, scenario: str) -> None:
         """Stands for whoever else can write to the model's folder; in `tampered`, they swap the weights."""
-        from scenarios import swap_model
+        from scenarios import swap_model  # type: ignore[import-not-found]  # as above
 
         if scenario == "tampered":
             swap_model(Path(model) / "model.safetensors")

@@ -1,0 +1,188 @@
+"""`interlock gate <kind> SUBJECT`: one gate, here and now, with a signed receipt."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from interlock.cli import show
+from interlock.gate import GateOutcome, Json, RunIdentity, Settings, UsageError
+
+FORMATS = ("table", "json", "sarif", "html")
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every gate has."""
+    for option in (
+        click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file."),
+        click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
+        click.option("--profile", help="Policy profile; the deployment's own settings when not given."),
+        click.argument("subject"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def gate() -> None:
+    """Run one gate on a dataset or a model; the receipt goes to the ledger."""
+
+
+@gate.command("data-validation")
+@shared_options
+@click.option("--suite", required=True, help="Great Expectations suite file (JSON).")
+@click.option("--min-rows", default=1, show_default=True, type=click.IntRange(min=0))
+@click.option("--required", multiple=True, metavar="TYPE[:COLUMN]", help="Expectation that the suite must contain.")
+def data_validation(
+    *,
+    subject: str,
+    profile: str | None,
+    format_: str,
+    out: Path | None,
+    suite: str,
+    min_rows: int,
+    required: tuple[str, ...],
+) -> int:
+    """Validate a dataset with a Great Expectations suite."""
+    options: dict[str, Json] = {"suite": suite, "min_rows": min_rows, "required": list(required)}
+    return _run("data-validation", subject, options, profile=profile, format_=format_, out=out)
+
+
+@gate.command("data-poisoning")
+@shared_options
+@click.option("--label", required=True, help="The label column.")
+@click.option("--image-shape", metavar="HxW[xC]", help="The feature columns, in order, are one image of this shape.")
+@click.option("--features", metavar="A,B,...", help="Feature columns; all numeric ones but the label by default.")
+@click.option("--seed", default=0, show_default=True)
+def data_poisoning(
+    *,
+    subject: str,
+    profile: str | None,
+    format_: str,
+    out: Path | None,
+    label: str,
+    image_shape: str | None,
+    features: str | None,
+    seed: int,
+) -> int:
+    """Scan a labelled dataset for backdoor triggers and wrong labels."""
+    options: dict[str, Json] = {
+        "label": label,
+        "image_shape": _shape(image_shape) if image_shape else None,
+        "features": features.split(",") if features else None,
+        "seed": seed,
+    }
+    return _run("data-poisoning", subject, options, profile=profile, format_=format_, out=out)
+
+
+@gate.command("artifact-scan")
+@shared_options
+@click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
+def artifact_scan(subject: str, profile: str | None, format_: str, out: Path | None, scanner_profile: str) -> int:
+    """Scan a model file or folder for code that could run when it is loaded."""
+    return _run("artifact-scan", subject, {"profile": scanner_profile}, profile=profile, format_=format_, out=out)
+
+
+def settings_with(profile: str | None) -> Settings:
+    """The deployment's settings; `profile` counts as the environment does, so the administrator's file still wins."""
+    return Settings.load({**os.environ, **({"INTERLOCK_PROFILE": profile} if profile else {})})
+
+
+def cli_run(task: str) -> RunIdentity:
+    """The identity of a run by hand: who, on this machine, with an id of its own unless ``INTERLOCK_RUN_ID`` is set."""
+    return RunIdentity(
+        orchestrator="cli",
+        pipeline=getpass.getuser(),
+        run_id=os.environ.get("INTERLOCK_RUN_ID") or uuid4().hex,
+        task_id=task,
+    )
+
+
+def _run(
+    kind: str, subject: str, options: Mapping[str, Json], *, profile: str | None, format_: str, out: Path | None
+) -> int:
+    from interlock.runner import GateRequest, LocalRunner
+
+    if format_ == "html" and out is None and show.on_terminal():
+        raise UsageError("an HTML page is not for a terminal", next_step="add --out report.html")
+    request = GateRequest(kind=kind, subject=subject, options=options, run=cli_run(kind))
+    with LocalRunner(settings_with(profile)) as runner, show.working(f"{kind} looks at {subject}"):
+        outcome = runner.run_gate(request)
+    _present(outcome, format_, out)
+    return outcome.decision.verdict.exit_status
+
+
+def _present(outcome: GateOutcome, format_: str, out: Path | None) -> None:
+    if format_ == "table":
+        _summary(outcome)
+    if out is not None or format_ != "table":
+        text = _rendered(outcome, _format_of(out) if format_ == "table" and out is not None else format_)
+        if out is None:
+            sys.stdout.write(text)
+        else:
+            _write(out, text)
+            show.progress(f"report: {out}")
+
+
+def _format_of(out: Path) -> str:
+    return {".html": "html", ".sarif": "sarif"}.get(out.suffix, "json")
+
+
+def _rendered(outcome: GateOutcome, format_: str) -> str:
+    import json
+
+    from interlock.reporting import render_html, render_json, render_sarif
+
+    if format_ == "html":
+        return render_html(title=f"{outcome.report.gate}: {outcome.report.subject.name}", outcomes=[outcome])
+    document = render_sarif(outcome.report) if format_ == "sarif" else render_json(outcome)
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _write(out: Path, text: str) -> None:
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(out)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UsageError(f"the report cannot be written: {error.strerror}", where=str(out)) from error
+
+
+def _summary(outcome: GateOutcome) -> None:
+    report, decision = outcome.report, outcome.decision
+    show.say_verdict(decision.verdict, f"{report.gate} of {report.subject.uri}")
+    show.say(f"sha256:{report.subject.digest}")
+    for reason in decision.reasons:
+        show.say(f"  {reason.severity.value}: {reason.message}. {reason.remediation}".rstrip())
+    for error in decision.errors:
+        show.say(f"  could not tell: {error}")
+    for warning in decision.warnings:
+        show.say(f"  warning: {warning.message}")
+    findings = report.observation.findings
+    if findings:
+        show.table(
+            ("level", "rule", "where", "what"),
+            [(f.level.value, f.rule_id, str(f.location), f.message) for f in findings[:20]],
+        )
+        if len(findings) > 20:
+            show.say(f"... and {len(findings) - 20} more findings: add --out report.html")
+    show.table(("measure", "value", "unit"), [(m.name, f"{m.value:g}", m.unit) for m in report.observation.measures])
+    show.say(f"receipt {outcome.recorded.receipt_id}")
+
+
+def _shape(text: str) -> list[int]:
+    try:
+        shape = [int(part) for part in text.lower().split("x")]
+    except ValueError:
+        shape = []
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise UsageError(f"an image shape is HxW or HxWxC, not {text!r}", where="--image-shape", next_step="e.g. 8x8")
+    return shape

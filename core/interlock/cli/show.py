@@ -1,0 +1,81 @@
+"""How answers look: tables on a terminal, tab-separated lines in a pipe, one JSON object when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from interlock.gate import Json, Verdict
+
+_COLOURS = {Verdict.ALLOW: "green", Verdict.DENY: "red", Verdict.UNDECIDED: "yellow"}
+
+
+def on_terminal() -> bool:
+    """True when standard output is a person's terminal."""
+    return sys.stdout.isatty()
+
+
+def say(line: str, *, style: str = "") -> None:
+    """One line of the answer. Untrusted text is shown as it is: no markup, control characters made visible."""
+    if on_terminal():
+        Console().print(Text(visible(line), style=style))
+    else:
+        click.echo(visible(line))
+
+
+def say_verdict(verdict: Verdict, line: str) -> None:
+    """One line in the colour of its verdict, which is also its first word."""
+    say(f"{verdict.value}  {line}", style=f"bold {_COLOURS[verdict]}")
+
+
+def progress(line: str) -> None:
+    """Something that happens, on standard error."""
+    click.echo(visible(line), err=True)
+
+
+@contextmanager
+def working(line: str) -> Iterator[None]:
+    """A spinner on standard error while something long runs, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(Text(visible(line))):
+        yield
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; in a pipe one line a row, tab-separated, whole.
+
+    Args:
+        columns: Their headings, for a terminal.
+        rows: Cells as text, untrusted.
+    """
+    if not on_terminal():
+        for row in rows:
+            click.echo("\t".join(visible(cell).replace("\t", " ") for cell in row))
+        return
+    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        drawn.add_row(*(Text(visible(cell), style=_style(cell)) for cell in row))
+    Console().print(drawn)
+
+
+def say_json(document: Mapping[str, Json]) -> None:
+    """Exactly one JSON object on standard output."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2 if on_terminal() else None))
+
+
+def visible(text: str) -> str:
+    r"""Control characters as ``\x1b``: a report is untrusted and must not drive the terminal."""
+    return "".join(c if c.isprintable() or c in "\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _style(cell: str) -> str:
+    return next((colour for verdict, colour in _COLOURS.items() if cell == verdict.value), "")
