@@ -1,0 +1,60 @@
+# METADATA
+# title: Detectors looked
+# description: A scan in which no detector ran has found nothing and means nothing.
+package interlock.dataset.detectors
+
+import data.interlock.facts
+
+# METADATA
+# title: Which reports this rule judges
+# description: Poisoning scans.
+applies if {
+	facts.stage == "gate"
+	facts.gate == "data-poisoning"
+}
+
+# METADATA
+# title: Enough detectors ran
+# description: Undefined unless the gate counted them; never content with none.
+sound if {
+	facts.measure("detectors_run") > 0
+	facts.at_least("detectors_run", "poisoning", "min_detectors")
+}
+
+# METADATA
+# title: Too few detectors ran
+# description: Fewer than the profile asks for.
+# custom:
+#   id: dataset.detectors
+#   severity: high
+#   remediation: Name the label column, and the image shape or the feature columns, so that a detector can look
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0020}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+deny contains facts.reason(rego.metadata.rule(), message) if {
+	applies
+	not sound
+	message := sprintf(
+		"%v detectors ran; profile %v asks for at least %v",
+		[
+			facts.shown_measure("detectors_run"),
+			facts.shown_profile,
+			facts.shown_limit("poisoning", "min_detectors"),
+		],
+	)
+}
+
+# METADATA
+# title: Detectors did not apply
+# description: They could not look at data of this form.
+# custom:
+#   id: dataset.detectors-skipped
+#   severity: low
+#   remediation: Name the label column, and the image shape or the feature columns, so that more detectors can look
+#   controls: []
+warn contains facts.reason(rego.metadata.rule(), message) if {
+	applies
+	facts.measure("detectors_skipped") > 0
+	message := sprintf("%v detectors did not apply to this data", [facts.shown_measure("detectors_skipped")])
+}

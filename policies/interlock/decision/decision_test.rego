@@ -1,0 +1,99 @@
+# METADATA
+# title: Tests of the decision
+package interlock.decision_test
+
+import data.interlock.decision
+import data.interlock.examples_test as examples
+
+test_every_example_is_allowed if {
+	every example in examples.allowed {
+		decision.result == {"allow": true, "reasons": [], "warnings": [], "exemptions": []} with input as example
+	}
+}
+
+test_strict_profile_allows_what_is_clean if {
+	clean := examples.with_profile("strict")
+	every name in ["validation", "poisoning", "artifact", "finished_training"] {
+		decision.result.allow with input as clean[name]
+	}
+}
+
+test_nothing_is_allowed_without_input if {
+	not decision.result.allow with input as {}
+	count(decision.result.reasons) > 0 with input as {}
+}
+
+test_a_gate_without_rules_is_denied if {
+	every gate in ["model-probe", "inference-probe", "pipeline", "deployment", "no-such-gate"] {
+		changed := object.union(examples.validation, {"gate": gate, "report": {"gate": gate}})
+		[reason.id | some reason in decision.result.reasons] == ["gate.no-rules"] with input as changed
+		not decision.result.allow with input as changed
+	}
+}
+
+test_a_guard_of_another_kind_is_denied if {
+	changed := object.union(examples.training_guard, {"gate": "pipeline", "report": {"gate": "pipeline"}})
+	some reason in decision.result.reasons with input as changed
+	reason.id == "gate.no-rules"
+}
+
+test_gate_and_stage_are_needed_in_every_example if {
+	every example in examples.allowed {
+		every path in ["gate", "stage", "profile"] {
+			every document in examples.spoiled(example, path) {
+				not decision.allow with input as document
+			}
+		}
+	}
+}
+
+test_reasons_of_every_pack_arrive if {
+	ids := {reason.id |
+		some example in [
+			json.patch(examples.validation, [{"op": "replace", "path": "report/measures/rows/value", "value": 0}]),
+			json.patch(examples.artifact, [{"op": "replace", "path": "report/measures/unsafe_globals/value", "value": 1}]),
+			json.patch(examples.finished_training, [{
+				"op": "replace",
+				"path": "report/measures/exit_status/value",
+				"value": 1,
+			}]),
+			json.patch(examples.training_guard, [{"op": "replace", "path": "receipts/0/verdict", "value": "DENY"}]),
+		]
+		some reason in decision.result.reasons with input as example
+	}
+	ids == {"dataset.rows", "model.unsafe-code", "training.exit-status", "evidence.verdict"}
+}
+
+test_unknown_profile_is_the_only_reason if {
+	every example in examples.with_profile("relaxed") {
+		[reason.id | some reason in decision.result.reasons] == ["gate.profile"] with input as example
+	}
+}
+
+test_the_worst_reason_comes_first if {
+	mixed := [
+		{"id": "b", "severity": "low", "message": "m"},
+		{"id": "a", "severity": "medium", "message": "m"},
+		{"id": "c", "severity": "critical", "message": "m"},
+		{"id": "d", "severity": "strange", "message": "m"},
+		{"id": "e", "severity": "high", "message": "m"},
+	]
+	[reason.id | some reason in decision.by_severity(mixed)] == ["d", "c", "e", "a", "b"]
+}
+
+test_warnings_of_every_pack_arrive if {
+	skipped := json.patch(examples.poisoning, [
+		{"op": "replace", "path": "report/coverage/skipped", "value": [{"path": "a", "reason": "b"}]},
+		{"op": "replace", "path": "report/measures/detectors_skipped/value", "value": 1},
+	])
+	[w.id | some w in decision.result.warnings] == [
+		"dataset.detectors-skipped",
+		"gate.coverage-skipped",
+	] with input as skipped
+	dev := object.union(examples.with_profile("dev").training_guard, {"receipts": [
+		object.union(examples.receipt("data-validation"), {"dev": true}),
+		examples.receipt("data-poisoning"),
+	]})
+	[w.id | some w in decision.result.warnings] == ["evidence.signer"] with input as dev
+	decision.result.allow with input as dev
+}

@@ -1,0 +1,29 @@
+# METADATA
+# title: The receipts were decided by a known policy
+# description: The bundle that allowed must be the one in use, or one that the settings name.
+package interlock.evidence.bundle
+
+import data.interlock.facts
+import data.interlock.receipts
+
+# METADATA
+# title: Which reports this rule judges
+# description: Guards.
+applies if receipts.guarded
+
+# METADATA
+# title: An unknown policy allowed
+# description: The receipt names a policy bundle that this deployment does not know.
+# custom:
+#   id: evidence.bundle
+#   severity: high
+#   remediation: Run the gate again, or name the digest under `known_bundles` in the settings while a policy rolls out
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+deny contains facts.reason(rego.metadata.rule(), message) if {
+	applies
+	some gate, receipt in receipts.chosen
+	not receipt.bundle_known == true
+	message := sprintf("the receipt of %v was decided by a policy bundle that is not known here", [gate])
+}

@@ -1,0 +1,150 @@
+# METADATA
+# title: Input documents that are allowed, and ways to spoil them
+# description: The tests of all rules start from these. Python's tests read them through the engine too.
+package interlock.examples_test
+
+digest := "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+now := "2026-11-23T12:00:00.000000Z"
+
+report(gate, measures, findings) := {
+	"gate": gate,
+	"subject": {"name": "train.parquet", "uri": "file:///lake/train.parquet", "digest": {"sha256": digest}},
+	"tools": [{"name": "tool", "version": "1.0"}],
+	"configuration": {},
+	"started": "2026-11-23T11:59:58.000000Z",
+	"finished": "2026-11-23T11:59:59.000000Z",
+	"findings": findings,
+	"measures": {name: {"value": value, "unit": ""} | some name, value in measures},
+	"coverage": {"looked_at": ["train.parquet"], "skipped": [], "failed": []},
+}
+
+document(stage, gate, measures, findings, receipts, requested) := {
+	"gate": gate,
+	"profile": "standard",
+	"stage": stage,
+	"subject": {"name": "train.parquet", "uri": "file:///lake/train.parquet", "digest": {"sha256": digest}},
+	"report": report(gate, measures, findings),
+	"run": {
+		"orchestrator": "airflow",
+		"pipeline": "retrain",
+		"run_id": "manual__1",
+		"task_id": "step",
+		"attempt": 1,
+		"map_index": -1,
+	},
+	"receipts": receipts,
+	"requested": requested,
+	"now": now,
+}
+
+finding(rule_id, level, evidence) := {
+	"rule_id": rule_id,
+	"level": level,
+	"message": "seen",
+	"location": {"path": "", "row": null, "column": "", "offset": null},
+	"evidence": evidence,
+}
+
+receipt(gate) := {
+	"gate": gate,
+	"verdict": "ALLOW",
+	"profile": "standard",
+	"issued": "2026-11-23T11:00:00.000000Z",
+	"expires": "2026-11-24T11:00:00.000000Z",
+	"keyid": "2f8c",
+	"dev": false,
+	"same_run": true,
+	"same_pipeline": true,
+	"bundle_known": true,
+}
+
+validation := document(
+	"gate",
+	"data-validation",
+	{
+		"rows": 50000,
+		"expectations_evaluated": 12,
+		"expectations_failed": 0,
+		"expectations_errored": 0,
+		"required_missing": 0,
+	},
+	[], [], {},
+)
+
+poisoning := document(
+	"gate",
+	"data-poisoning",
+	{
+		"rows": 50000,
+		"flagged_rows": 3,
+		"flagged_fraction": 0.00006,
+		"strongest": 0.1,
+		"detectors_run": 2,
+		"detectors_skipped": 0,
+	},
+	[finding("data-poisoning.row", "warning", "{}")], [], {},
+)
+
+artifact := document(
+	"gate",
+	"artifact-scan",
+	{"files": 1, "bytes": 1000, "unsafe_globals": 0, "opcodes": 0},
+	[finding("artifact-scan.format", "note", `{"format": "safetensors"}`)], [], {},
+)
+
+finished_training := document(
+	"gate",
+	"training",
+	{"seconds": 61.5, "exit_status": 0, "isolation_rank": 3, "output_bytes": 1000},
+	[], [], {"isolation": "bwrap"},
+)
+
+training_guard := document(
+	"guard",
+	"training",
+	{"receipts_found": 2, "receipts_accepted": 2, "receipts_missing": 0},
+	[], [receipt("data-validation"), receipt("data-poisoning")], {},
+)
+
+deployment_guard := document(
+	"guard",
+	"deployment",
+	{"receipts_found": 2, "receipts_accepted": 2, "receipts_missing": 0},
+	[], [receipt("artifact-scan"), receipt("training")], {},
+)
+
+allowed := {
+	"validation": validation,
+	"poisoning": poisoning,
+	"artifact": artifact,
+	"finished_training": finished_training,
+	"training_guard": training_guard,
+	"deployment_guard": deployment_guard,
+}
+
+with_profile(name) := {key: object.union(example, {"profile": name}) | some key, example in allowed}
+
+# The value at a path like "report/measures/rows/value".
+at(root, path) := object.get(root, [key(part) | some part in split(path, "/")], null)
+
+key(part) := to_number(part) if {
+	regex.match(`^[0-9]+$`, part)
+} else := part
+
+# Everything that must not be taken for the value at `path`: nothing, null, and values of all other types. Empty
+# objects are among them, because `every x in {}` holds.
+spoiled(root, path) := {json.remove(root, [path])} | {changed(root, path, wrong) |
+	some wrong in [null, true, false, 0, 7, "", "text", "0", [], ["text"], {}, {"text": 1}]
+	type_name(wrong) != type_name(at(root, path))
+}
+
+changed(root, path, value) := json.patch(root, [{"op": "replace", "path": path, "value": value}])
+
+profiles_without(path) := spoiled(data.interlock.profiles, path)
+
+test_paths_reach_their_value if {
+	at(validation, "report/measures/rows/value") == 50000
+	at(training_guard, "receipts/1/gate") == "data-poisoning"
+	count(spoiled(validation, "gate")) > 8
+}

@@ -1,0 +1,72 @@
+# METADATA
+# title: Tests of the typed reads
+package interlock.facts_test
+
+import data.interlock.examples_test as examples
+import data.interlock.facts
+
+test_a_rule_without_metadata_still_denies if {
+	every about in [
+		{},
+		{"title": "x"},
+		{
+			"title": "x",
+			"custom": {
+				"id": "x",
+				"severity": "low",
+				"remediation": "",
+			},
+		},
+	] {
+		reason := facts.reason(about, "why")
+		reason.id == "policy.rule-without-metadata"
+		reason.severity == "critical"
+		reason.message == "why"
+	}
+}
+
+test_texts_are_always_defined if {
+	every document in {{}, {"profile": 7}, {"report": "x", "profile": null}} {
+		facts.shown_measure("rows") == "nothing readable" with input as document
+		facts.shown_limit("a", "b") == "nothing (no number a.b)" with input as document
+		facts.shown_names("a", "b") == "nothing (no list a.b)" with input as document
+		facts.shown_profile with input as document
+	}
+}
+
+test_numbers_are_short if {
+	facts.shown(0.0123456) == "0.0123"
+	facts.shown(5) == "5"
+	facts.shown(50000) == "50000"
+	facts.shown(123456789012345) == "123456789012345"
+	facts.shown("x") == "x"
+}
+
+test_an_empty_list_is_shown_as_nothing if {
+	facts.shown_names("artifacts", "formats") == "nothing (no list artifacts.formats)" with input as examples.artifact
+		with data.interlock.profiles as {"standard": {"artifacts": {"formats": []}}}
+}
+
+test_reads_are_typed if {
+	facts.measure("rows") == 50000 with input as examples.validation
+	every path in ["report", "report/measures", "report/measures/rows", "report/measures/rows/value"] {
+		every document in examples.spoiled(examples.validation, path) {
+			not facts.measure("rows") with input as document
+		}
+	}
+	every profiles in examples.profiles_without("standard/validation/min_rows") {
+		not facts.limit("validation", "min_rows") with input as examples.validation
+			with data.interlock.profiles as profiles
+	}
+	not facts.names("artifacts", "formats") with input as examples.artifact
+		with data.interlock.profiles as {"standard": {"artifacts": {"formats": ["safetensors", null]}}}
+	every profiles in examples.profiles_without("standard/artifacts/formats") {
+		not denied_formats(profiles)
+	}
+}
+
+# An empty or foreign list is a list of texts too; what matters is that it does not hold the format.
+denied_formats(profiles) if {
+	"safetensors" in facts.names("artifacts", "formats") with input as examples.artifact
+		with data.interlock.profiles as profiles
+}
