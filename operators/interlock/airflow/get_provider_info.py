@@ -1,0 +1,83 @@
+"""What Interlock tells Airflow about itself, read through the entry point ``apache_airflow_provider``.
+
+The API server reads this to draw connection forms without importing a hook, so the forms are data here and not
+methods there. Nothing heavier than the standard library is imported.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_NAME = "Interlock"
+_TEXT = {"type": ["string", "null"]}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider description, valid against ``airflow/provider_info.schema.json``."""
+    return {
+        "package-name": "interlock",
+        "name": _NAME,
+        "description": "Security gates: no training and no deployment without signed evidence about the exact bytes.",
+        "versions": [_version()],
+        "integrations": [{"integration-name": _NAME, "tags": ["software"]}],
+        "operators": [
+            {"integration-name": _NAME, "python-modules": ["interlock.airflow.gates", "interlock.airflow.steps"]}
+        ],
+        "hooks": [{"integration-name": _NAME, "python-modules": ["interlock.airflow.hooks"]}],
+        "connection-types": [_interlock_connection(), _opa_connection()],
+        "task-decorators": [{"name": "guarded", "class-name": "interlock.airflow.decorators.guarded_task"}],
+    }
+
+
+def _version() -> str:
+    try:
+        return version("interlock")
+    except PackageNotFoundError:  # a source tree on sys.path that nobody installed
+        return "0+unknown"
+
+
+def _interlock_connection() -> dict[str, Any]:
+    return {
+        "connection-type": "interlock",
+        "hook-class-name": "interlock.airflow.hooks.InterlockHook",
+        "hook-name": "Interlock ledger",
+        "conn-fields": {
+            "ledger_url": {
+                "label": "Ledger URL",
+                "schema": _TEXT,
+                "description": "SQLAlchemy URL without user and password. Used where the deployment names no ledger.",
+            }
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "port", "schema", "extra"],
+            "relabeling": {"login": "Ledger user", "password": "Ledger password"},
+            "placeholders": {"ledger_url": "postgresql+pg8000://ledger.example:5432/interlock"},
+        },
+    }
+
+
+def _opa_connection() -> dict[str, Any]:
+    return {
+        "connection-type": "opa",
+        "hook-class-name": "interlock.airflow.hooks.OpaHook",
+        "hook-name": "Open Policy Agent",
+        "conn-fields": {
+            "ca_file": {
+                "label": "CA file",
+                "schema": _TEXT,
+                "description": "PEM file of a private certificate authority, on the machine that connects.",
+            },
+            "client_cert": {"label": "Client certificate file", "schema": _TEXT, "description": "PEM; for mutual TLS."},
+            "client_key": {"label": "Client key file", "schema": _TEXT, "description": "PEM; empty if in the former."},
+            "timeout": {
+                "label": "Timeout in seconds",
+                "schema": {"type": ["number", "null"], "default": 5, "exclusiveMinimum": 0},
+            },
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["login", "schema", "extra"],
+            "relabeling": {"host": "URL or host", "password": "Bearer token"},
+            "placeholders": {"host": "https://opa.example", "port": "8181"},
+        },
+    }
