@@ -1,1 +1,10 @@
-"""The neutral pipeline graph and the chain rule on it."""
+"""The neutral pipeline graph and the chain rule on it.
+
+It decides, for a graph that an adapter filled in, which protected steps are not held by the gates that they require,
+and says why. Which steps are protected and what they require is policy's; how a fix is spelled is the adapter's.
+"""
+
+from interlock.pipeline.chain import Obstacle, Violation, Why, check, describe
+from interlock.pipeline.graph import Graph, Step
+
+__all__ = ["Graph", "Obstacle", "Step", "Violation", "Why", "check", "describe"]

@@ -1,0 +1,80 @@
+"""A pipeline as the chain rule sees it, whichever orchestrator it came from.
+
+An adapter (the Airflow cluster policy, later the serialized DAG and Kubeflow's IR) fills these values in; nothing
+here knows how a trigger rule is spelled or what an operator is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.gate.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node of a pipeline.
+
+    Args:
+        id: Unique in its graph.
+        gate: The gate kind whose evidence this step makes (one of `interlock.gate.GATE_KINDS`), else empty.
+        genuine: False when the step only looks like that gate, for example a subclass of it.
+        overrides: Names of what was put over or around the gate's own work: ``execute``, ``pre_execute``,
+            ``on_failure_callback``...
+        protects: ``training``, ``deployment`` or empty: what kind of protected step this is.
+        requires: Gate kinds that must have passed before this step, from policy and from the step itself.
+        rule: The orchestrator's own word for when the step runs, for messages.
+        needs_all_upstreams: True when the step runs only if every direct upstream succeeded (not failed, not
+            skipped).
+        setup: The step is a setup.
+        teardown: The step is a teardown.
+    """
+
+    id: str
+    gate: str = ""
+    genuine: bool = True
+    overrides: tuple[str, ...] = ()
+    protects: str = ""
+    requires: tuple[str, ...] = ()
+    rule: str = "all_success"
+    needs_all_upstreams: bool = True
+    setup: bool = False
+    teardown: bool = False
+
+    @property
+    def passes_failure_on(self) -> bool:
+        """True when a failed or skipped upstream surely keeps this step from running."""
+        return self.needs_all_upstreams and not self.setup and not self.teardown
+
+    @property
+    def stops(self) -> bool:
+        """True when the step, as a gate, can be relied on to end unsuccessfully if its check did."""
+        return bool(self.gate) and self.genuine and not self.overrides and not self.setup and not self.teardown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """Steps and the edges between them.
+
+    Args:
+        steps: In the pipeline's own order; messages follow it.
+        edges: (upstream id, downstream id).
+
+    Raises:
+        UsageError: Two steps share an id, or an edge names a step that is not there.
+    """
+
+    steps: tuple[Step, ...]
+    edges: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {step.id for step in self.steps}
+        if len(known) != len(self.steps):
+            twice = next(step.id for step in self.steps if sum(other.id == step.id for other in self.steps) > 1)
+            raise UsageError("two steps of a pipeline share an id", where=twice)
+        for edge in self.edges:
+            for end in edge:
+                if end not in known:
+                    raise UsageError(
+                        "an edge names a step that is not in the pipeline", where=f"{edge[0]} -> {edge[1]}"
+                    )
