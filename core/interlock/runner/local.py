@@ -63,9 +63,7 @@ class LocalRunner:
         """The append-only store of receipts."""
         from interlock.evidence import Ledger
 
-        ledger = Ledger.open(self._settings.ledger_url)
-        self._open.callback(ledger.close)
-        return ledger
+        return Ledger.open(self._settings.ledger_url)
 
     @cached_property
     def keyring(self) -> KeyRing:
@@ -95,7 +93,8 @@ class LocalRunner:
         """Signs and stores receipts."""
         from interlock.evidence import ReceiptRecorder, load_signer
 
-        return ReceiptRecorder(load_signer(self._settings), self.ledger, self._settings.receipt_lifetime)
+        signer = load_signer(self._settings)
+        return ReceiptRecorder(signer, self.ledger, self._settings.receipt_lifetime, store=self.store)
 
     def run_gate(self, request: GateRequest) -> GateOutcome:
         """Run one gate; the receipt is durable before this returns. Does not raise for DENY.
@@ -210,12 +209,13 @@ class LocalRunner:
     def _guard(self) -> Guard:
         from interlock.evidence import Guard
 
+        recorder = self.recorder  # before the key ring: on a fresh machine it makes the dev key that the ring reads
         return Guard(
             ledger=self.ledger,
             keyring=self.keyring,
             opener=self.store,
             decider=self.decider,
-            recorder=self.recorder,
+            recorder=recorder,
             known_bundles=self._settings.known_bundles,
         )
 

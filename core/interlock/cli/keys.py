@@ -1,0 +1,80 @@
+"""`interlock keys ...`: which keys sign here, and whose receipts count."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import click
+
+from interlock.cli import show
+from interlock.gate import GATE_KINDS, Settings, UsageError
+
+
+@click.group()
+def keys() -> None:
+    """Signing and trusted keys."""
+
+
+@keys.command("list")
+def list_() -> int:
+    """The public keys whose receipts count here, and what each may sign."""
+    from interlock.evidence import KeyRing
+
+    settings = Settings.load()
+    ring = KeyRing.load(settings)
+    rows = [
+        (key.name, key.keyid, "dev" if key.dev else "", "all" if key.gates is None else " ".join(sorted(key.gates)))
+        for key in ring
+    ]
+    show.table(("name", "key id", "kind", "may sign"), rows)
+    if not rows:
+        show.progress(
+            f"no key is trusted. Next: interlock keys create, or put a public key into {settings.trusted_keys}"
+        )
+    return 0
+
+
+@keys.command()
+def create() -> int:
+    """Make the dev key, or show it: every receipt it signs says `dev`."""
+    from interlock.evidence import load_signer
+
+    signer = load_signer(Settings.load())
+    show.table(("key id", "kind"), [(signer.keyid, "dev" if signer.dev else "deployment")])
+    click.echo(signer.public_pem, nl=False)
+    return 0
+
+
+@keys.command()
+@click.argument("pem", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", required=True, help="A name for people.")
+@click.option("--gate", "gates", multiple=True, type=click.Choice(GATE_KINDS), help="May sign only this; repeatable.")
+def trust(pem: Path, name: str, gates: tuple[str, ...]) -> int:
+    """Trust a public key (PEM): receipts it signed open guards on this deployment."""
+    from interlock.evidence import KeyRing
+    from interlock.evidence.keys import public_key_of
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise UsageError("a key's name is letters, digits, - and _", where=repr(name))
+    settings = Settings.load()
+    content = pem.read_bytes()
+    key = public_key_of(content, where=str(pem))
+    target = settings.trusted_keys / f"{name}.pub"
+    if target.exists():
+        raise UsageError("a key of that name is trusted already", where=str(target), next_step="give another --name")
+    settings.trusted_keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if gates:  # the limits first: there is no moment in which the key is trusted for everything
+        _write_new(target.with_suffix(".json"), json.dumps({"gates": list(gates)}).encode())
+    _write_new(target, content)
+    KeyRing.load(settings)
+    show.say(f"{key.keyid} is trusted as {name} for {', '.join(gates) or 'all gates'}")
+    return 0
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)

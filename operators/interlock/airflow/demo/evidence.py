@@ -1,0 +1,138 @@
+"""What the ledger and the registry say of the demo's runs: verdicts and reasons for the table, reports for the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.airflow.api_client import TaskState
+from interlock.airflow.demo.scenarios import SCENARIOS, Row
+from interlock.gate import GateOutcome, InterlockError, Recorded, Settings, Verdict, utc_now
+from interlock.gate.documents import report_from
+
+if TYPE_CHECKING:
+    from interlock.evidence import LedgerEntry, Receipt
+
+MODEL = "digits"
+ALIAS = "champion"
+
+
+class DemoEvidence:
+    """Reads back what the runs left behind, and believes only what verifies.
+
+    Args:
+        settings: Those of the demo's tasks.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        from interlock.evidence import KeyRing, Ledger
+
+        self._settings = settings
+        self._ledger = Ledger.open(settings.ledger_url)
+        self._keyring = KeyRing.load(settings)
+
+    def receipts(self, run_id: str) -> list[tuple[LedgerEntry, Receipt]]:
+        """The verified receipts of one run, oldest first."""
+        from interlock.evidence import verify_receipt
+
+        now = utc_now()
+        entries = self._ledger.of_run_id(run_id)
+        return [(entry, verify_receipt(entry.envelope, self._keyring, now=now)) for entry in entries]
+
+    def row(self, scenario: str, run_id: str, task: TaskState, stopper: str) -> Row:
+        """One line of the table.
+
+        Args:
+            scenario: Its name.
+            run_id: The run.
+            task: How Airflow saw the task end.
+            stopper: The task before it that refused, if one did.
+        """
+        mine = [receipt for _, receipt in self.receipts(run_id) if receipt.run.task_id == task.task_id]
+        last = mine[-1] if mine else None
+        outcome, reason = _outcome(task, last, stopper)
+        return Row(
+            scenario=scenario,
+            step=task.task_id,
+            outcome=outcome,
+            reason=reason,
+            seconds=task.seconds if outcome != "not started" else None,
+            receipt_id=last.receipt_id if last else "",
+        )
+
+    def promoted(self, run_id: str) -> bool:
+        """True when the registry's alias names a model whose promotion rests on a receipt of this run."""
+        from interlock.deployment import FolderRegistry
+
+        current = FolderRegistry(self._settings.registry).current(f"registry://{MODEL}/{ALIAS}")
+        return current is not None and any(
+            receipt.subject.digest == current.digest and receipt.receipt_id in current.receipts
+            for _, receipt in self.receipts(run_id)
+        )
+
+    def isolation(self, run_id: str) -> str:
+        """The sandbox level that the training's signed report names."""
+        for entry, receipt in self.receipts(run_id):
+            if receipt.gate == "training" and receipt.materials:
+                report = report_from(self._ledger.get(entry.receipt_id).report_document())
+                rank = {m.name: m.value for m in report.observation.measures}.get("isolation_rank", 0)
+                return {3: "bwrap", 2: "landlock+seccomp", 1: "rlimits"}.get(int(rank), "unknown")
+        return "unknown: no training receipt"
+
+    def ledger_problems(self) -> list[str]:
+        """What the ledger's own check finds."""
+        try:
+            self._ledger.verify()
+        except InterlockError as error:
+            return [f"ledger: {error}"]
+        return []
+
+    def write_page(self, path: Path, rows: Sequence[Row], runs: dict[str, str]) -> Path:
+        """Write the HTML page, whole or not at all.
+
+        Args:
+            path: Where to.
+            rows: The table.
+            runs: Run id by scenario.
+        """
+        from interlock.reporting import OutcomeGroup, ScenarioRow, render_html
+
+        groups = [
+            OutcomeGroup(
+                title=f"{scenario.name}: {scenario.story}",
+                outcomes=tuple(
+                    self._outcome_of(entry, receipt) for entry, receipt in self.receipts(runs[scenario.name])
+                ),
+            )
+            for scenario in SCENARIOS
+        ]
+        table = [
+            ScenarioRow(scenario=r.scenario, step=r.step, outcome=r.outcome, reason=r.reason, seconds=r.seconds)
+            for r in rows
+        ]
+        page = render_html(title="Interlock demo: three retrainings", rows=table, groups=groups)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+        return path
+
+    def _outcome_of(self, entry: LedgerEntry, receipt: Receipt) -> GateOutcome:
+        return GateOutcome(
+            report=report_from(self._ledger.get(entry.receipt_id).report_document()),
+            decision=receipt.decision,
+            recorded=Recorded(receipt_id=entry.receipt_id, envelope_digest=entry.envelope_digest),
+        )
+
+
+def _outcome(task: TaskState, receipt: Receipt | None, stopper: str) -> tuple[str, str]:
+    if task.state == "upstream_failed":
+        return "not started", f"{stopper} refused" if stopper else "something before it failed"
+    if receipt is None:
+        return ("ran", "") if task.state == "success" else ("failed", "see the task's log in Airflow")
+    decision = receipt.decision
+    if decision.verdict is Verdict.ALLOW and task.state != "success":
+        return "failed", f"allowed, but the task then ended as {task.state}"
+    reasons = [reason.message for reason in decision.reasons] + list(decision.errors)
+    return decision.verdict.value, reasons[0] if reasons else ""
