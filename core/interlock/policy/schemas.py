@@ -1,0 +1,54 @@
+"""The published JSON Schemas, compiled once for each process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import cast
+
+from interlock.gate.values import Json
+from interlock.policy.bundle import packaged_folder
+
+_SHOWN = 5
+
+
+def input_problems(document: Json) -> tuple[str, ...]:
+    """Where `document` differs from ``decision_input.json``; empty when it is valid."""
+    return _problems("decision_input.json", document)
+
+
+def decision_problems(answer: Json) -> tuple[str, ...]:
+    """Where a policy's answer differs from ``decision.json``; empty when it is valid."""
+    return _problems("decision.json", answer)
+
+
+def report_problems(document: Json) -> tuple[str, ...]:
+    """Where a report document differs from ``report.json``; empty when it is valid."""
+    return _problems("report.json", document)
+
+
+def schema(name: str) -> dict[str, Json]:
+    """One published schema by file name."""
+    text = (packaged_folder() / "schemas" / name).read_text(encoding="utf-8")
+    return cast("dict[str, Json]", json.loads(text))
+
+
+def _problems(name: str, document: Json) -> tuple[str, ...]:
+    problems = _checker(name)(document)
+    more = (f"and {len(problems) - _SHOWN} more",) if len(problems) > _SHOWN else ()
+    return (*problems[:_SHOWN], *more)
+
+
+@cache
+def _checker(name: str) -> Callable[[Json], list[str]]:
+    from jsonschema import Draft202012Validator
+
+    loaded = schema(name)
+    Draft202012Validator.check_schema(loaded)
+    validator = Draft202012Validator(loaded)
+
+    def check(document: Json) -> list[str]:
+        return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)]
+
+    return check
