@@ -1,1 +1,92 @@
-"""Content digests, snapshots, statements, signing, receipts, the ledger and the guard that reads them."""
+"""Content digests, snapshots, statements, signing, receipts, the ledger and the guard that reads them.
+
+Names are loaded when they are first used: SQLAlchemy and the signing libraries stay out of a DAG file's import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interlock.evidence.export import Exported, export_ledger
+    from interlock.evidence.guard import BundledDecider, Guard, Opened
+    from interlock.evidence.keyring import KeyRing, TrustedKey
+    from interlock.evidence.keys import ReceiptSigner, fetch_public, load_signer
+    from interlock.evidence.ledger import Ledger
+    from interlock.evidence.ledger_check import LedgerEntry, LedgerHead
+    from interlock.evidence.listing import SnapshotLimits
+    from interlock.evidence.receipt import Receipt
+    from interlock.evidence.recorder import ReceiptRecorder
+    from interlock.evidence.snapshot import FileEntry, Snapshot, take_snapshot
+    from interlock.evidence.store import Store
+    from interlock.evidence.testimony import State, Testimony, speaks_for, verify_file
+    from interlock.evidence.verification import CLOCK_SKEW, Authentic, authentic, verify_receipt
+
+_PLACES = {
+    "CLOCK_SKEW": "verification",
+    "Authentic": "verification",
+    "BundledDecider": "guard",
+    "Exported": "export",
+    "FileEntry": "snapshot",
+    "Guard": "guard",
+    "KeyRing": "keyring",
+    "Ledger": "ledger",
+    "LedgerEntry": "ledger_check",
+    "LedgerHead": "ledger_check",
+    "Opened": "guard",
+    "Receipt": "receipt",
+    "ReceiptRecorder": "recorder",
+    "ReceiptSigner": "keys",
+    "Snapshot": "snapshot",
+    "SnapshotLimits": "listing",
+    "State": "testimony",
+    "Store": "store",
+    "Testimony": "testimony",
+    "TrustedKey": "keyring",
+    "authentic": "verification",
+    "export_ledger": "export",
+    "fetch_public": "keys",
+    "load_signer": "keys",
+    "speaks_for": "testimony",
+    "take_snapshot": "snapshot",
+    "verify_file": "testimony",
+    "verify_receipt": "verification",
+}
+
+__all__ = [
+    "CLOCK_SKEW",
+    "Authentic",
+    "BundledDecider",
+    "Exported",
+    "FileEntry",
+    "Guard",
+    "KeyRing",
+    "Ledger",
+    "LedgerEntry",
+    "LedgerHead",
+    "Opened",
+    "Receipt",
+    "ReceiptRecorder",
+    "ReceiptSigner",
+    "Snapshot",
+    "SnapshotLimits",
+    "State",
+    "Store",
+    "Testimony",
+    "TrustedKey",
+    "authentic",
+    "export_ledger",
+    "fetch_public",
+    "load_signer",
+    "speaks_for",
+    "take_snapshot",
+    "verify_file",
+    "verify_receipt",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
