@@ -1,0 +1,67 @@
+"""The gate that looks at model files: ``artifact-scan``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+
+from interlock.artifacts.limits import Budget, Limits
+from interlock.artifacts.profiles import profile_named
+from interlock.artifacts.record import Record, shown
+from interlock.artifacts.scan import scan_file
+from interlock.gate.protocols import OpenSubject
+from interlock.gate.values import Json, Observation, Tool
+
+SCANNER_VERSION = "1"
+"""Changes whenever a scanner says something else of the same bytes."""
+
+
+class ArtifactGate:
+    """Scans a model file or folder; denies what could run, and leaves open what it cannot read.
+
+    Measures: ``files``, ``bytes``, ``unsafe_globals`` (distinct), ``opcodes``. Findings: see
+    `interlock.artifacts.record`; every one that speaks against the subject has level error, and each file that was
+    recognised has a note ``artifact-scan.format`` with ``{"format": ...}`` as evidence.
+
+    Args:
+        profile: Name of an allow-list for pickles, see `interlock.artifacts.profiles`.
+        limits: What a scan may spend.
+
+    Raises:
+        UsageError: There is no such profile.
+    """
+
+    kind = "artifact-scan"
+
+    def __init__(self, *, profile: str = "torch-state-dict", limits: Limits | None = None) -> None:
+        self.profile = profile_named(profile)
+        self.limits = limits or Limits()
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The scanner, and the Python whose pickle semantics and JSON reader it uses."""
+        return (
+            Tool(name="interlock-artifacts", version=SCANNER_VERSION),
+            Tool(name="python", version=platform.python_version()),
+        )
+
+    def configuration(self) -> Mapping[str, Json]:
+        """Profile by name, version and digest, and the limits."""
+        return {
+            "profile": self.profile.name,
+            "profile_version": self.profile.version,
+            "profile_digest": self.profile.digest,
+            "limits": self.limits.document(),
+        }
+
+    def look(self, opened: OpenSubject) -> Observation:
+        """Scan every file of the subject.
+
+        Raises:
+            SubjectError: A file cannot be read.
+        """
+        record = Record(Budget(self.limits))
+        for relative in opened.files:
+            file = opened.path / relative if relative else opened.path
+            scan_file(file, shown(relative or opened.subject.name, 1000), profile=self.profile, record=record)
+        return record.observation()

@@ -1,0 +1,265 @@
+"""The kinds that signatures in profiles name, what an allowed call gives, and which state BUILD may set.
+
+A kind is a predicate over symbolic values. It says yes only where the value is known well enough; whatever is not
+known is no. The checks on numpy's dtype state and on storages are there because the loaders trust them: a dtype
+``O8`` without its object flag makes numpy take bytes for pointers, and a storage larger than its bytes was
+CVE-2026-24747.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from interlock.artifacts.pickle_values import BYTEARRAY, DATA, FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, Value
+from interlock.artifacts.profiles import GlobalRule
+
+LARGEST: Final = (1 << 63) - 1
+
+# numpy.dtype.str without its byte order: the plain kinds with a size; 'O8' is checked apart.
+_PLAIN_DTYPE: Final = re.compile(r"(?:b1|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[mM]8|[SUV]\d{1,9})\Z")
+_OBJECT_FLAGS: Final = 63
+_UNICODE_FLAGS: Final = 8
+_DEVICE: Final = re.compile(r"(?:cpu|cuda|mps|xpu|meta|xla|hpu|npu|privateuseone)(?::\d{1,4})?\Z")
+_TENSOR_METADATA: Final = frozenset({"conj", "neg"})
+
+
+class Instance(Value):
+    """The value of an allowed call.
+
+    Args:
+        rule: The global that was called.
+    """
+
+    __slots__ = ("rule",)
+
+    def __init__(self, kind: str, rule: GlobalRule, fact: object = None) -> None:
+        super().__init__(kind, fact)
+        self.rule = rule
+
+
+def kind_of(value: object) -> str:
+    """The kind of a value that is no constant, else an empty text."""
+    return value.kind if isinstance(value, Value | GlobalRule) else ""
+
+
+def is_size(value: object) -> bool:
+    """A whole number that fits a signed 64-bit size; True and False are none."""
+    return type(value) is int and 0 <= value <= LARGEST
+
+
+def sizes_of(value: object) -> tuple[int, ...] | None:
+    """A shape or strides as numbers, or None if `value` is neither a tuple of sizes nor a `torch.Size`."""
+    if isinstance(value, Instance) and value.kind == "torch-size":
+        value = value.fact
+    if isinstance(value, tuple) and all(is_size(item) for item in value):
+        return value
+    return None
+
+
+def matches(values: tuple[object, ...], signature: tuple[str, ...]) -> bool:
+    """Whether `values` are what `signature` asks for, one kind each."""
+    needed = sum(not kind.endswith("?") for kind in signature)
+    if not needed <= len(values) <= len(signature):
+        return False
+    return all(KINDS[kind.rstrip("?")](value) for kind, value in zip(signature, values, strict=False))
+
+
+def element_count(shape: tuple[int, ...]) -> int:
+    """Product of a shape, stopped once it is past any size there can be."""
+    count = 1
+    for size in shape:
+        count *= size
+        if count > LARGEST and 0 not in shape:
+            return LARGEST + 1
+    return count
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or kind_of(value) == "str"
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes) or kind_of(value) == "bytes"
+
+
+def _is_tensor_metadata(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, DictValue) and not value.more and _TENSOR_METADATA.issuperset(_texts(value.keys))
+
+
+def _is_dtype_text(value: object) -> bool:
+    return isinstance(value, str) and (value == "O8" or _PLAIN_DTYPE.match(value) is not None)
+
+
+def _is_plain_dtype(value: object) -> bool:
+    return isinstance(value, Instance) and value.kind == "numpy-dtype" and value.fact != "O8"
+
+
+def _one_of(*kinds: str) -> Callable[[object], bool]:
+    return lambda value: kind_of(value) in kinds
+
+
+def _constant(constants: tuple[object, ...]) -> Callable[[object], bool]:
+    # With its type: True is no 1 here.
+    return lambda value: any(type(value) is type(constant) and value == constant for constant in constants)
+
+
+KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "none": lambda value: value is None,
+    "bool": lambda value: isinstance(value, bool),
+    "bool-or-int": _constant((False, True, 0, 1)),
+    "size": is_size,
+    "sizes": lambda value: sizes_of(value) is not None,
+    "float": lambda value: type(value) is float,
+    "str": _is_text,
+    "latin1": _constant(("latin1", "latin-1")),
+    "bytes": _is_bytes,
+    "bytes-b": _constant((b"b",)),
+    "buffer": lambda value: _is_bytes(value) or value is BYTEARRAY,
+    "no-elements": _constant(((0,),)),
+    "array-order": _constant(("C", "F")),
+    "list": lambda value: value is LIST,
+    "dict": lambda value: isinstance(value, DictValue),
+    "ordered-dict": _one_of("ordered-dict"),
+    "storage": _one_of("storage"),
+    "tensor": _one_of("tensor"),
+    "torch-dtype": _one_of("torch-dtype"),
+    "tensor-metadata": _is_tensor_metadata,
+    "device-type": lambda value: isinstance(value, str) and _DEVICE.match(value) is not None,
+    "plain-type": _one_of("plain-type"),
+    "ndarray-type": _one_of("ndarray-type"),
+    "dtype-text": _is_dtype_text,
+    "plain-dtype": _is_plain_dtype,
+}
+"""Name of a kind to its predicate."""
+
+
+def is_device(value: object) -> bool:
+    """A location as torch writes it into a storage's persistent id."""
+    return isinstance(value, str) and _DEVICE.match(value) is not None
+
+
+def result_of(rule: GlobalRule, arguments: tuple[object, ...]) -> object:
+    """What an allowed call gives."""
+    make = RESULTS.get(rule.result)
+    return make(arguments) if make else Instance(rule.result, rule, fact=_fact(rule, arguments))
+
+
+def _fact(rule: GlobalRule, arguments: tuple[object, ...]) -> object:
+    return arguments[0] if rule.result in {"numpy-dtype", "torch-size"} else None
+
+
+def _latin1(arguments: tuple[object, ...]) -> object:
+    text = arguments[0]
+    if not isinstance(text, str):
+        return DATA
+    # What latin-1 cannot encode raises in the loader, so the value does not matter then.
+    encoded = text.encode("latin-1", "replace")
+    return encoded if len(encoded) <= LONGEST_TEXT else DATA
+
+
+RESULTS: Final[Mapping[str, Callable[[tuple[object, ...]], object]]] = {
+    "latin1-bytes": _latin1,
+    "bytearray": lambda _: BYTEARRAY,
+    "set": lambda _: SET,
+    "frozenset": lambda _: FROZENSET,
+}
+"""Results that are values of their own rather than an `Instance` of their rule."""
+
+
+def tensor_fits(rule: GlobalRule, arguments: tuple[object, ...]) -> bool:
+    """Whether the tensor that `rule` would rebuild lies inside its storage.
+
+    Args:
+        rule: The global that is called.
+        arguments: Already matched against the rule's signature.
+    """
+    if rule.name not in {"_rebuild_tensor_v2", "_rebuild_tensor_v3"}:
+        return True
+    storage, offset, shape, strides = arguments[:4]
+    sizes, steps = sizes_of(shape), sizes_of(strides)
+    if not isinstance(storage, Value) or not isinstance(storage.fact, tuple) or not isinstance(offset, int):
+        return False
+    if sizes is None or steps is None or len(sizes) != len(steps):
+        return False
+    room, element = storage.fact
+    if rule.name == "_rebuild_tensor_v3":
+        dtype = arguments[6]
+        # Version 3 sees the storage as bytes and says itself what an element is.
+        room = room * element // dtype.size if isinstance(dtype, GlobalRule) else 0
+    if 0 in sizes:
+        return offset <= int(room)
+    last: int = offset + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
+    return last < int(room)
+
+
+def state_allowed(instance: Instance, state: object) -> bool:
+    """Whether BUILD may set `state` on `instance`."""
+    check = STATES.get(instance.rule.build)
+    return check is not None and check(instance, state)
+
+
+def _texts(keys: list[object]) -> set[object]:
+    return {key if isinstance(key, str) else None for key in keys}
+
+
+def _module_metadata(_: Instance, state: object) -> bool:
+    return isinstance(state, DictValue) and not state.more and _texts(state.keys) <= {"_metadata"}
+
+
+def _attributes(_: Instance, state: object) -> bool:
+    # BUILD asks the instance for __setstate__ first, so an attribute of that name would be called by the next BUILD.
+    if not isinstance(state, DictValue) or state.more:
+        return False
+    return all(isinstance(key, str) and not key.startswith("__") for key in state.keys)
+
+
+def _numpy_dtype_state(instance: Instance, state: object) -> bool:
+    """`numpy.dtype.__setstate__`, versions 3 and 4, without fields and subarrays.
+
+    (version, byte order, subarray, names, fields, element size, alignment, flags[, datetime metadata])
+    """
+    text = instance.fact
+    if not isinstance(text, str) or not isinstance(state, tuple) or len(state) not in {8, 9}:
+        return False
+    version, order, *nothing, size, alignment, flags = state[:8]
+    if order not in ("<", ">", "|", "=") or any(part is not None for part in nothing):
+        return False
+    if len(state) == 9:
+        return version == 4 and text in {"M8", "m8"} and _datetime_metadata(state[8]) and flags == 0
+    expected = {"O8": (-1, -1, _OBJECT_FLAGS)}.get(text, (-1, -1, 0))
+    if text[0] in "SUV":
+        length = int(text[1:])
+        expected = (4 * length, 4, _UNICODE_FLAGS) if text[0] == "U" else (length, 1, 0)
+    return version == 3 and (size, alignment, flags) == expected
+
+
+def _datetime_metadata(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2 or not (value[0] is None or isinstance(value[0], DictValue)):
+        return False
+    unit = value[1]
+    if not isinstance(unit, tuple) or len(unit) != 4 or not isinstance(unit[0], bytes | str):
+        return False
+    return len(unit[0]) <= 8 and all(is_size(number) for number in unit[1:])
+
+
+def _ndarray_state(_: Instance, state: object) -> bool:
+    """`numpy.ndarray.__setstate__`: (1, shape, dtype, Fortran order, bytes or list of objects)."""
+    if not isinstance(state, tuple) or len(state) != 5 or state[0] != 1 or sizes_of(state[1]) is None:
+        return False
+    dtype, fortran, content = state[2:]
+    if kind_of(dtype) != "numpy-dtype" or not isinstance(fortran, bool):
+        return False
+    return _is_bytes(content) if _is_plain_dtype(dtype) else content is LIST
+
+
+STATES: Final[Mapping[str, Callable[[Instance, object], bool]]] = {
+    "module-metadata": _module_metadata,
+    "attributes": _attributes,
+    "numpy-dtype-state": _numpy_dtype_state,
+    "ndarray-state": _ndarray_state,
+}
+"""Name of a kind of state to its check."""

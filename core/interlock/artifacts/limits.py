@@ -1,0 +1,123 @@
+"""What one scan may spend, and the error that says what it ran out of.
+
+The scanner is attacked by what it scans, so every loop over hostile bytes spends from a `Budget`. Running out is not
+a finding about the model: it means that nobody can tell, so the part goes into ``coverage.failed`` (UNDECIDED).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from interlock.gate.errors import UsageError
+from interlock.gate.values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one scan of one subject may spend. Wider limits never turn a refusal into an ALLOW.
+
+    Args:
+        seconds: Wall time for the whole subject.
+        total_bytes: Bytes read or expanded over the whole subject.
+        opcodes: Pickle opcodes over the whole subject.
+        values: Symbolic values that one pickle may hold at a time (its stack and its memo).
+        depth: Open pickle marks, that is nested containers under construction.
+        text_bytes: Size of one JSON or text file, and of one text in a pickle.
+        member_bytes: Size of one zip member that has to be held in memory; tensors' bytes do not.
+        header_bytes: Size of a safetensors header that is read. The format's own limit of 100,000,000 is an error.
+        members: Entries of one zip file.
+        expansion: How many times its stored size a compressed member of more than 16 MiB may grow to.
+        findings: Findings kept for one file; the rest is counted.
+    """
+
+    seconds: float = 600.0
+    total_bytes: int = 1 << 42
+    opcodes: int = 20_000_000
+    values: int = 4_000_000
+    depth: int = 1_000
+    text_bytes: int = 64 << 20
+    member_bytes: int = 512 << 20
+    header_bytes: int = 32 << 20
+    members: int = 100_000
+    expansion: int = 250
+    findings: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 < value < float("inf"):
+                raise UsageError(f"the limit {name} is a positive number, not {value!r}", where=name)
+
+    def document(self) -> dict[str, Json]:
+        """The limits as they stand in a gate's configuration."""
+        return asdict(self)
+
+
+class LimitPassedError(Exception):
+    """A scan ran out of what it may spend; `str()` says of what. Turned into a coverage gap, never shown raw."""
+
+
+class Budget:
+    """What is left of `Limits` while a subject is scanned.
+
+    Args:
+        limits: What may be spent.
+        clock: Monotonic seconds; replaced in tests.
+    """
+
+    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.opcodes = 0
+        self._bytes = 0
+        self._clock = clock
+        self._deadline = clock() + limits.seconds
+
+    def check_time(self) -> None:
+        """Raise when the time is over.
+
+        Raises:
+            LimitPassedError: It is.
+        """
+        if self._clock() > self._deadline:
+            raise LimitPassedError(f"the time limit of {self.limits.seconds:g} seconds is over")
+
+    def spend_bytes(self, count: int) -> None:
+        """Account for `count` bytes read or expanded.
+
+        Raises:
+            LimitPassedError: That is more than the subject may have, or the time is over.
+        """
+        self._bytes += count
+        if self._bytes > self.limits.total_bytes:
+            raise LimitPassedError(f"more than {self.limits.total_bytes:,} bytes to read")
+        self.check_time()
+
+    def spend_opcodes(self, count: int) -> None:
+        """Account for `count` pickle opcodes.
+
+        Raises:
+            LimitPassedError: That is more than the subject may have, or the time is over.
+        """
+        self.opcodes += count
+        if self.opcodes > self.limits.opcodes:
+            raise LimitPassedError(f"more than {self.limits.opcodes:,} pickle opcodes")
+        self.check_time()
+
+    def hold_text(self, count: int) -> None:
+        """Ask whether a text of `count` bytes may be held in memory.
+
+        Raises:
+            LimitPassedError: It may not.
+        """
+        if count > self.limits.text_bytes:
+            raise LimitPassedError(f"a text of {count:,} bytes, more than {self.limits.text_bytes:,}")
+
+    def hold_member(self, count: int) -> None:
+        """Ask whether a zip member of `count` bytes may be held in memory.
+
+        Raises:
+            LimitPassedError: It may not.
+        """
+        if count > self.limits.member_bytes:
+            raise LimitPassedError(f"a member of {count:,} bytes, more than {self.limits.member_bytes:,}")

@@ -1,0 +1,120 @@
+"""Scans the pickle that a stretch of bytes is, or finds out whether it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interlock.artifacts import record as rules
+from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.pickle_judge import Judge
+from interlock.artifacts.pickle_walk import PickleWalk, WalkEnd
+from interlock.artifacts.profiles import Profile
+from interlock.artifacts.record import Record
+from interlock.artifacts.source import Buffer
+
+TORCH_LEGACY_MAGIC = bytes.fromhex("8002 8a0a 6cfc9c46f9206aa85019 2e")
+"""What torch.serialization.MAGIC_NUMBER looks like at the start of a file from before torch 1.6."""
+
+
+def has_protocol(head: bytes) -> bool:
+    """Whether bytes start as a pickle of protocol 2 or later: PROTO and its number."""
+    return len(head) >= 2 and head[0] == 0x80 and head[1] <= 5
+
+
+def scan_pickle(
+    data: Buffer,
+    *,
+    path: str,
+    profile: Profile,
+    record: Record,
+    start: int = 0,
+    storages: Mapping[str, int] | None = None,
+) -> frozenset[str]:
+    """Walk one pickle that has to fill `data` from `start` to the end.
+
+    Args:
+        data: Unverified bytes.
+        path: File or member, for findings.
+        profile: What is allowed.
+        record: Where findings go.
+        start: Offset of the first opcode.
+        storages: See `Judge`.
+
+    Returns:
+        Keys of the storages that it asks for.
+
+    Raises:
+        LimitPassedError: It could not be walked to its end.
+    """
+    judge = Judge(profile, record, path, storages=storages)
+    end = PickleWalk(data, judge, record.budget, start=start).run()
+    if end.problem:
+        record.error(rules.MALFORMED_PICKLE, f"no pickle that can be trusted: {end.problem}", path, end.position)
+    if end.stopped and end.position < len(data):
+        _judge_rest(data, end.position, path=path, profile=profile, record=record)
+    record.looked(path)
+    return frozenset(judge.storages_used)
+
+
+def _judge_rest(data: Buffer, position: int, *, path: str, profile: Profile, record: Record) -> None:
+    """What stands after STOP: another pickle is walked too, so that the report shows what it would do."""
+    rest = f"{len(data) - position:,} bytes after STOP"
+    if bytes(data[: len(TORCH_LEGACY_MAGIC)]) == TORCH_LEGACY_MAGIC:
+        record.error(
+            rules.SEVERAL_PICKLES, "torch's format from before 1.6, a row of pickles: save it again", path, position
+        )
+    else:
+        record.error(rules.TRAILING_DATA, f"{rest}, which a loader may read as something else", path, position)
+    pickles = 1
+    while position < len(data):
+        judge = Judge(profile, record, path)
+        end = PickleWalk(data, judge, record.budget, start=position).run()
+        if not end.stopped:
+            break
+        pickles += 1
+        position = end.position
+    if pickles > 1:
+        record.error(
+            rules.SEVERAL_PICKLES, f"{pickles} pickles in one stream: one load reads only the first", path, position
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What came out when bytes of another format were read as a pickle.
+
+    Args:
+        record: What the walk saw; merged only if it counts.
+        end: How it ended; None when it ran out of budget.
+        named_a_global: An opcode named a global that Python could import.
+        called: An opcode called something.
+    """
+
+    record: Record
+    end: WalkEnd | None
+    named_a_global: bool
+    called: bool
+    gap: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """Reading these bytes as a pickle would import and call something: no accident in tensor data or text."""
+        return self.named_a_global and self.called
+
+
+def probe_pickle(
+    data: Buffer, *, path: str, profile: Profile, record: Record, start: int = 0, end: int | None = None
+) -> Probe:
+    """Read bytes that look like something else as a pickle.
+
+    Any file can also be a pickle from its first byte on: the length field of a safetensors header, the name in a zip
+    header and plain text all are opcodes. A loader that is told to unpickle it does not ask what else it is.
+    """
+    scratch = Record(record.budget)
+    judge = Judge(profile, scratch, path)
+    try:
+        reached = PickleWalk(data, judge, record.budget, start=start, end=end, strict=False).run()
+    except LimitPassedError as error:
+        return Probe(record=scratch, end=None, named_a_global=judge.named_a_global, called=judge.called, gap=str(error))
+    return Probe(record=scratch, end=reached, named_a_global=judge.named_a_global, called=judge.called)

@@ -1,0 +1,86 @@
+"""What stands on the stack of the symbolic pickle machine.
+
+Constants stand for themselves: ``None``, `bool`, `int`, `float`, short `str` and `bytes`, and `tuple` of values. All
+else is one of the classes here. The contents of lists and sets are not kept, because nothing that a profile allows
+depends on them; so a harmless pickle of millions of opcodes needs no memory for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LONGEST_TEXT = 256
+"""Characters or bytes of a string constant that are kept; longer ones become `TEXT` or `DATA`."""
+
+MOST_KEYS = 64
+"""Keys of one dict that are kept; with more, nothing that has to know all keys is allowed."""
+
+
+class Value:
+    """A value of which only the kind is known.
+
+    Args:
+        kind: One of the kinds that signatures name, see `interlock.artifacts.kinds`.
+        fact: What later checks need to know of it, for example a storage's size.
+    """
+
+    __slots__ = ("fact", "kind")
+
+    def __init__(self, kind: str, fact: object = None) -> None:
+        self.kind = kind
+        self.fact = fact
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}>"
+
+
+class DictValue:
+    """A dict, of which the first keys are known.
+
+    Args:
+        keys: The first `MOST_KEYS` keys.
+        more: There are further ones.
+    """
+
+    __slots__ = ("keys", "more")
+
+    def __init__(self) -> None:
+        self.keys: list[object] = []
+        self.more = False
+
+    def add(self, keys: Iterable[object]) -> None:
+        """Note keys that are set."""
+        if self.more:
+            return
+        for key in keys:
+            if len(self.keys) == MOST_KEYS:
+                self.more = True
+                return
+            self.keys.append(key)
+
+    def __repr__(self) -> str:
+        return "<dict>"
+
+
+LIST = Value("list")
+SET = Value("set")
+FROZENSET = Value("frozenset")
+BYTEARRAY = Value("bytearray")
+TEXT = Value("str")
+DATA = Value("bytes")
+INTEGER = Value("int")
+UNKNOWN = Value("unknown")
+"""What a refused opcode leaves behind; the refusal has been recorded."""
+
+
+def preview(value: object, depth: int = 3) -> str:
+    """A short text of a value for evidence, bounded in depth and length whatever the value is."""
+    if isinstance(value, tuple):
+        if depth == 0:
+            return "(...)"
+        inner = ", ".join(preview(item, depth - 1) for item in value[:5])
+        return f"({inner}{', ...' if len(value) > 5 else ''})"
+    if isinstance(value, int) and abs(value) >= 1 << 128:
+        return "<int>"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "..."

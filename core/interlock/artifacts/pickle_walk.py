@@ -1,0 +1,193 @@
+"""The symbolic pickle machine: every opcode of protocols 0 to 5, with CPython's stack, marks and memo.
+
+It follows ``Modules/_pickle.c`` and ``Lib/pickle.py`` of CPython 3.11 opcode by opcode and executes nothing: what an
+opcode would import, call or set is asked of a `Judge`. Where CPython's two readers, or other readers, disagree (frames
+that cut opcodes, a second PROTO, odd spellings of numbers), the walk refuses, because one file must mean one thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import error as StructError  # noqa: N812
+
+from interlock.artifacts.limits import Budget, LimitPassedError
+from interlock.artifacts.pickle_judge import Judge
+from interlock.artifacts.pickle_opcodes import ONE_BYTE_ARGUMENTS, TABLE, StoppedError
+from interlock.artifacts.pickle_text import MalformedError
+from interlock.artifacts.source import Buffer
+
+_CHUNK = 1 << 16
+LONGEST_LINE = 8_192
+"""Bytes of a number or a name in a text opcode; nothing longer can be loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkEnd:
+    """How a walk ended.
+
+    Args:
+        position: Offset after the last opcode that was understood.
+        stopped: STOP was reached; what stands after it is the caller's to judge.
+        problem: Why the walk could not go on, empty when it stopped at STOP.
+        opcodes: Opcodes walked.
+    """
+
+    position: int
+    stopped: bool
+    problem: str
+    opcodes: int
+
+
+class _MisreadError(Exception):
+    """The bytes make no sense from here on: position, opcodes since the last count, why."""
+
+
+class PickleWalk:
+    """Walks one pickle.
+
+    Args:
+        data: The bytes, unverified.
+        judge: Says what is allowed.
+        budget: What the walk may spend.
+        start: Offset of the first opcode.
+        end: Offset after the last byte that belongs to the pickle; the end of `data` when not given.
+        strict: Refuse what no pickler writes and readers take differently. Without it the walk goes on wherever some
+            reader would: for bytes that are first of all something else.
+    """
+
+    def __init__(
+        self,
+        data: Buffer,
+        judge: Judge,
+        budget: Budget,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        strict: bool = True,
+    ) -> None:
+        self.data = data
+        self.judge = judge
+        self.budget = budget
+        self.start = start
+        self.end = len(data) if end is None else end
+        self.strict = strict
+        self.stack: list[object] = []
+        self.marks: list[list[object]] = []
+        self.push = self.stack.append
+        self.memo: dict[int, object] = {}
+        self.protocol = 0
+        self.frame_end = 0
+        self.boundary = 0
+
+    def run(self) -> WalkEnd:
+        """Walk to STOP or to the first byte that makes no sense.
+
+        Raises:
+            LimitPassedError: The budget is spent.
+        """
+        position = self.start
+        opcodes = 0
+        try:
+            while True:
+                reached, count = self._stretch(position)
+                opcodes += count
+                self._check_limits(count)
+                position = reached
+                self._check_frame(position)
+        except StoppedError as stop:
+            position, count = stop.args
+            self.budget.spend_opcodes(count)
+            return WalkEnd(position=position, stopped=True, problem=self._unclean(position), opcodes=opcodes + count)
+        except _MisreadError as error:
+            position, count, problem = error.args
+            self.budget.spend_opcodes(count)
+            return WalkEnd(position=position, stopped=False, problem=problem, opcodes=opcodes + count)
+
+    def _stretch(self, position: int) -> tuple[int, int]:
+        """Walk until `self.boundary`: the hot loop, kept free of everything that can be checked once a stretch."""
+        self.boundary = min(position + _CHUNK, self.frame_end if self.frame_end > position else self.end)
+        data, table = self.data, TABLE
+        count = 0
+        following = position
+        try:
+            while following < self.boundary:
+                position = following
+                count += 1
+                following = table[data[position]](self, position + 1)
+        except IndexError:
+            # Popping an empty stack, or a one-byte argument past the end of the bytes.
+            cut = data[position] in ONE_BYTE_ARGUMENTS and position + 2 > self.end
+            raise _MisreadError(
+                position, count, "an argument is cut off" if cut else "takes from an empty stack"
+            ) from None
+        except StructError:
+            raise _MisreadError(position, count, "an argument is cut off") from None
+        except KeyError:
+            raise _MisreadError(position, count, "gets something from the memo that was never put there") from None
+        except MalformedError as error:
+            raise _MisreadError(position, count, str(error)) from None
+        except StoppedError:
+            raise StoppedError(position + 1, count) from None
+        if following > self.end:
+            raise _MisreadError(position, count, "an argument is cut off")
+        if following == self.end and following != self.frame_end:
+            raise _MisreadError(following, count, "ends without STOP")
+        return following, count
+
+    def _check_limits(self, count: int) -> None:
+        self.budget.spend_opcodes(count)
+        if self.judge.refusals > self.budget.limits.findings:
+            raise LimitPassedError(f"more than {self.budget.limits.findings} refusals, so it was not walked further")
+        held = len(self.memo) + len(self.stack) + sum(map(len, self.marks))
+        if held > self.budget.limits.values:
+            raise LimitPassedError(f"a pickle that holds more than {self.budget.limits.values:,} values at a time")
+
+    def _check_frame(self, position: int) -> None:
+        if self.frame_end and position > self.frame_end:
+            raise _MisreadError(position, 0, "an opcode reaches over the end of its frame")
+        if position == self.frame_end:
+            self.frame_end = 0
+            if position == self.end:
+                raise _MisreadError(position, 0, "ends without STOP")
+
+    def _unclean(self, position: int) -> str:
+        """What speaks against a pickle that reached STOP."""
+        if self.frame_end and position != self.frame_end:
+            return "STOP stands before the end of its frame"
+        if self.marks or self.stack:
+            return "leaves values on the stack at STOP"
+        return ""
+
+    def pop_mark(self) -> list[object]:
+        """Take everything above the last MARK."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        self.push = self.stack.append
+        return items
+
+    def line(self, at: int, longest: int = LONGEST_LINE) -> tuple[bytes, int]:
+        """The text up to the next newline, and the offset after it."""
+        newline = self.data.find(b"\n", at, min(self.end, at + longest))
+        if newline >= 0:
+            return self.data[at:newline], newline + 1
+        if self.strict or self.end > at + longest or at >= self.end:
+            raise MalformedError("a line without an end")
+        # CPython drops the last byte of a line that ends with the file, and acts on the rest.
+        return self.data[at : self.end - 1], self.end
+
+    def text_line(self, at: int) -> tuple[bytes | None, int]:
+        """A line that may hold a text of any length: None for one that is too long to be looked at."""
+        newline = self.data.find(b"\n", at, self.end)
+        length = (self.end if newline < 0 else newline) - at
+        self.budget.spend_bytes(length)
+        if self.strict:
+            self.budget.hold_text(length)
+        elif length > LONGEST_LINE:
+            return None, self.end if newline < 0 else newline + 1
+        return self.line(at, max(length + 1, LONGEST_LINE))
+
+    def raw(self, at: int, size: int) -> int:
+        """Check that `size` bytes stand at `at`; the offset after them."""
+        if size < 0 or at + size > self.end:
+            raise MalformedError("an argument is cut off")
+        return at + size

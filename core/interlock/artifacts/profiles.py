@@ -1,0 +1,253 @@
+"""Allow-list profiles: which globals a pickle may name, and what may be called with what.
+
+A profile is data. Whatever it does not name is refused. Its digest covers every rule and goes into the receipt, so
+that a receipt says which rules the model passed; `version` changes whenever a rule or the meaning of a kind does.
+
+Sources for the torch rules: ``torch._weights_only_unpickler`` of torch 2.13 (its list is wider: it allows whatever
+it can rebuild, with any arguments; the rules here also say what a call may be given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+
+from interlock.gate.documents import digest_of
+from interlock.gate.errors import UsageError
+from interlock.gate.values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalRule:
+    """One global that a pickle may name.
+
+    Args:
+        module: Module as CPython would import it, after the Python 2 names are mapped.
+        name: Name in that module; compared whole, so that dotted paths never reach further.
+        kind: What it is as a value, see `interlock.artifacts.kinds`.
+        size: Bytes of one element, for storages and dtypes.
+        calls: Signatures that REDUCE may call it with; each a tuple of kinds, ``?`` after a kind means optional.
+        new: Signatures for NEWOBJ; none of INST, OBJ and NEWOBJ_EX is ever allowed.
+        result: Name of the function in `interlock.artifacts.kinds.RESULTS` that gives the call's value.
+        build: Kind of state that BUILD may set on a result.
+        items: SETITEM and SETITEMS may fill a result.
+    """
+
+    module: str
+    name: str
+    kind: str = "function"
+    size: int = 0
+    calls: tuple[tuple[str, ...], ...] = ()
+    new: tuple[tuple[str, ...], ...] = ()
+    result: str = ""
+    build: str = ""
+    items: bool = False
+
+    @property
+    def path(self) -> str:
+        """Dotted name for people."""
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A named, versioned and hashed allow-list.
+
+    Args:
+        name: Under which users ask for it.
+        version: Changes with any rule.
+        purpose: One line for people.
+        rules: The globals.
+    """
+
+    name: str
+    version: str
+    purpose: str
+    rules: tuple[GlobalRule, ...]
+    digest: str = field(init=False)
+    table: Mapping[tuple[str, str], GlobalRule] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rules: list[Json] = [asdict(rule) for rule in sorted(self.rules, key=lambda rule: rule.path)]
+        document: dict[str, Json] = {"name": self.name, "version": self.version, "rules": rules}
+        object.__setattr__(self, "digest", digest_of(document))
+        table = {(rule.module, rule.name): rule for rule in self.rules}
+        object.__setattr__(self, "table", MappingProxyType(table))
+
+
+def _storages() -> tuple[GlobalRule, ...]:
+    sizes = {
+        "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1,
+        "Bool": 1, "ComplexDouble": 16, "ComplexFloat": 8,
+    }  # fmt: skip
+    typed = tuple(
+        GlobalRule(module="torch", name=f"{name}Storage", kind="storage-type", size=size)
+        for name, size in sizes.items()
+    )
+    # An untyped storage counts bytes; it is how torch saves dtypes that came after the typed ones.
+    return (*typed, GlobalRule(module="torch.storage", name="UntypedStorage", kind="untyped-storage-type", size=1))
+
+
+def _dtypes() -> tuple[GlobalRule, ...]:
+    sizes = {
+        "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1,
+        "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1, "complex32": 4, "complex64": 8,
+        "complex128": 16, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2,
+        "uint8": 1, "bool": 1,
+    }  # fmt: skip
+    return tuple(GlobalRule(module="torch", name=name, kind="torch-dtype", size=size) for name, size in sizes.items())
+
+
+_ORDERED_DICT = GlobalRule(
+    module="collections",
+    name="OrderedDict",
+    kind="type",
+    calls=((), ("list",)),
+    result="ordered-dict",
+    build="module-metadata",
+    items=True,
+)
+
+_TENSORS = (
+    GlobalRule(
+        module="torch._utils",
+        name="_rebuild_tensor_v2",
+        calls=(("storage", "size", "sizes", "sizes", "bool", "ordered-dict", "tensor-metadata?"),),
+        result="tensor",
+    ),
+    GlobalRule(
+        module="torch._utils",
+        name="_rebuild_tensor_v3",
+        calls=(("storage", "size", "sizes", "sizes", "bool", "ordered-dict", "torch-dtype", "tensor-metadata?"),),
+        result="tensor",
+    ),
+    GlobalRule(
+        module="torch._utils",
+        name="_rebuild_parameter",
+        calls=(("tensor", "bool", "ordered-dict"),),
+        result="tensor",
+    ),
+)
+
+_STATE_DICT = (
+    _ORDERED_DICT,
+    GlobalRule(module="torch", name="Size", kind="type", calls=(("sizes",),), result="torch-size"),
+    *_TENSORS,
+    *_storages(),
+    *_dtypes(),
+)
+
+_BUILTIN_VALUES = (
+    # `bytes` under protocols 0 to 2.
+    GlobalRule(module="_codecs", name="encode", calls=(("str", "latin1"),), result="latin1-bytes"),
+    GlobalRule(
+        module="builtins",
+        name="bytearray",
+        kind="type",
+        calls=((), ("bytes",), ("str", "latin1")),
+        result="bytearray",
+    ),
+    GlobalRule(module="builtins", name="set", kind="type", calls=(("list",),), result="set"),
+    GlobalRule(module="builtins", name="frozenset", kind="type", calls=(("list",),), result="frozenset"),
+    GlobalRule(module="builtins", name="complex", kind="type", calls=(("float", "float"),), result="complex"),
+)
+
+_NUMPY_ARRAYS = tuple(
+    rule
+    # numpy 2 moved its core; files written by either version name the one that wrote them.
+    for core in ("numpy.core", "numpy._core")
+    for rule in (
+        GlobalRule(
+            module=f"{core}.multiarray",
+            name="_reconstruct",
+            calls=(("ndarray-type", "no-elements", "bytes-b"),),
+            result="ndarray",
+            build="ndarray-state",
+        ),
+        GlobalRule(
+            module=f"{core}.multiarray", name="scalar", calls=(("plain-dtype", "bytes"),), result="numpy-scalar"
+        ),
+        GlobalRule(
+            module=f"{core}.numeric",
+            name="_frombuffer",
+            calls=(("buffer", "plain-dtype", "sizes", "array-order"),),
+            result="ndarray",
+        ),
+    )
+)
+
+_NUMPY = (
+    *_NUMPY_ARRAYS,
+    GlobalRule(module="numpy", name="ndarray", kind="ndarray-type"),
+    GlobalRule(
+        module="numpy",
+        name="dtype",
+        kind="type",
+        calls=(("dtype-text", "bool-or-int", "bool-or-int"),),
+        result="numpy-dtype",
+        build="numpy-dtype-state",
+    ),
+)
+
+_CHECKPOINT = (
+    *_STATE_DICT,
+    *_BUILTIN_VALUES,
+    *_NUMPY,
+    GlobalRule(
+        module="torch",
+        name="device",
+        kind="type",
+        calls=(("device-type", "size?"),),
+        result="torch-device",
+    ),
+    GlobalRule(module="collections", name="Counter", kind="type", calls=((), ("dict",)), result="counter", items=True),
+    GlobalRule(
+        module="collections",
+        name="defaultdict",
+        kind="type",
+        calls=((), ("plain-type",), ("none",)),
+        result="defaultdict",
+        items=True,
+    ),
+    *(GlobalRule(module="builtins", name=name, kind="plain-type") for name in ("dict", "list", "int", "float", "str")),
+    GlobalRule(module="argparse", name="Namespace", kind="type", new=((),), result="namespace", build="attributes"),
+)
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="torch-state-dict",
+            version="1",
+            purpose="tensors by name, as torch.save(model.state_dict()) writes them",
+            rules=_STATE_DICT,
+        ),
+        Profile(
+            name="torch-checkpoint",
+            version="1",
+            purpose="state dicts with optimizer, scheduler, numpy values and plain Python containers",
+            rules=_CHECKPOINT,
+        ),
+        Profile(
+            name="numpy",
+            version="1",
+            purpose="numpy arrays and scalars, object arrays of plain values included",
+            rules=(*_NUMPY, *_BUILTIN_VALUES, _ORDERED_DICT),
+        ),
+    )
+}
+"""The profiles that Interlock ships, by name."""
+
+
+def profile_named(name: str) -> Profile:
+    """Look a profile up.
+
+    Raises:
+        UsageError: There is none of that name; the message lists the known ones.
+    """
+    if name not in PROFILES:
+        raise UsageError(
+            f"unknown artifact profile {name!r}", where="profile", next_step=f"use one of {', '.join(sorted(PROFILES))}"
+        )
+    return PROFILES[name]

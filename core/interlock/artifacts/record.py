@@ -1,0 +1,148 @@
+"""What a scan has seen so far, and the rule ids under which it says so.
+
+Everything that comes out of a hostile file passes `shown` on its way into a message or a path, so that a report can
+always be written as UTF-8 and printed on a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from interlock.artifacts.limits import Budget
+from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Location, Measure, Observation
+
+FORMAT = "artifact-scan.format"
+UNSAFE_GLOBAL = "artifact-scan.unsafe-global"
+UNSAFE_CALL = "artifact-scan.unsafe-call"
+UNSAFE_PERSISTENT_ID = "artifact-scan.unsafe-persistent-id"
+UNSAFE_EXTENSION = "artifact-scan.unsafe-extension"
+MALFORMED_PICKLE = "artifact-scan.malformed-pickle"
+TRAILING_DATA = "artifact-scan.trailing-data"
+SEVERAL_PICKLES = "artifact-scan.several-pickles"
+EXTRA_PICKLE = "artifact-scan.extra-pickle"
+ZIP_STRUCTURE = "artifact-scan.zip-structure"
+ZIP_CHECKSUM = "artifact-scan.zip-checksum"
+ZIP_ENCRYPTED = "artifact-scan.zip-encrypted"
+ZIP_DUPLICATE = "artifact-scan.zip-duplicate"
+ZIP_PATH = "artifact-scan.zip-path"
+TORCH_ARCHIVE = "artifact-scan.torch-archive"
+EXECUTABLE = "artifact-scan.executable-format"
+POLYGLOT = "artifact-scan.polyglot"
+MALFORMED_SAFETENSORS = "artifact-scan.malformed-safetensors"
+MALFORMED_NUMPY = "artifact-scan.malformed-numpy"
+REMOTE_CODE = "artifact-scan.remote-code"
+DUPLICATE_KEY = "artifact-scan.duplicate-key"
+SOURCE_CODE = "artifact-scan.source-code"
+MORE = "artifact-scan.more-findings"
+
+MOST_NAMES = 10_000
+"""Distinct unsafe globals that are told apart; a hostile file may name millions."""
+
+RULES = tuple(sorted(value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)))
+"""Every rule id that this gate uses."""
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """Hostile text made safe to print and to encode: control characters and lone surrogates escaped, length capped."""
+    if len(text) > limit:
+        text = text[:limit] + "..."
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+class Record:
+    """Collects findings and coverage over one subject.
+
+    Args:
+        budget: What the scan may spend; also bounds the findings kept for each path.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.findings: list[Finding] = []
+        self.looked_at: list[str] = []
+        self.failed: list[Gap] = []
+        self.unsafe_globals: set[str] = set()
+        self.files = 0
+        self.bytes = 0
+        self._kept: Counter[tuple[str, Level]] = Counter()
+
+    def error(self, rule: str, message: str, path: str, offset: int | None = None, **evidence: Json) -> None:
+        """Something that speaks against the file."""
+        self._add(Level.ERROR, rule, message, Location(path=path, offset=offset), evidence)
+
+    def warning(self, rule: str, message: str, path: str, offset: int | None = None, **evidence: Json) -> None:
+        """Something that a person should know."""
+        self._add(Level.WARNING, rule, message, Location(path=path, offset=offset), evidence)
+
+    def format(self, path: str, name: str) -> None:
+        """Say which format `path` was recognised as, by content."""
+        self._add(Level.NOTE, FORMAT, f"recognised as {name}", Location(path=path), {"format": name})
+
+    def looked(self, path: str) -> None:
+        """`path` was examined whole."""
+        self.looked_at.append(path)
+
+    def fail(self, path: str, reason: str) -> None:
+        """`path` could not be examined."""
+        self.failed.append(Gap(path=path, reason=reason))
+
+    def unsafe_global(self, name: str) -> None:
+        """Count a global outside the profile; distinct names, so that one name used often counts once."""
+        if len(self.unsafe_globals) < MOST_NAMES:
+            self.unsafe_globals.add(name)
+
+    def merge(self, other: Record) -> None:
+        """Take over what a probe saw. Its opcodes were spent from the same budget already."""
+        for finding in other.findings:
+            self._keep(finding)
+        self.looked_at += other.looked_at
+        self.failed += other.failed
+        self.unsafe_globals |= other.unsafe_globals
+
+    @property
+    def clean(self) -> bool:
+        """No error finding and nothing that could not be examined."""
+        return not self.failed and all(finding.level is not Level.ERROR for finding in self.findings)
+
+    def observation(self) -> Observation:
+        """Everything, as the gate's observation."""
+        more = tuple(
+            Finding(
+                rule_id=MORE,
+                level=Level.NOTE,
+                message=f"{count - self.budget.limits.findings:,} more findings were counted, not kept",
+                location=Location(path=path),
+                evidence=json.dumps({"level": level.value, "count": count}),
+            )
+            for (path, level), count in self._kept.items()
+            if count > self.budget.limits.findings
+        )
+        return Observation(
+            findings=(*self.findings, *more),
+            measures=(
+                Measure(name="files", value=self.files),
+                Measure(name="bytes", value=self.bytes, unit="bytes"),
+                Measure(name="unsafe_globals", value=len(self.unsafe_globals)),
+                Measure(name="opcodes", value=self.budget.opcodes),
+            ),
+            coverage=Coverage(looked_at=tuple(self.looked_at), failed=tuple(self.failed)),
+        )
+
+    def _add(self, level: Level, rule: str, message: str, where: Location, evidence: dict[str, Json]) -> None:
+        self._keep(
+            Finding(
+                rule_id=rule,
+                level=level,
+                message=message,
+                location=where,
+                evidence=json.dumps(evidence, sort_keys=True) if evidence else "",
+            )
+        )
+
+    def _keep(self, finding: Finding) -> None:
+        # Counted for each level apart: a flood of warnings must not push out the first error.
+        key = (finding.location.path, finding.level)
+        self._kept[key] += 1
+        if self._kept[key] <= self.budget.limits.findings:
+            self.findings.append(finding)

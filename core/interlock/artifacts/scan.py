@@ -1,0 +1,155 @@
+"""Finds out by content what a file is, and has it scanned by the scanner of that format.
+
+The name of a file never decides its format (CVE-2025-10155). Whatever it is recognised as, it is also read as a
+pickle from its first byte on, because a loader that unpickles it does not ask what else it is.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from interlock.artifacts import numpy_file, zip_container
+from interlock.artifacts import record as rules
+from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.numpy_file import scan_numpy
+from interlock.artifacts.pickle_file import has_protocol, probe_pickle, scan_pickle
+from interlock.artifacts.profiles import Profile
+from interlock.artifacts.record import Record, shown
+from interlock.artifacts.safetensors_file import looks_like_safetensors, scan_safetensors
+from interlock.artifacts.source import Buffer, open_bytes
+from interlock.artifacts.text_file import read_text, scan_text
+from interlock.artifacts.torch_archive import scan_zip
+
+_DEEPEST = 4
+
+_EXECUTABLES: Final = {
+    b"\x7fELF": "an ELF program or library",
+    b"MZ": "a Windows program or library",
+    b"\xcf\xfa\xed\xfe": "a Mach-O program or library",
+    b"\xca\xfe\xba\xbe": "a Mach-O or Java program",
+    b"\x00asm": "a WebAssembly module",
+}
+_NOT_READ_YET: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+    b"GGUF": "GGUF",
+    b"\x89HDF\r\n\x1a\n": "HDF5",
+}
+
+
+def scan_file(file: Path, name: str, *, profile: Profile, record: Record) -> None:
+    """Scan one file of a subject.
+
+    Args:
+        file: Where its bytes are; trusted to hold still.
+        name: For findings and coverage, relative to the subject.
+        profile: What pickles may do.
+        record: Where findings go.
+
+    Raises:
+        SubjectError: The file cannot be read.
+    """
+    with open_bytes(file) as data:
+        record.files += 1
+        record.bytes += len(data)
+        scan_bytes(data, name, profile=profile, record=record)
+
+
+def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, depth: int = 0) -> str:
+    """Scan bytes as a file of their own.
+
+    Args:
+        data: Unverified bytes.
+        path: For findings and coverage.
+        profile: What pickles may do.
+        record: Where findings go.
+        depth: How many archives the bytes are inside of.
+
+    Returns:
+        The format they were recognised as, or ``unknown``.
+    """
+    try:
+        found = _recognise_and_scan(data, path, profile, record, depth)
+        if found != "pickle":
+            _scan_as_pickle_too(data, path, profile, record)
+        if not data[:4].startswith(zip_container.MAGICS) and zip_container.find_end(data) is not None:
+            record.error(rules.POLYGLOT, f"a {found} file that is also a zip: readers may open either", path)
+    except LimitPassedError as error:
+        record.fail(path, str(error))
+        found = "unknown"
+    if found != "unknown":
+        record.format(path, found)
+    return found
+
+
+def _recognise_and_scan(data: Buffer, path: str, profile: Profile, record: Record, depth: int) -> str:
+    head = data[:16]
+    if not head:
+        record.fail(path, "an empty file: there is nothing to look at")
+        return "unknown"
+    if head.startswith(zip_container.MAGICS):
+        if depth >= _DEEPEST:
+            raise LimitPassedError(f"archives inside each other deeper than {_DEEPEST}")
+        inner = partial(_scan_inner, profile=profile, record=record, depth=depth + 1)
+        return scan_zip(data, path=path, profile=profile, record=record, inner=inner)
+    if looks_like_safetensors(head):
+        scan_safetensors(data, path=path, record=record)
+        return "safetensors"
+    if head.startswith(numpy_file.MAGIC):
+        scan_numpy(data, path=path, profile=profile, record=record)
+        return "numpy"
+    if has_protocol(head):
+        scan_pickle(data, path=path, profile=profile, record=record)
+        return "pickle"
+    return _scan_without_magic(data, path, profile, record)
+
+
+def _scan_inner(data: bytes, path: str, *, profile: Profile, record: Record, depth: int) -> str:
+    return scan_bytes(data, path, profile=profile, record=record, depth=depth)
+
+
+def _scan_without_magic(data: Buffer, path: str, profile: Profile, record: Record) -> str:
+    """Text, a pickle of protocol 0 or 1, or something that is not read here."""
+    text = read_text(data) if len(data) <= record.budget.limits.text_bytes else None
+    probe = probe_pickle(data, path=path, profile=profile, record=record)
+    whole = probe.end is not None and probe.end.stopped and probe.end.position == len(data)
+    # Almost any text begins with something that reads as an opcode; a pickle is one that ends or that acts.
+    if whole or probe.acts or (probe.named_a_global and text is None):
+        scan_pickle(data, path=path, profile=profile, record=record)
+        return "pickle"
+    if probe.gap:
+        raise LimitPassedError(probe.gap)
+    if text is not None:
+        record.budget.spend_bytes(len(data))
+        return scan_text(text, path=path, record=record)
+    if len(data) > record.budget.limits.text_bytes:
+        raise LimitPassedError(f"an unknown format, or a text of more than {record.budget.limits.text_bytes:,} bytes")
+    _report_unknown(data[:16], path, record)
+    return "unknown"
+
+
+def _report_unknown(head: bytes, path: str, record: Record) -> None:
+    for magic, what in _EXECUTABLES.items():
+        if head.startswith(magic):
+            record.error(rules.EXECUTABLE, f"{what}, not a model", path, 0)
+    for magic, what in _NOT_READ_YET.items():
+        if head.startswith(magic):
+            record.fail(path, f"{what} is not read here: unpack or convert it, and scan what comes out")
+            return
+    record.fail(path, f"unknown format, it starts with {shown(repr(head))}")
+
+
+def _scan_as_pickle_too(data: Buffer, path: str, profile: Profile, record: Record) -> None:
+    probe = probe_pickle(data, path=path, profile=profile, record=record) if data else None
+    if probe is not None and probe.acts:
+        record.merge(probe.record)
+        record.error(rules.POLYGLOT, "these bytes are also a pickle that imports and calls something", path, 0)
+    elif probe is not None and probe.gap:
+        raise LimitPassedError(probe.gap)

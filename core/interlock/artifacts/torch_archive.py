@@ -1,0 +1,210 @@
+"""Scans zip files that hold models: torch's archives, numpy's ``.npz``, and what is neither.
+
+A torch archive (torch 1.6 and later, ``torch.serialization``, ``caffe2/serialize/inline_container.h``) has one root
+folder with ``data.pkl``, ``version``, ``byteorder``, a few more small members and ``data/<key>``, one for each
+storage. It is known by that structure. Members outside of it are identified by content like files of their own, so
+that a second pickle under another name is walked too (CVE-2025-1889).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from interlock.artifacts import record as rules
+from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.numpy_file import plain_array, scan_numpy_header
+from interlock.artifacts.pickle_file import probe_pickle, scan_pickle
+from interlock.artifacts.profiles import Profile
+from interlock.artifacts.record import Record, shown
+from interlock.artifacts.source import Buffer
+from interlock.artifacts.zip_container import (
+    DEFLATED,
+    STORED,
+    Member,
+    ZipStructureError,
+    check_content,
+    content,
+    read_members,
+    whole,
+)
+
+ScanInner: TypeAlias = Callable[[bytes, str], str]
+"""Scans the content of a member as a file of its own; gives the format that it was recognised as."""
+
+_SMALL_MEMBERS: Final = {
+    "version": re.compile(rb"\d{1,4}\n?\Z"),
+    "byteorder": re.compile(rb"(?:little|big)\Z"),
+    ".format_version": re.compile(rb"\d{1,4}\n?\Z"),
+    ".storage_alignment": re.compile(rb"\d{1,6}\n?\Z"),
+    ".data/serialization_id": re.compile(rb"\d{1,64}\Z"),
+}
+_LONGEST_SMALL = 64
+
+
+def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner: ScanInner) -> str:
+    """Scan a zip file and all that is in it.
+
+    Args:
+        data: The whole file, unverified.
+        path: For findings; members are named ``path!member``.
+        profile: What pickles may do.
+        record: Where findings go.
+        inner: Scans a member as a file.
+
+    Returns:
+        ``torch-zip``, ``torchscript``, ``numpy`` or ``zip``.
+
+    Raises:
+        LimitPassedError: It has too many members.
+    """
+    try:
+        members = [member for member in read_members(data, path=path, record=record) if not member.is_folder]
+    except ZipStructureError as error:
+        record.error(rules.ZIP_STRUCTURE, str(error), path, error.offset)
+        record.looked(path)
+        return "zip"
+    readable = [member for member in members if _checked(data, member, path, record)]
+    root = _torch_root(members)
+    if root is not None:
+        return _scan_torch(data, readable, root, path=path, profile=profile, record=record, inner=inner)
+    formats = {_scan_member(data, member, path, record, inner) for member in readable}
+    record.looked(path)
+    if formats == {"numpy"} and len(readable) == len(members):
+        return "numpy"
+    record.fail(path, "a zip file that is neither torch's nor numpy's")
+    return "zip"
+
+
+def _checked(data: Buffer, member: Member, path: str, record: Record) -> bool:
+    """Whether the member's content can be read and has its checksum or a finding that says it has not."""
+    where = _inside(path, member)
+    try:
+        check_content(data, member, path=where, record=record)
+    except ZipStructureError as error:
+        record.error(rules.ZIP_STRUCTURE, str(error), where, error.offset)
+    except LimitPassedError as error:
+        record.fail(where, str(error))
+        record.budget.check_time()
+    else:
+        return True
+    return False
+
+
+def _torch_root(members: Sequence[Member]) -> str | None:
+    """The one folder that holds everything, if it has torch's ``data.pkl``."""
+    roots = {member.name.split("/", 1)[0] for member in members}
+    if len(roots) != 1:
+        return None
+    root = roots.pop()
+    return root if any(member.name == f"{root}/data.pkl" for member in members) else None
+
+
+def _scan_torch(
+    data: Buffer,
+    members: Sequence[Member],
+    root: str,
+    *,
+    path: str,
+    profile: Profile,
+    record: Record,
+    inner: ScanInner,
+) -> str:
+    by_name = {member.name.removeprefix(f"{root}/"): member for member in members}
+    storages = {name.removeprefix("data/"): member for name, member in by_name.items() if name.startswith("data/")}
+    script = "constants.pkl" in by_name or any(name.startswith("code/") for name in by_name)
+    if script:
+        record.error(
+            rules.EXECUTABLE,
+            "a TorchScript archive: loading it compiles and runs the code that it carries",
+            path,
+            members=[shown(name) for name in sorted(by_name) if name.startswith("code/")][:20],
+        )
+    used = _scan_main_pickle(data, by_name, storages, path=path, profile=profile, record=record)
+    for name, member in by_name.items():
+        if name == "data.pkl":
+            continue
+        if name in _SMALL_MEMBERS:
+            _check_small(data, member, name, path, record)
+        elif name.startswith("data/") and name.removeprefix("data/") in used:
+            _check_storage(data, member, path, profile, record)
+        elif _scan_member(data, member, path, record, inner) == "pickle" and not script:
+            record.error(
+                rules.EXTRA_PICKLE,
+                f"a pickle beside torch's own, {shown(name)!r}: torch writes none, so something else is to load it",
+                _inside(path, member),
+            )
+    missing = sorted({"version"} - by_name.keys())
+    if missing:
+        record.error(rules.TORCH_ARCHIVE, f"torch's archive lacks its member {missing[0]!r}", path)
+    record.looked(path)
+    return "torchscript" if script else "torch-zip"
+
+
+def _scan_main_pickle(
+    data: Buffer,
+    by_name: dict[str, Member],
+    storages: dict[str, Member],
+    *,
+    path: str,
+    profile: Profile,
+    record: Record,
+) -> frozenset[str]:
+    member = by_name.get("data.pkl")
+    if member is None:
+        return frozenset()
+    sizes = {key: storage.size for key, storage in storages.items()}
+    where = _inside(path, member)
+    try:
+        return scan_pickle(whole(data, member, record), path=where, profile=profile, record=record, storages=sizes)
+    except LimitPassedError as error:
+        record.fail(where, str(error))
+        # Nothing is known of what the storages are for, so all of them count as storages.
+        return frozenset(sizes)
+
+
+def _check_small(data: Buffer, member: Member, name: str, path: str, record: Record) -> None:
+    where = _inside(path, member)
+    content = whole(data, member, record) if member.size <= _LONGEST_SMALL else b""
+    if not _SMALL_MEMBERS[name].match(content):
+        record.error(rules.TORCH_ARCHIVE, f"torch's member {name!r} does not hold what torch writes there", where)
+    record.looked(where)
+
+
+def _check_storage(data: Buffer, member: Member, path: str, profile: Profile, record: Record) -> None:
+    """A tensor's bytes: anything goes, except a pickle that would act if something else loads it."""
+    where = _inside(path, member)
+    if member.method == STORED:
+        end = member.start + member.size
+        probe = probe_pickle(data, path=where, profile=profile, record=record, start=member.start, end=end)
+    else:
+        probe = probe_pickle(whole(data, member, record), path=where, profile=profile, record=record)
+    if probe.acts:
+        record.merge(probe.record)
+        record.error(rules.EXTRA_PICKLE, "a tensor's bytes are a pickle that imports and calls something", where)
+    elif probe.gap:
+        record.fail(where, f"a tensor whose bytes read as an endless pickle: {probe.gap}")
+    else:
+        record.looked(where)
+
+
+def _scan_member(data: Buffer, member: Member, path: str, record: Record, inner: ScanInner) -> str:
+    where = _inside(path, member)
+    if member.method not in (STORED, DEFLATED):
+        return "unreadable"
+    try:
+        head = next(content(data, member, record), b"")
+        if member.size > len(head) and plain_array(head):
+            # A large array is judged by its header, so its elements need not be held.
+            scan_numpy_header(head, member.size, path=where, record=record)
+            record.format(where, "numpy")
+            return "numpy"
+        return inner(whole(data, member, record), where)
+    except LimitPassedError as error:
+        record.fail(where, str(error))
+        return "unreadable"
+
+
+def _inside(path: str, member: Member) -> str:
+    return f"{path}!{shown(member.name)}"
