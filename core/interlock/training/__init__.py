@@ -1,1 +1,84 @@
-"""Sandboxed training and its provenance."""
+"""Training in a sandbox: what may run, on which bytes, with how much of the machine, and what came out.
+
+Names are loaded when they are first asked for, so that a DAG file which only describes a training pays for nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interlock.training.bwrap import BwrapSandbox
+    from interlock.training.gate import TrainingGate, training_observation
+    from interlock.training.output import publish, staging_for
+    from interlock.training.rlimits import RlimitsSandbox
+    from interlock.training.run import FAILED_RUN, OutputFile, TrainingRun, run_training
+    from interlock.training.sandbox import (
+        Availability,
+        Ended,
+        Folders,
+        Isolation,
+        Job,
+        LimitHit,
+        Sandbox,
+        best_sandbox,
+        sandboxes,
+    )
+    from interlock.training.spec import Limits, TrainingSpec, training_spec
+
+_PLACES = {
+    "FAILED_RUN": "run",
+    "Availability": "sandbox",
+    "BwrapSandbox": "bwrap",
+    "Ended": "sandbox",
+    "Folders": "sandbox",
+    "Isolation": "sandbox",
+    "Job": "sandbox",
+    "LimitHit": "sandbox",
+    "Limits": "spec",
+    "OutputFile": "run",
+    "RlimitsSandbox": "rlimits",
+    "Sandbox": "sandbox",
+    "TrainingGate": "gate",
+    "TrainingRun": "run",
+    "TrainingSpec": "spec",
+    "best_sandbox": "sandbox",
+    "publish": "output",
+    "run_training": "run",
+    "sandboxes": "sandbox",
+    "staging_for": "output",
+    "training_observation": "gate",
+    "training_spec": "spec",
+}
+
+__all__ = [
+    "FAILED_RUN",
+    "Availability",
+    "BwrapSandbox",
+    "Ended",
+    "Folders",
+    "Isolation",
+    "Job",
+    "LimitHit",
+    "Limits",
+    "OutputFile",
+    "RlimitsSandbox",
+    "Sandbox",
+    "TrainingGate",
+    "TrainingRun",
+    "TrainingSpec",
+    "best_sandbox",
+    "publish",
+    "run_training",
+    "sandboxes",
+    "staging_for",
+    "training_observation",
+    "training_spec",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,0 +1,146 @@
+"""The level for machines without bubblewrap: resource limits, a cleared environment, no new privileges.
+
+It ends what runs too long or takes too much, leaves no process behind and hands over no variable. It does **not** keep
+code from the network, from other files of the same user, or from that user's other processes: the receipt says
+``rlimits``, and policy decides whether that is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from interlock.gate import Tool, UnavailableError
+from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, resource_limits
+from interlock.training.watch import watch
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+class RlimitsSandbox:
+    """Runs a job below a supervisor process that inherits its orphans and ends them."""
+
+    @property
+    def isolation(self) -> Isolation:
+        """Resource limits only."""
+        return Isolation.RLIMITS
+
+    @property
+    def level(self) -> str:
+        """``rlimits``."""
+        return self.isolation.value
+
+    def probe(self) -> Availability:
+        """Linux has all that it takes."""
+        if sys.platform != "linux":
+            return Availability(
+                available=False, reason=f"{sys.platform} has no prctl", how_to_get="run the training on Linux"
+            )
+        return Availability(
+            available=True,
+            reason="weak: neither network nor files are isolated",
+            how_to_get="apt-get install bubblewrap for a real sandbox",
+            tools=(Tool(name="linux", version=platform.release()),),
+        )
+
+    def inside(self, outside: Folders) -> Folders:
+        """The same as outside: nothing is hidden at this level."""
+        return outside
+
+    @property
+    def harness(self) -> Path:
+        """Where it is installed."""
+        return HARNESS
+
+    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None) -> Ended:
+        """Run `job`; see `Sandbox.run`.
+
+        Raises:
+            UnavailableError: The supervisor could not be started.
+        """
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", os.fspath(_SUPERVISOR)],
+                    stdin=subprocess.PIPE,
+                    stdout=write,
+                    stderr=write,
+                    env={},
+                    cwd="/",
+                )
+            except OSError as error:
+                raise UnavailableError(f"a process cannot be started: {error}", where=sys.executable) from error
+            finally:
+                os.close(write)
+            os.set_blocking(read, False)
+            with _Supervised(process, output=read) as supervised:
+                supervised.send(job)
+                return watch(supervised, job, on_line=on_line)
+        finally:
+            os.close(read)
+
+
+class _Supervised:
+    """A supervisor at work."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, output: int) -> None:
+        self._process = process
+        self.output = output
+        self.root = process.pid
+        self.exited = os.pidfd_open(process.pid)
+
+    def __enter__(self) -> _Supervised:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        os.close(self.exited)
+
+    def send(self, job: Job) -> None:
+        """Tell the supervisor what to run."""
+        limits = dict(resource_limits(job.limits))
+        # The kernel counts all processes of the user here, not only the job's.
+        limits["RLIMIT_NPROC"] += _tasks_of_user()
+        document = {
+            "parent": os.getpid(),
+            "argv": job.argv,
+            "environment": dict(job.environment),
+            "cwd": os.fspath(job.working_folder),
+            "limits": limits,
+        }
+        stream = self._process.stdin
+        if stream is not None:
+            with suppress(BrokenPipeError), stream:
+                stream.write(json.dumps(document).encode())
+
+    def end(self) -> None:
+        """Ask the supervisor to end everything below it and itself."""
+        # A supervisor that the job has stopped (SIGSTOP) would wait with the request for ever.
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
+        self._process.wait()
+
+    def wait(self) -> int:
+        """The job's status, as the supervisor ends with it."""
+        status = self._process.wait()
+        return status if status >= 0 else 128 - status
+
+
+def _tasks_of_user() -> int:
+    count = 0
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                    # A folder has a link to itself, one in its parent, and one in each folder below it.
+                    count += Path(entry.path, "task").stat().st_nlink - 2
+    return count

@@ -1,0 +1,311 @@
+"""One training from start to checked output: hold the code, run it in the sandbox, look at what it wrote.
+
+What comes out is a `TrainingRun`, whatever happened inside; an error leaves here only when nothing could be run.
+Whether the run is good enough is not decided here: `interlock.training.gate` reports it, and policy decides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from interlock.gate import Json, OpenSubject, Subject, Tool, UnavailableError, UsageError, utc_now
+from interlock.gate.documents import canonical_json, digest_of, timestamp
+from interlock.training.code import HeldCode, hold_code
+from interlock.training.output import check_output
+from interlock.training.sandbox import Ended, Folders, Isolation, Job, LimitHit, Sandbox, best_sandbox
+from interlock.training.spec import Limits, TrainingSpec
+
+FAILED_RUN = "failed-run.json"
+"""The only file of a failed run's output folder: what the receipt of its refusal is about."""
+
+_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
+    """One file of the output: relative path, sha256, bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """How one training went, and what came out.
+
+    Args:
+        isolation: The sandbox's level.
+        argv: What was run, as the sandbox saw it.
+        environment: Everything that was set, seeds included; nothing else was.
+        data: The dataset that was read.
+        code: The code that was run, by the digest of its held copy; None when it is all installed software.
+        exit_status: As a shell counts: 128 and the signal's number when a signal ended it.
+        limit: The limit that ended it, when one did.
+        problem: Why its output may not leave; empty when it may, or when the run failed before.
+        output: The files, empty for a failed run.
+        output_digest: What `interlock.evidence` will find the output folder's digest to be.
+        output_bytes: Bytes the code wrote, those of a failed run included.
+        metrics: Content of ``metrics.json`` when it is JSON and small; unverified.
+        log_tail: The end of what it printed; unverified.
+        log_bytes: How much it printed.
+        seconds: Wall clock of the sandbox.
+        started: UTC.
+        finished: UTC.
+        tools: The sandbox's and the training's software, with versions.
+    """
+
+    isolation: Isolation
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    data: Subject
+    code: Subject | None
+    exit_status: int
+    limit: LimitHit | None
+    problem: str
+    output: tuple[OutputFile, ...]
+    output_digest: str
+    output_bytes: int
+    metrics: str
+    log_tail: str
+    log_bytes: int
+    seconds: float
+    started: datetime
+    finished: datetime
+    tools: tuple[Tool, ...]
+
+    @property
+    def level(self) -> str:
+        """The isolation level by the name that policy reads."""
+        return self.isolation.value
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended badly or its output may not leave."""
+        return self.exit_status != 0 or self.limit is not None or bool(self.problem)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was ended because of its wall-clock limit."""
+        return self.limit is LimitHit.WALL_SECONDS
+
+    @property
+    def command_digest(self) -> str:
+        """sha256 over what was run and with which environment."""
+        return digest_of({"argv": list(self.argv), "environment": dict(self.environment)})
+
+    @property
+    def materials(self) -> tuple[Subject, ...]:
+        """What the output was made from: SLSA's ``resolvedDependencies``."""
+        return (self.data, *((self.code,) if self.code is not None else ()))
+
+
+def run_training(
+    spec: TrainingSpec,
+    data: OpenSubject,
+    out: Path,
+    *,
+    sandbox: Sandbox | None = None,
+    on_line: Callable[[str], None] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> TrainingRun:
+    """Run `spec` on `data` and leave its checked, durable output in `out`.
+
+    After a run that failed, `out` holds `FAILED_RUN` and nothing else.
+
+    Args:
+        spec: What to run.
+        data: The held dataset, as the guard opened it; the sandbox shows exactly these bytes, read-only.
+        out: Private empty folder, made when it is not there (see `interlock.training.staging_for`).
+        sandbox: Where to run it; the best one of this machine when not given.
+        on_line: Called with each line that the code prints; an exception from it ends the run.
+        clock: UTC now; replaced in tests.
+
+    Raises:
+        UsageError: The command does not exist, `out` is not empty, or no sandbox works here.
+        SubjectError: The code cannot be read or held.
+        UnavailableError: The sandbox could not be built, or the disk is nearly full.
+    """
+    sandbox = sandbox or best_sandbox()
+    _prepare(out, spec.limits)
+    started = clock()
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=out.parent) as work:
+        code_folder, scratch = Path(work, "code"), Path(work, "tmp")
+        code_folder.mkdir()
+        scratch.mkdir()
+        code = hold_code(spec.code, code_folder)
+        outside = Folders(data=data.path, code=code_folder, out=out, scratch=scratch)
+        job = _job(spec, outside, sandbox, code)
+        ended = sandbox.run(job, on_line=on_line)
+    problem = "" if ended.exit_status or ended.limit else check_output(out, spec.limits)
+    return _finished(data, job, ended, problem=problem, code=code, sandbox=sandbox, when=(started, clock()))
+
+
+def _prepare(out: Path, limits: Limits) -> None:
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise UsageError("the training's output folder is not empty", where=str(out))
+        disk = os.statvfs(out)
+    except OSError as error:
+        raise UsageError(f"the training's output folder cannot be used: {error.strerror}", where=str(out)) from error
+    if disk.f_bavail * disk.f_frsize < limits.disk_reserve_bytes:
+        raise UnavailableError("the disk is nearly full", where=str(out), next_step="make room, then run again")
+
+
+def _job(spec: TrainingSpec, outside: Folders, sandbox: Sandbox, code: HeldCode) -> Job:
+    inside = sandbox.inside(outside)
+    environment = _environment(spec, inside, code)
+    if spec.function:
+        python = sys.executable
+        words = [python, os.fspath(sandbox.harness), "--function", spec.function, "--data", "{data}", "--out", "{out}"]
+    else:
+        words = [_program(spec, code, environment["PATH"]), *spec.command[1:]]
+    filled = (code.moved(word, inside.code) for word in words)
+    places = {"{data}": os.fspath(inside.data), "{out}": os.fspath(inside.out)}
+    return Job(
+        argv=tuple(_filled(word, places) for word in filled),
+        environment=tuple(sorted(environment.items())),
+        folders=outside,
+        visible=spec.visible,
+        limits=spec.limits,
+        working_folder=(*code.import_folders(inside.code), inside.scratch)[0],
+    )
+
+
+def _filled(word: str, places: dict[str, str]) -> str:
+    for name, path in places.items():
+        word = word.replace(name, path)
+    return word
+
+
+def _program(spec: TrainingSpec, code: HeldCode, path: str) -> str:
+    """Where the command's program lies: a part of the code, this Python, or on the sandbox's PATH."""
+    name = spec.command[0]
+    if code.moved(name, Path("/")) != name:
+        return name
+    if name in {"python", "python3"}:
+        return sys.executable
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise UsageError(
+            "the training's program is not on the sandbox's PATH, or is not executable",
+            where=f"{name} on {path}",
+            next_step="give its absolute path, and show its folder with `visible` if it lies outside /usr",
+        )
+    return found
+
+
+def _environment(spec: TrainingSpec, inside: Folders, code: HeldCode) -> dict[str, str]:
+    """All that the code will find set. Thread counts and seeds have to be there before Python starts."""
+    scratch = os.fspath(inside.scratch)
+    own = {
+        "HOME": scratch,
+        "INTERLOCK_DATA": os.fspath(inside.data),
+        "INTERLOCK_OUT": os.fspath(inside.out),
+        "INTERLOCK_SEED": str(spec.seed),
+        "LANG": "C.UTF-8",
+        "PATH": os.pathsep.join(dict.fromkeys((os.fspath(Path(sys.prefix, "bin")), *_SYSTEM_PATH))),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": str(spec.seed),
+        "PYTHONPATH": os.pathsep.join(map(os.fspath, code.import_folders(inside.code))),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": scratch,
+        "USER": "trainer",
+    }
+    for name, _ in spec.environment:
+        if name in own:
+            raise UsageError("Interlock sets this variable itself", where=f"environment: {name}")
+    return own | dict(spec.environment)
+
+
+def _finished(
+    data: OpenSubject,
+    job: Job,
+    ended: Ended,
+    *,
+    problem: str,
+    code: HeldCode,
+    sandbox: Sandbox,
+    when: tuple[datetime, datetime],
+) -> TrainingRun:
+    from interlock.evidence.claims import remove_tree
+    from interlock.evidence.snapshot import take_snapshot
+
+    out = job.folders.out
+    written = sum(path.lstat().st_size for path in out.rglob("*") if path.is_file() and not path.is_symlink())
+    failed = bool(problem or ended.exit_status or ended.limit)
+    metrics = "" if failed else _metrics(out)
+    if failed:
+        for path in out.iterdir():
+            remove_tree(path)
+        record = _failure_record(job, ended, problem, data.subject, finished=when[1])
+        (out / FAILED_RUN).write_bytes(canonical_json(record))
+    snapshot = take_snapshot(os.fspath(out))
+    held = Subject(name="code", uri=code.sources[0].as_uri(), digest=code.digest) if code.digest else None
+    return TrainingRun(
+        isolation=sandbox.isolation,
+        argv=job.argv,
+        environment=job.environment,
+        data=data.subject,
+        code=held,
+        exit_status=ended.exit_status,
+        limit=ended.limit,
+        problem=problem,
+        output=()
+        if failed
+        else tuple(OutputFile(path=file.path, sha256=file.sha256, size=file.size) for file in snapshot.files),
+        output_digest=snapshot.digest,
+        output_bytes=written,
+        metrics=metrics,
+        log_tail=ended.log_tail,
+        log_bytes=ended.log_bytes,
+        seconds=ended.seconds,
+        started=when[0],
+        finished=when[1],
+        tools=(*sandbox.probe().tools, *_software(job)),
+    )
+
+
+def _failure_record(job: Job, ended: Ended, problem: str, data: Subject, *, finished: datetime) -> dict[str, Json]:
+    return {
+        "argv": list(job.argv),
+        "data": data.digest,
+        "exit_status": ended.exit_status,
+        "finished": timestamp(finished),
+        "limit": ended.limit.value if ended.limit else "",
+        "log": ended.log_tail,
+        "problem": problem,
+    }
+
+
+def _metrics(out: Path) -> str:
+    path = out / "metrics.json"
+    if not path.is_file() or path.stat().st_size > 1 << 16:
+        return ""
+    try:
+        return canonical_json(json.loads(path.read_bytes())).decode()
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _software(job: Job) -> tuple[Tool, ...]:
+    """Versions of what trained, where it is this Python's; another interpreter's are not known here."""
+    if job.argv[0] != sys.executable:
+        return ()
+    tools = [Tool(name="python", version=sys.version.partition(" ")[0])]
+    for name in ("torch", "safetensors", "numpy", "scikit-learn"):
+        try:
+            tools.append(Tool(name=name, version=version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(tools)
