@@ -61,12 +61,20 @@ class Settings:
     registry: str
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, *, system_file: Path = SYSTEM_FILE) -> Settings:
+    def load(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        system_file: Path = SYSTEM_FILE,
+        ledger_fallback: str = "",
+    ) -> Settings:
         """Read the files and the environment.
 
         Args:
             environ: The environment; `os.environ` when not given.
             system_file: Replaced in tests.
+            ledger_fallback: Ledger URL where none of the three places names one, in place of the default under
+                `home`. It comes from an orchestrator's connection, which may say where, but never how strictly.
 
         Raises:
             SettingsError: A file cannot be parsed, a name is unknown, or a value is malformed.
@@ -75,7 +83,8 @@ class Settings:
         user_file = Path(environ.get("INTERLOCK_CONFIG", "~/.config/interlock/config.toml")).expanduser()
         if "INTERLOCK_CONFIG" in environ and not user_file.is_file():
             raise SettingsError("the file that INTERLOCK_CONFIG names is not there", where=str(user_file))
-        said = _read(user_file) | _from_environment(environ) | _read(system_file)
+        weakest = {"ledger_url": ledger_fallback} if ledger_fallback else {}
+        said = weakest | _read(user_file) | _from_environment(environ) | _read(system_file)
         return _build(said)
 
 

@@ -42,17 +42,18 @@ def _interlock_connection() -> dict[str, Any]:
         "connection-type": "interlock",
         "hook-class-name": "interlock.airflow.hooks.InterlockHook",
         "hook-name": "Interlock ledger",
+        # The URL is in `host`, because Airflow reuses a stored password in a test only while the host is the same.
         "conn-fields": {
-            "ledger_url": {
-                "label": "Ledger URL",
+            "noted_head": {
+                "label": "Head noted earlier",
                 "schema": _TEXT,
-                "description": "SQLAlchemy URL without user and password. Used where the deployment names no ledger.",
+                "description": "The head that a test showed before; a test fails if the ledger has lost it.",
             }
         },
         "ui-field-behaviour": {
-            "hidden-fields": ["host", "port", "schema", "extra"],
-            "relabeling": {"login": "Ledger user", "password": "Ledger password"},
-            "placeholders": {"ledger_url": "postgresql+pg8000://ledger.example:5432/interlock"},
+            "hidden-fields": ["port", "schema", "extra"],
+            "relabeling": {"host": "Ledger URL", "login": "Ledger user", "password": "Ledger password"},
+            "placeholders": {"host": "postgresql+pg8000://ledger.example:5432/interlock"},
         },
     }
 

@@ -65,17 +65,17 @@ class StackHome:
             raise UsageError(f"the home folder cannot be made: {error.strerror}", where=str(home.path)) from error
         return home
 
-    def lock(self, *, patience: float = LOCK_PATIENCE) -> int:
+    def lock(self, *, patience: float | None = None) -> int:
         """Take the lock of this home; it is held until the last process that inherits the descriptor has ended.
 
         Args:
-            patience: Seconds to wait for an earlier stack that is still stopping.
+            patience: Seconds to wait for an earlier stack that is still stopping; `LOCK_PATIENCE` when not given.
 
         Raises:
             UnavailableError: Another stack uses this home.
         """
         descriptor = os.open(self.path / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        until = time.monotonic() + patience
+        until = time.monotonic() + (LOCK_PATIENCE if patience is None else patience)
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
