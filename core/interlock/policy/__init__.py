@@ -1,11 +1,18 @@
-"""Asking OPA: engines, bundles, and the one decider that fails closed."""
+"""Asking OPA: engines, bundles, and the one decider that fails closed.
+
+Bundles are here at once, because DAG parsing asks them; what starts processes is imported when it is first named.
+"""
+
+from typing import TYPE_CHECKING
 
 from interlock.policy.bundle import Bundle, Module, required_gates
-from interlock.policy.decider import DECISION_PATH, PolicyDecider, open_decider, open_engine
-from interlock.policy.embedded import EmbeddedEngine
-from interlock.policy.engine import Answer, PolicyEngine
-from interlock.policy.evaluation import evaluate
-from interlock.policy.install import EngineMissingError, Library, install_engine, locate
+
+if TYPE_CHECKING:
+    from interlock.policy.decider import DECISION_PATH, PolicyDecider, open_decider, open_engine
+    from interlock.policy.embedded import EmbeddedEngine
+    from interlock.policy.engine import Answer, PolicyEngine
+    from interlock.policy.evaluation import evaluate
+    from interlock.policy.install import EngineMissingError, Library, install_engine, locate
 
 __all__ = [
     "DECISION_PATH",
@@ -24,3 +31,26 @@ __all__ = [
     "open_engine",
     "required_gates",
 ]
+
+_LAZY = {
+    "Answer": "engine",
+    "DECISION_PATH": "decider",
+    "EmbeddedEngine": "embedded",
+    "EngineMissingError": "install",
+    "Library": "install",
+    "PolicyDecider": "decider",
+    "PolicyEngine": "engine",
+    "evaluate": "evaluation",
+    "install_engine": "install",
+    "locate": "install",
+    "open_decider": "decider",
+    "open_engine": "decider",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

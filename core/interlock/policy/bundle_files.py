@@ -65,17 +65,21 @@ def files_of_archive(archive: Path) -> list[BundleFile]:
     Raises:
         PolicyError: It is no gzipped tar, holds a link, a device or a path that leaves the root, or passes a limit.
     """
+    import gzip
+    import io
     import tarfile
     import zlib
 
     found: dict[str, BundleFile] = {}
-    total = 0
     try:
-        with tarfile.open(archive, mode="r:gz") as tar:
+        with gzip.open(archive) as packed:  # to its end: only there gzip says that nothing is cut off or changed
+            unpacked = packed.read(MAX_BYTES + 1)
+        if len(unpacked) > MAX_BYTES:
+            raise _too_large(archive, f"more than {MAX_BYTES} bytes unpacked")
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
             for count, member in enumerate(tar):
-                total += member.size
-                if count >= MAX_FILES or total > MAX_BYTES:
-                    raise _too_large(archive, f"more than {MAX_FILES} files or {MAX_BYTES} bytes")
+                if count >= MAX_FILES:
+                    raise _too_large(archive, f"more than {MAX_FILES} files")
                 path = _inside(member, archive)
                 if member.isdir() or not _belongs(path, archive):
                     continue
@@ -120,7 +124,7 @@ def _inside(member: tarfile.TarInfo, archive: Path) -> str:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or "\0" in member.name:
         raise PolicyError("a path leaves the bundle", where=f"{archive}: {member.name!r}")
-    if not (member.isreg() or member.isdir()):
+    if not (member.isreg() or member.isdir()) or member.issparse():
         raise PolicyError("a bundle holds only plain files", where=f"{archive}: {member.name!r}")
     return str(path)
 

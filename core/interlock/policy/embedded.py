@@ -112,10 +112,7 @@ class EmbeddedEngine:
         found = self._ask({"kind": "document", "path": path.removeprefix("data.")}, document)
         if not found:
             return Answer(defined=False, value=None)
-        try:
-            return Answer(defined=True, value=cast("Json", found[0]["expressions"][0]["value"]))
-        except (KeyError, IndexError, TypeError) as error:
-            raise PolicyError("the policy engine answered in another shape", where=str(found)[:200]) from error
+        return Answer(defined=True, value=found[0]["expressions"][0]["value"])
 
     def query(self, query: str, document: Json) -> list[dict[str, Any]]:
         """Evaluate any query; the result set in the form of ``opa eval``.
@@ -145,9 +142,10 @@ class EmbeddedEngine:
             helper = self._ready()
             seconds = self._deadline if question in self._compiled else self._deadline + COMPILE_SECONDS
             found = self._exchange(helper, request, body, seconds=seconds)
+            if not _is_result_set(found):
+                self._end()
+                raise PolicyError("the policy engine answered in another shape", where=str(found)[:200])
             self._compiled.add(question)
-        if found is not None and not isinstance(found, list):
-            raise PolicyError("the policy engine answered in another shape", where=str(found)[:200])
         return cast("list[dict[str, Any]]", found or [])
 
     def _ready(self) -> Helper:
@@ -238,6 +236,19 @@ def _envelope(answer: Json, number: int) -> Mapping[str, Json]:
         if isinstance(envelope, Mapping):
             return envelope
     raise PolicyError("the policy engine answered in another shape", where=str(answer)[:200])
+
+
+def _is_result_set(found: Json) -> bool:
+    """Whether this is OPA's result set: nothing, or rows that each hold at least one expression with its value."""
+    if found is None:
+        return True
+    return isinstance(found, list) and all(
+        isinstance(row, Mapping)
+        and isinstance(expressions := row.get("expressions"), list)
+        and len(expressions) > 0
+        and all(isinstance(expression, Mapping) and "value" in expression for expression in expressions)
+        for row in found
+    )
 
 
 def _refusal(error: Json) -> PolicyError:

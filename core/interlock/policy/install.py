@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from interlock.gate.errors import MissingExtraError, PolicyError, SettingsError, UnavailableError
@@ -124,6 +123,8 @@ def _missing(where: Path) -> Library:
 
 
 def _from_package() -> Library | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     found = importlib.util.find_spec("opa_bindings")
     if found is None or not found.submodule_search_locations:
         return None

@@ -44,9 +44,7 @@ def _problems(name: str, document: Json) -> tuple[str, ...]:
 def _checker(name: str) -> Callable[[Json], list[str]]:
     from jsonschema import Draft202012Validator
 
-    loaded = schema(name)
-    Draft202012Validator.check_schema(loaded)
-    validator = Draft202012Validator(loaded)
+    validator = Draft202012Validator(schema(name))
 
     def check(document: Json) -> list[str]:
         return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)]
