@@ -60,13 +60,22 @@ class ReceiptSigner:
         return pem_of(self.public)
 
     def sign(self, envelope: Envelope) -> None:
-        """Add this key's signature to `envelope`.
+        """Add this key's signature to `envelope`, and check that it holds.
 
         Raises:
             UnavailableError: The key service did not answer.
+            SettingsError: What it answered does not fit the public half, so nobody could verify it.
         """
+        from securesystemslib.exceptions import UnverifiedSignatureError
+
         try:
-            envelope.sign(self.signer)
+            self.public.verify_signature(envelope.sign(self.signer), envelope.pae())
+        except UnverifiedSignatureError as error:
+            raise SettingsError(
+                "the signing key and its public half do not fit",
+                where=self.keyid[:16],
+                next_step=f"write the public half of the key in setting `signer` to {SIGNER_PUBLIC} again",
+            ) from error
         except InterlockError:
             raise
         except Exception as error:

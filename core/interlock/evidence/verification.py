@@ -147,7 +147,7 @@ def _check_signatures(signatures: Any) -> None:
 
 
 def _verified_signers(envelope: Envelope, keyring: KeyRing) -> dict[str, TrustedKey]:
-    from securesystemslib.exceptions import VerificationError
+    from securesystemslib.exceptions import UnverifiedSignatureError
 
     signers: dict[str, TrustedKey] = {}
     pae = envelope.pae()
@@ -157,7 +157,7 @@ def _verified_signers(envelope: Envelope, keyring: KeyRing) -> dict[str, Trusted
             continue
         try:
             key.key.verify_signature(signature, pae)
-        except VerificationError as error:
+        except UnverifiedSignatureError as error:
             raise SignatureError(
                 f"the signature of key {key.name!r} does not hold", where=keyid[:16], next_step="trust nothing of it"
             ) from error
