@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from interlock.gate import Tool, UnavailableError, UsageError
+from interlock.gate import InterlockError, Tool, UnavailableError, UsageError
 from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, resource_limits
 from interlock.training.spec import Limits
 from interlock.training.supervisor import limit_process
@@ -118,17 +118,7 @@ class BwrapSandbox:
         with self._started(job) as bubble:
             ended = watch(bubble, job, on_line=on_line)
         if not bubble.ran_command and ended.limit is None:
-            raise UnavailableError(
-                f"bubblewrap could not build the sandbox: {ended.log_tail.strip()[-500:]}",
-                where=self._program or "bwrap",
-                next_step="interlock doctor",
-            )
-        if ended.exit_status == 1 and ended.log_tail.startswith("bwrap: execvp "):
-            raise UsageError(
-                f"the training's program cannot be started in the sandbox: {ended.log_tail.rpartition(': ')[2]}",
-                where=job.argv[0],
-                next_step="make it executable, and name its folder in `code` or `visible`",
-            )
+            raise _not_started(job, ended.log_tail.strip())
         return ended
 
     @contextmanager
@@ -224,6 +214,17 @@ class _Bubble:
                 return self._process.pid
             self._said += data
         return int(json.loads(self._said.splitlines()[0])["child-pid"])
+
+
+def _not_started(job: Job, said: str) -> InterlockError:
+    """The error for a sandbox that never came to the command; `said` is bubblewrap's own text."""
+    if said.startswith("bwrap: execvp "):
+        return UsageError(
+            f"the training's program cannot be started in the sandbox: {said.rpartition(': ')[2]}",
+            where=job.argv[0],
+            next_step="make it executable, and name its folder in `code` or `visible`",
+        )
+    return UnavailableError(f"bubblewrap could not build the sandbox: {said[-500:]}", next_step="interlock doctor")
 
 
 def _namespaces() -> list[str]:

@@ -33,20 +33,24 @@ class BoundedLog:
         self.seen += len(data)
         *lines, self._rest = _LINE_BREAK.split(self._rest + data)
         for line in lines:
-            self._take(line)
+            self._take_in_pieces(line)
         while len(self._rest) > _LONGEST_LINE:
             self._take(self._rest[:_LONGEST_LINE])
             self._rest = self._rest[_LONGEST_LINE:]
 
     def close(self) -> None:
         """Hand on what had no line break."""
-        self._take(self._rest)
+        self._take_in_pieces(self._rest)
         self._rest = b""
 
     @property
     def tail(self) -> str:
         """The last lines, at most `keep` bytes of them."""
         return "\n".join(self._kept)
+
+    def _take_in_pieces(self, line: bytes) -> None:
+        for start in range(0, len(line), _LONGEST_LINE):
+            self._take(line[start : start + _LONGEST_LINE])
 
     def _take(self, raw: bytes) -> None:
         if not raw.strip():

@@ -114,7 +114,8 @@ def limit_process(pid: int, name: str, value: int) -> None:
     kind = getattr(resource, name)
     _, hard = resource.prlimit(pid, kind)
     bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.prlimit(pid, kind, (bound, bound))
+    # At the hard limit the kernel sends SIGKILL, which says nothing; at the soft one SIGXCPU, which says why.
+    resource.prlimit(pid, kind, (bound, bound + 1 if kind == resource.RLIMIT_CPU and bound != hard else bound))
 
 
 def main() -> int:
