@@ -88,7 +88,9 @@ class SqlFile:
         """The whole table."""
         path = _single_file(opened)
         url = self.url.replace("{path}", quote(str(path)))
-        source = context.data_sources.add_sql("subject", connection_string=url)
+        # Great Expectations has SQLite's own functions only in the SQLite datasource, and warns about the general one.
+        add = context.data_sources.add_sqlite if url.startswith("sqlite:") else context.data_sources.add_sql
+        source = add("subject", connection_string=url)
         return source.add_table_asset("subject", table_name=self.table).add_batch_definition_whole_table("subject")
 
 

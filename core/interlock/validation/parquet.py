@@ -20,10 +20,7 @@ def read_parquet_files(source: Source) -> Table:
         SubjectError: A footer or a page cannot be read, or the files disagree.
         UnsafeSubjectError: The table is larger than the limit.
     """
-    import pyarrow.dataset as ds  # type: ignore[import-untyped]  # no stubs are published
-
-    options, progress, name, files = source.options, source.progress, source.name, source.files
-
+    options, progress, files = source.options, source.progress, source.files
     progress.stage("reading Parquet", steps=len(files) + 1)
     schemas, parts = [], []
     for file in files:
@@ -31,31 +28,46 @@ def read_parquet_files(source: Source) -> Table:
         schemas.append(schema)
         parts.append(Part(path=file, rows=rows))
         progress.advance()
-    schema = _one_schema(schemas, files, name)
-    names, unread = projection(schema.names, options.columns)
-    _refuse_too_large(sum(part.rows for part in parts), len(names), options.max_cells, name)
-    scan = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    schema = _one_schema(schemas, files, source.name)
+    names, _ = projection(schema.names, options.columns)
+    _refuse_too_large(sum(part.rows for part in parts), len(names), options.max_cells, source.name)
     try:
-        data = ds.dataset(
-            [str(source.at(file)) for file in files],
-            schema=None if any("=" in file for file in files) else schema,
-            format=ds.ParquetFileFormat(default_fragment_scan_options=scan),
-            partitioning="hive",
-            partition_base_dir=str(source.path),
-        )
-        names, unread = projection(data.schema.names, options.columns)  # with the columns of hive-style folder names
-        frame, unnamed_index = _frame_of(data.to_table(columns=names), name)
+        data = _dataset(source, schema)
+        names, unread = projection(data.schema.names, options.columns)
+        frame, unnamed_index = _frame_of(data.to_table(columns=names), source.name)
     except InterlockError:
         raise
     except Exception as error:
         # pyarrow and pandas raise whatever a hostile file makes them raise; it is one thing to the reader.
         raise SubjectError(
-            f"the Parquet data cannot be read: {_first_line(error)}", where=name, next_step="write the file again"
+            f"the Parquet data cannot be read: {_first_line(error)}",
+            where=source.name,
+            next_step="write the file again",
         ) from error
     progress.advance()
     if unnamed_index:
         unread = (*unread, Gap(path="", reason="the unnamed index that pandas stored is not a column"))
     return Table(frame=frame, parts=tuple(parts), skipped=unread)
+
+
+def _dataset(source: Source, schema: pyarrow.Schema) -> pyarrow.dataset.Dataset:
+    """One dataset over the listed files, with the columns that hive-style folder names (``year=2024/``) add."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds  # type: ignore[import-untyped]  # no stubs are published
+
+    scan = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    reader = ds.ParquetFileFormat(default_fragment_scan_options=scan)
+    files = [str(source.at(file)) for file in source.files]
+    if source.files == ("",):
+        return ds.dataset(files, schema=schema, format=reader)
+    hive = {"format": reader, "partitioning": "hive", "partition_base_dir": str(source.path)}
+    keys = {part.partition("=")[0] for file in source.files for part in Path(file).parts[:-1] if "=" in part}
+    if both := sorted(keys & set(schema.names)):
+        raise SubjectError(
+            f"column {both[0]!r} stands in the files and in the names of their folders", where=source.name
+        )
+    added = [field for field in ds.dataset(files, **hive).schema if field.name in keys]
+    return ds.dataset(files, schema=pa.schema([*schema, *added], metadata=schema.metadata), **hive)
 
 
 def _footer(path: Path, shown: str) -> tuple[pyarrow.Schema, int]:
@@ -110,19 +122,21 @@ def _frame_of(table: pyarrow.Table, name: str) -> tuple[Any, bool]:
     """To pandas, with every physical column as a column; True when an unnamed stored index was dropped.
 
     The file's pandas metadata may turn columns into an index or rename them, so that a suite would not see what
-    training reads.
+    training reads. An index becomes columns again; a renaming is refused.
     """
     table.validate(full=True)
-    frame = table.to_pandas()
     physical = [column for column in table.column_names if not column.startswith("__index_level_")]
-    missing = [column for column in physical if column not in frame.columns]
-    if missing:
-        if sorted(str(level) for level in frame.index.names) != sorted(missing):
-            raise SubjectError(f"the file's pandas metadata hides column {missing[0]!r}", where=name)
-        frame = frame.reset_index()
-    unnamed = len(physical) < len(table.column_names)
-    frame = frame.loc[:, physical].reset_index(drop=True)
-    return frame, unnamed
+    frame = table.to_pandas().reset_index(drop=True)
+    if list(frame.columns) != [column for column in physical if column in frame.columns]:
+        raise SubjectError(
+            "the file's pandas metadata renames columns, so that pandas and others would read different data",
+            where=name,
+            next_step="write the file again from a DataFrame, or without the metadata",
+        )
+    for place, column in enumerate(physical):
+        if column not in frame.columns:
+            frame.insert(place, column, table.select([column]).to_pandas(ignore_metadata=True)[column])
+    return frame, len(physical) < len(table.column_names)
 
 
 def _first_line(error: BaseException) -> str:

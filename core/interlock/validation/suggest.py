@@ -80,11 +80,13 @@ def suggest(
 
     Raises:
         SubjectNotFoundError: Nothing is at that path.
-        SubjectError: The data cannot be read, or has no row.
+        SubjectError: The data cannot be read, has no row, or has a column without a name.
         UsageError: An option is out of range.
     """
     options = DraftOptions(margin=margin, max_categories=max_categories)
     frame, source = _load(data, read or ReadOptions())
+    if "" in frame.columns:
+        raise SubjectError("a column has no name, so no expectation can speak of it", where=source, next_step="name it")
     if not len(frame):
         raise SubjectError("the snapshot has no row to learn from", where=source)
     drafted = [*_about_table(frame), *(item for column in frame.columns for item in _about(frame[column], options))]
