@@ -2,9 +2,10 @@
 # title: Typed reads of the input document
 # description: |-
 #   Two kinds of rules. Reads are undefined unless the field is there and has its type, so that `not` over them denies.
-#   Texts are always defined, because a denial must not vanish together with its message. And never a call inside a
-#   negated expression: OPA evaluates the call of `not f(x) == 0` before the `not`, and nothing denies when it is
-#   undefined. `not zero(x)` is right.
+#   Texts are always defined, because a denial must not vanish together with its message. And what
+#   `not` gets as an argument is a constant or a variable that is already bound: OPA evaluates the arguments of
+#   `not input.x > 0`, `not f(input.x)` and `not f(x) == 0` before the `not`, and nothing denies when they are
+#   undefined.
 package interlock.facts
 
 # METADATA

@@ -12,6 +12,11 @@ import data.interlock.receipts
 applies if receipts.guarded
 
 # METADATA
+# title: The bundle behind one receipt is known
+# description: Undefined unless the guard says so.
+known(receipt) if receipt.bundle_known == true
+
+# METADATA
 # title: An unknown policy allowed
 # description: The receipt names a policy bundle that this deployment does not know.
 # custom:
@@ -24,6 +29,6 @@ applies if receipts.guarded
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate, receipt in receipts.chosen
-	not receipt.bundle_known == true
+	not known(receipt)
 	message := sprintf("the receipt of %v was decided by a policy bundle that is not known here", [gate])
 }

@@ -12,6 +12,11 @@ import data.interlock.receipts
 applies if receipts.guarded
 
 # METADATA
+# title: One receipt allows
+# description: Undefined unless it says ALLOW.
+allows(receipt) if receipt.verdict == "ALLOW"
+
+# METADATA
 # title: A required gate did not allow
 # description: Its newest receipt for these bytes says DENY or UNDECIDED.
 # custom:
@@ -24,6 +29,6 @@ applies if receipts.guarded
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate, receipt in receipts.chosen
-	not receipt.verdict == "ALLOW"
+	not allows(receipt)
 	message := sprintf("the newest receipt of %v says %v", [gate, object.get(receipt, "verdict", "nothing")])
 }
