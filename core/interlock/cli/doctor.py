@@ -120,6 +120,7 @@ def _engine(settings: Settings) -> Check:
     decider = open_decider(settings)
     try:
         engine = decider.engine
+        engine.evaluate("data.interlock.decision.allow", {})
         found = f"{engine.name} {engine.version}, bundle sha256:{decider.bundle_digest[:12]}"
     finally:
         decider.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from interlock.cli import show
-from interlock.gate import Settings, UsageError
+from interlock.gate import Json, Settings, UsageError
 
 
 @click.group()
@@ -41,11 +41,12 @@ def evaluate(policies: tuple[Path, ...], query: str, input_: str) -> int:
     return 0
 
 
-def _document(path: str) -> object:
+def _document(path: str) -> Json:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
+        document: Json = json.loads(text)
     except OSError as error:
         raise UsageError(f"the input cannot be read: {error.strerror}", where=path) from error
     except ValueError as error:
         raise UsageError(f"the input is no JSON: {error}", where=path) from error
+    return document

@@ -6,7 +6,7 @@ not ask. Use it as a context manager, so that the engine's helper process ends w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -131,11 +131,15 @@ class LocalRunner:
         ) as opened:
             yield opened
 
-    def train(self, request: TrainRequest) -> TrainOutcome:
+    def train(self, request: TrainRequest, *, on_line: Callable[[str], None] | None = None) -> TrainOutcome:
         """Guard, sandbox, provenance, publication, in this order.
 
         The output is published only after its provenance receipt is durable and policy allowed it, so a model without
         a receipt never appears at `request.out`.
+
+        Args:
+            request: What to train, and where its output goes.
+            on_line: Gets each line that the training prints, unverified.
 
         Raises:
             GuardError: Training may not start.
@@ -152,7 +156,7 @@ class LocalRunner:
             run=request.run,
         )
         with self.open_guard(asked) as opened, staging_for(request.out) as staging:
-            training = run_training(request.spec, data=opened.subject, out=staging, sandbox=sandbox)
+            training = run_training(request.spec, data=opened.subject, out=staging, sandbox=sandbox, on_line=on_line)
             outcome = run_gate(
                 TrainingGate(training, request.spec),
                 str(staging),
@@ -161,7 +165,7 @@ class LocalRunner:
                 decider=self.decider,
                 recorder=self.recorder,
                 requested=asked.requested,
-                materials=(opened.subject.subject,),
+                materials=training.materials,
             )
             outcome.raise_unless_allowed()
             publish(staging, request.out)

@@ -6,7 +6,7 @@ which is why no request carries a profile, a key or a threshold that policy owns
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -145,8 +145,8 @@ class Runner(Protocol):
         """Hold the bytes still and open the guard on them, or raise `GuardError`."""
         ...
 
-    def train(self, request: TrainRequest) -> TrainOutcome:
-        """Guard, sandbox, provenance, publication, in this order."""
+    def train(self, request: TrainRequest, *, on_line: Callable[[str], None] | None = None) -> TrainOutcome:
+        """Guard, sandbox, provenance, publication, in this order; `on_line` gets what the training prints."""
         ...
 
     def deploy(self, request: DeployRequest) -> DeployOutcome:

@@ -94,11 +94,10 @@ class SecureTrainOperator(InterlockOperator):
                 wall_clock=self.wall_clock,
                 output_bytes=self.output_bytes,
             )
-            trained = runner.train(
-                TrainRequest(
-                    data=self.data, out=self.out, spec=spec, requires=tuple(self.requires), run=run_identity(context)
-                )
+            request = TrainRequest(
+                data=self.data, out=self.out, spec=spec, requires=tuple(self.requires), run=run_identity(context)
             )
+            trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))
             tell(self, trained.outcome)
         return pointer(trained.outcome.recorded)
 
