@@ -1,1 +1,10 @@
-"""Reports for people and machines: JSON, SARIF, HTML with pictures."""
+"""Reports for people and machines: one JSON object, SARIF 2.1.0, and one HTML page with pictures.
+
+Everything in a report is untrusted: it quotes the dataset or the model that was examined. The page therefore escapes
+all of it, loads nothing and runs nothing.
+"""
+
+from interlock.reporting.machine import render_json, render_sarif
+from interlock.reporting.page import OutcomeGroup, ScenarioRow, render_html
+
+__all__ = ["OutcomeGroup", "ScenarioRow", "render_html", "render_json", "render_sarif"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from interlock.airflow.api_client import TaskState
 from interlock.airflow.demo.scenarios import SCENARIOS, Row
-from interlock.gate import GateOutcome, InterlockError, Recorded, Settings, Verdict, utc_now
+from interlock.gate import GateOutcome, InterlockError, Recorded, Settings, SubjectNotFoundError, Verdict, utc_now
 from interlock.gate.documents import report_from
 
 if TYPE_CHECKING:
@@ -66,8 +66,11 @@ class DemoEvidence:
         """True when the registry's alias names a model whose promotion rests on a receipt of this run."""
         from interlock.deployment import FolderRegistry
 
-        current = FolderRegistry(self._settings.registry).current(f"registry://{MODEL}/{ALIAS}")
-        return current is not None and any(
+        try:
+            current = FolderRegistry(self._settings.registry).resolve(f"registry://{MODEL}/{ALIAS}")
+        except SubjectNotFoundError:
+            return False
+        return any(
             receipt.subject.digest == current.digest and receipt.receipt_id in current.receipts
             for _, receipt in self.receipts(run_id)
         )

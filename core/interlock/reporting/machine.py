@@ -1,0 +1,91 @@
+"""What machines read: the object behind ``--format json``, and SARIF 2.1.0."""
+
+from __future__ import annotations
+
+from interlock.gate import Finding, GateOutcome, Json, Report
+from interlock.gate.documents import decision_document, digest_of, report_document
+
+SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+def render_json(outcome: GateOutcome) -> dict[str, Json]:
+    """The one object that ``--format json`` prints (``policies/schemas/gate_outcome.json``).
+
+    The report stands in it without its attachments; `report_digest` is over the whole report, as in the receipt.
+    """
+    document = report_document(outcome.report)
+    digest = digest_of(document)
+    del document["attachments"]
+    return {
+        "gate": outcome.report.gate,
+        "verdict": outcome.decision.verdict.value,
+        "subject": document["subject"],
+        "receipt_id": outcome.recorded.receipt_id,
+        "envelope_digest": {"sha256": outcome.recorded.envelope_digest},
+        "report_digest": {"sha256": digest},
+        "decision": decision_document(outcome.decision),
+        "report": document,
+    }
+
+
+def render_sarif(report: Report) -> dict[str, Json]:
+    """One SARIF log with one run: findings as results, gaps in coverage as tool notifications.
+
+    Source: SARIF 2.1.0 sections 3.13 (log), 3.14 (run), 3.20 (invocation), 3.27 (result), 3.58 (notification).
+    """
+    seen = report.observation
+    rules = sorted({finding.rule_id for finding in seen.findings})
+    gaps = [(gap, "error") for gap in seen.coverage.failed] + [(gap, "note") for gap in seen.coverage.skipped]
+    driver: dict[str, Json] = {
+        "name": f"interlock {report.gate}",
+        "version": report.tools[0].version if report.tools else "unknown",
+        "rules": [{"id": rule} for rule in rules],
+    }
+    return {
+        "$schema": SARIF_SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "results": [_result(finding, rules, report) for finding in seen.findings],
+                "artifacts": [{"location": {"uri": report.subject.uri}, "hashes": {"sha-256": report.subject.digest}}],
+                "invocations": [
+                    {
+                        "executionSuccessful": not seen.coverage.failed,
+                        "startTimeUtc": _sarif_time(report.started.isoformat()),
+                        "endTimeUtc": _sarif_time(report.finished.isoformat()),
+                        "toolExecutionNotifications": [
+                            {"level": level, "message": {"text": f"{gap.path or report.subject.name}: {gap.reason}"}}
+                            for gap, level in gaps
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _result(finding: Finding, rules: list[str], report: Report) -> dict[str, Json]:
+    where = finding.location
+    physical: dict[str, Json] = {
+        "artifactLocation": {
+            "uri": f"{report.subject.uri.rstrip('/')}/{where.path}" if where.path else report.subject.uri
+        }
+    }
+    if where.offset is not None:
+        physical["region"] = {"byteOffset": where.offset}
+    location: dict[str, Json] = {"physicalLocation": physical}
+    if where.column or where.row is not None:
+        row = f"row {where.row}" if where.row is not None else ""
+        location["logicalLocations"] = [{"fullyQualifiedName": "/".join(filter(None, (where.column, row)))}]
+    return {
+        "ruleId": finding.rule_id,
+        "ruleIndex": rules.index(finding.rule_id),
+        "level": finding.level.value,
+        "message": {"text": finding.message},
+        "locations": [location],
+    }
+
+
+def _sarif_time(moment: str) -> str:
+    return moment.replace("+00:00", "Z")

@@ -1,0 +1,138 @@
+"""One self-contained HTML page: a table of steps, then one card for each gate outcome, with pictures.
+
+Jinja with autoescaping writes it. The page loads nothing (its content security policy forbids it) and holds no script.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from interlock.gate import GateOutcome, Level, Observation
+from interlock.gate.documents import digest_of, report_document, timestamp
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MAX_FINDINGS = 100
+MAX_PICTURES = 120
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioRow:
+    """One line of the table at the top.
+
+    Args:
+        seconds: How long the step ran; None when it did not.
+    """
+
+    scenario: str
+    step: str
+    outcome: str
+    reason: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeGroup:
+    """Outcomes that belong together, for example those of one run."""
+
+    title: str
+    outcomes: tuple[GateOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Picture:
+    caption: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gallery:
+    title: str
+    pictures: tuple[_Picture, ...]
+
+
+def render_html(
+    *,
+    title: str,
+    outcomes: Sequence[GateOutcome] = (),
+    rows: Sequence[ScenarioRow] = (),
+    groups: Sequence[OutcomeGroup] = (),
+) -> str:
+    """Write the page.
+
+    Args:
+        title: Heading.
+        outcomes: Outcomes without a group.
+        rows: The table at the top.
+        groups: Outcomes under headings of their own.
+    """
+    every = (*(() if not outcomes else (OutcomeGroup(title="", outcomes=tuple(outcomes)),)), *groups)
+    shown = [(group.title, [_card(outcome) for outcome in group.outcomes]) for group in every]
+    return _template().render(title=title, rows=rows, groups=shown)
+
+
+def _card(outcome: GateOutcome) -> dict[str, Any]:
+    report, seen = outcome.report, outcome.report.observation
+    findings = sorted(seen.findings, key=lambda finding: list(Level).index(finding.level))
+    return {
+        "outcome": outcome,
+        "report": report,
+        "decision": outcome.decision,
+        "findings": findings[:MAX_FINDINGS],
+        "more_findings": max(0, len(findings) - MAX_FINDINGS),
+        "measures": seen.measures,
+        "coverage": seen.coverage,
+        "galleries": _galleries(seen),
+        "report_digest": digest_of(report_document(report)),
+        "started": timestamp(report.started),
+        "seconds": (report.finished - report.started).total_seconds(),
+    }
+
+
+def _galleries(seen: Observation) -> list[_Gallery]:
+    """Pictures among the attachments: ``{"title", "pictures": [{"caption", "png"}]}``; anything else is not shown."""
+    found: list[_Gallery] = []
+    left = MAX_PICTURES
+    for name, text in seen.attachments:
+        try:
+            document = json.loads(text)
+        except ValueError:
+            continue
+        if not isinstance(document, Mapping) or not isinstance(document.get("pictures"), list):
+            continue
+        pictures = [picture for item in document["pictures"][:left] if (picture := _picture(item)) is not None]
+        left -= len(pictures)
+        if pictures:
+            found.append(_Gallery(title=str(document.get("title", name)), pictures=tuple(pictures)))
+    return found
+
+
+def _picture(item: object) -> _Picture | None:
+    """A picture that really is a PNG; a data URL of any other type could be a document with a script in it."""
+    if not isinstance(item, Mapping) or not isinstance(item.get("png"), str):
+        return None
+    try:
+        content = base64.b64decode(item["png"], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if not content.startswith(_PNG):
+        return None
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return _Picture(caption=str(item.get("caption", "")), source=source)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("interlock.reporting").joinpath("page.html.jinja").read_text(encoding="utf-8"))
