@@ -11,6 +11,7 @@ import pytest
 
 from interlock.gate import Settings, UnavailableError
 from interlock.policy import Bundle, EmbeddedEngine, EngineMissingError, Library, install_engine, locate
+from interlock.policy.install import place_for
 
 Documents = Mapping[str, dict[str, Any]]
 MakeEngine = Callable[..., EmbeddedEngine]
@@ -24,7 +25,7 @@ def library() -> Library:
     except EngineMissingError:
         pass
     try:
-        install_engine(settings.home)
+        install_engine(place_for(settings))
     except UnavailableError as error:
         pytest.skip(f"the engine cannot be installed here: {error}")
     return locate(settings)

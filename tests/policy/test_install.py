@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from interlock.gate import MissingExtraError, PolicyError, Settings, SettingsError, UnavailableError
-from interlock.policy import EngineMissingError, Library, install_engine, locate
+from interlock.policy import EngineMissingError, Library, install, install_engine, locate
 from interlock.policy.install import LIBRARY, PACKAGE_VERSION, PINNED, REQUIREMENTS, VARIABLE
 
 WHEEL = f"opa_golib_python_bindings-{PACKAGE_VERSION}-py3-none-any.whl"
@@ -20,6 +20,7 @@ WHEEL = f"opa_golib_python_bindings-{PACKAGE_VERSION}-py3-none-any.whl"
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(install, "BESIDE_PYTHON", tmp_path / "environment")
     return replace(Settings.load({}, system_file=tmp_path / "none"), home=tmp_path / "home")
 
 
@@ -53,6 +54,11 @@ def test_a_missing_engine_says_which_command_brings_it(settings: Settings) -> No
 
 def test_what_is_installed_must_be_what_is_pinned(settings: Settings) -> None:
     path = put(settings.home, b"anything")
+    assert locate(settings) == Library(path=path, accepted=PINNED, source="interlock policy install-engine")
+
+
+def test_an_engine_beside_python_serves_every_home(settings: Settings, tmp_path: Path) -> None:
+    path = put(tmp_path / "environment", b"anything")
     assert locate(settings) == Library(path=path, accepted=PINNED, source="interlock policy install-engine")
 
 

@@ -19,11 +19,11 @@ def policy() -> None:
 
 @policy.command("install-engine")
 def install_engine() -> int:
-    """Fetch the OPA library with its pinned hash and keep it under the home folder."""
+    """Fetch the OPA library with its pinned hash; keep it in this virtual environment, or under the home folder."""
     from interlock.policy.install import install_engine as install
+    from interlock.policy.install import place_for
 
-    settings = Settings.load()
-    show.progress(f"the policy engine is {install(settings.home)}")
+    show.progress(f"the policy engine is {install(place_for(Settings.load()))}")
     return 0
 
 

@@ -21,6 +21,9 @@ from pathlib import Path
 from interlock.gate.errors import MissingExtraError, PolicyError, SettingsError, UnavailableError
 from interlock.gate.settings import Settings
 
+BESIDE_PYTHON = Path(sys.prefix) / "share" / "interlock"
+"""Where a virtual environment keeps the engine: whoever uses that environment has it, whatever their home is."""
+
 VARIABLE = "INTERLOCK_OPA_LIB"
 """Environment variable that names another library; whoever sets the deployment's environment answers for it."""
 
@@ -79,17 +82,24 @@ def locate(settings: Settings) -> Library:
         if not Path(named).is_file():
             raise SettingsError(f"{VARIABLE} names no file", where=named, next_step=f"unset it or name a {LIBRARY}")
         return Library(path=Path(named).absolute(), accepted=(), source=VARIABLE)
-    installed = _target(settings.home) / LIBRARY
-    if installed.is_file():
-        return Library(path=installed, accepted=PINNED, source="interlock policy install-engine")
-    return _from_package() or _missing(installed)
+    for home in (settings.home, BESIDE_PYTHON):
+        installed = _target(home) / LIBRARY
+        if installed.is_file():
+            return Library(path=installed, accepted=PINNED, source="interlock policy install-engine")
+    return _from_package() or _missing(_target(settings.home) / LIBRARY)
+
+
+def place_for(settings: Settings) -> Path:
+    """Where `install_engine` should put the library: into this virtual environment, or else under the home folder."""
+    in_environment = sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK)
+    return BESIDE_PYTHON if in_environment else settings.home
 
 
 def install_engine(home: Path) -> Path:
     """Bring the library with pip, by pinned hash, unless the right one is there already.
 
     Args:
-        home: `Settings.home`; the library goes to ``engine/<version>/`` below it.
+        home: `place_for(settings)`; the library goes to ``engine/<version>/`` below it.
 
     Returns:
         The path of the library.
