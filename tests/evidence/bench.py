@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
+
 from interlock.evidence import Guard, KeyRing, Ledger, LedgerEntry, ReceiptRecorder, ReceiptSigner, Store, TrustedKey
 from interlock.gate import (
     Coverage,
@@ -29,8 +32,6 @@ from interlock.gate import (
     Tool,
     Verdict,
 )
-from securesystemslib.dsse import Envelope
-from securesystemslib.signer import CryptoSigner
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RUN = RunIdentity(orchestrator="airflow", pipeline="retrain", run_id="manual__1", task_id="train")

@@ -15,14 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_public_key
-from interlock.evidence import KeyRing, Ledger, ReceiptRecorder, fetch_public, load_signer, verify_receipt
-from interlock.gate import Settings, SettingsError, SignatureError, UnavailableError, UsageError
 from moto.server import ThreadedMotoServer
 from securesystemslib.dsse import Envelope
 from tests.evidence.bench import LIFETIME, Bench, Clock, decision, new_signer, report, trusted
 from tests.evidence.bench import RUN as RUN_OF_BENCH
 
-from interlock.gate import GateContext
+from interlock.evidence import KeyRing, Ledger, ReceiptRecorder, fetch_public, load_signer, verify_receipt
+from interlock.gate import GateContext, Settings, SettingsError, SignatureError, UnavailableError, UsageError
 
 
 def settings_at(home: Path, **more: str) -> Settings:

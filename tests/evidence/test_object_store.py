@@ -7,11 +7,12 @@ from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]  # no stubs are published
 import pytest
+from moto.server import ThreadedMotoServer
+from tests.evidence.bench import Bench
+
 from interlock.evidence import take_snapshot
 from interlock.evidence.snapshot import MANIFEST_NAME, PUBLISHING_NAME
 from interlock.gate import SubjectError, SubjectNotFoundError, UnavailableError
-from moto.server import ThreadedMotoServer
-from tests.evidence.bench import Bench
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,12 @@ def lake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     url: str = request.param
     if url.startswith("s3"):
         address = request.getfixturevalue("endpoint")
-        settings = {"endpoint_url": address, "key": "test", "secret": "test", "client_kwargs": {"region_name": "eu-central-1"}}
+        settings = {
+            "endpoint_url": address,
+            "key": "test",
+            "secret": "test",
+            "client_kwargs": {"region_name": "eu-central-1"},
+        }
         monkeypatch.setitem(fsspec.config.conf, "s3", settings)
         files = fsspec.filesystem("s3", use_listings_cache=False)
         files.mkdir("lake")

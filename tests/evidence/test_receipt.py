@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,19 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.evidence.bench import (
+    LIFETIME,
+    NOON,
+    RUN,
+    Bench,
+    decision,
+    new_signer,
+    report,
+    signed,
+    statement_in,
+    trusted,
+)
+
 from interlock.evidence import CLOCK_SKEW, KeyRing, Receipt, authentic, verify_receipt
 from interlock.evidence.receipt import new_receipt_id, receipt_from, statement_document
 from interlock.gate import (
@@ -35,18 +48,6 @@ from interlock.gate import (
     Verdict,
 )
 from interlock.gate.documents import canonical_json
-from tests.evidence.bench import (
-    LIFETIME,
-    NOON,
-    RUN,
-    Bench,
-    decision,
-    new_signer,
-    report,
-    signed,
-    statement_in,
-    trusted,
-)
 
 SIGNER = new_signer()
 RING = KeyRing([trusted(SIGNER)])
@@ -485,10 +486,8 @@ def test_no_change_to_an_envelope_gives_another_receipt(data: st.DataObject) -> 
     good = verify_receipt(envelope, RING, now=NOON)
     place = data.draw(st.integers(0, len(envelope) - 1))
     changed = envelope[:place] + data.draw(st.characters()) + envelope[place + 1 :]
-    try:
+    with suppress(InterlockError):
         assert verify_receipt(changed, RING, now=NOON) == good
-    except InterlockError:
-        pass
 
 
 def test_report_that_json_cannot_say_is_an_error_and_no_receipt(bench: Bench) -> None:
@@ -500,10 +499,3 @@ def test_report_that_json_cannot_say_is_an_error_and_no_receipt(bench: Bench) ->
             GateContext(run=RUN, profile="dev"),
         )
     assert bench.ledger.head().seq == 0
-
-
-def test_bent_statements_are_bent_from_a_fresh_copy() -> None:
-    assert base() is not base()
-    assert {k: v for k, v in copy.deepcopy(base()).items() if k != "predicate"} == {
-        k: v for k, v in base().items() if k != "predicate"
-    }

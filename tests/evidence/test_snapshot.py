@@ -12,6 +12,7 @@ import fsspec  # type: ignore[import-untyped]  # no stubs are published
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from interlock.evidence import Snapshot, SnapshotLimits, take_snapshot
 from interlock.evidence.local import LocalSource
 from interlock.evidence.snapshot import FileEntry, manifest_files, read_all
@@ -78,9 +79,7 @@ def test_only_equal_files_have_equal_digests(entries: list[FileEntry], other: li
 
 @settings(max_examples=20, deadline=None)
 @given(contents=st.lists(st.binary(max_size=300_000), min_size=1, max_size=6), threads=st.integers(1, 4))
-def test_threads_change_nothing(
-    contents: list[bytes], threads: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_threads_change_nothing(contents: list[bytes], threads: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("lake")
     for number, content in enumerate(contents):
         (root / f"{number}").write_bytes(content)

@@ -14,10 +14,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.evidence.bench import Bench
+
 from interlock.evidence import Store, take_snapshot
 from interlock.evidence.claims import claimed, sweep
 from interlock.gate import SettingsError, SubjectError, SubjectNotFoundError, UsageError
-from tests.evidence.bench import Bench
 
 
 def contents(folder: Path) -> dict[str, bytes]:

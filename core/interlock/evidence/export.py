@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from interlock.evidence.ledger import Ledger
 
 _ED25519 = "openssl pkeyutl -verify -pubin -inkey ../keys/{key}.pem -rawin -in {stem}.pae -sigfile {stem}.sig"
-_ECDSA = "openssl dgst -{hash} -verify ../keys/{key}.pem -signature {stem}.sig {stem}.pae"
-_PSS = " -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:auto"
+_DIGEST = "openssl dgst -{hash} {options}-verify ../keys/{key}.pem -signature {stem}.sig {stem}.pae"
+_PSS = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:auto "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +152,8 @@ def _write_all(ledger: Ledger, whole: Path, verified: Sequence[Verified], head: 
         (whole / "reports" / f"{one.receipt.report_digest}.json").write_text(report, encoding="utf-8")
         checks.append(_write_for_openssl(whole, one))
     (whole / "receipts.intoto.jsonl").write_text("".join(lines), encoding="utf-8")
-    script = "".join(f'{check} || {{ echo "DOES NOT HOLD: line $LINENO" >&2; exit 1; }}\n' for check in checks)
-    (whole / "openssl" / "check.sh").write_text(
-        f'#!/bin/sh\ncd "$(dirname "$0")" || exit 1\n{script}', encoding="utf-8"
-    )
+    script = "".join(['#!/bin/sh\ncd "$(dirname "$0")" || exit 1\n', *checks])
+    (whole / "openssl" / "check.sh").write_text(script, encoding="utf-8")
     chain = [
         {
             "seq": one.entry.seq,
@@ -173,14 +171,17 @@ def _write_all(ledger: Ledger, whole: Path, verified: Sequence[Verified], head: 
 
 
 def _write_for_openssl(whole: Path, one: Verified) -> str:
-    """Write the signed bytes, the raw signature and the key; give back the command that checks them."""
+    """Write the signed bytes, the raw signature and the key; give back the shell line that checks them."""
     key = one.key.keyid[:8]
     stem = f"{one.receipt.receipt_id}.{key}"
     signature = bytes.fromhex(one.envelope.signatures[one.key.keyid].signature)
     (whole / "openssl" / f"{stem}.pae").write_bytes(one.envelope.pae())
     (whole / "openssl" / f"{stem}.sig").write_bytes(signature)
     (whole / "keys" / f"{key}.pem").write_text(one.key.pem, encoding="ascii")
-    if one.key.key.keytype == "ed25519":
-        return _ED25519.format(key=key, stem=stem)
-    command = _ECDSA.format(key=key, stem=stem, hash=one.key.key.get_hash_algorithm_name())
-    return command + (_PSS if one.key.key.keytype == "rsa" else "")
+    public = one.key.key
+    if public.keytype == "ed25519":
+        command = _ED25519.format(key=key, stem=stem)
+    else:
+        options = _PSS if public.keytype == "rsa" else ""
+        command = _DIGEST.format(key=key, stem=stem, hash=public.get_hash_algorithm_name(), options=options)
+    return f'{command} || {{ echo "DOES NOT HOLD: {stem}" >&2; exit 1; }}\n'

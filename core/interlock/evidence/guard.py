@@ -178,7 +178,7 @@ class Guard:
             requires=requires,
             run=context.run,
             keyring=self._keyring,
-            bundles=self._known_bundles | {self._decider.bundle_digest},
+            bundles=(self._known_bundles | {self._decider.bundle_digest}) - {""},
             now=self._clock(),
         )
         other = self._other_bytes(subject, examination.missing, context) if examination.missing and not damage else ()
