@@ -1,0 +1,20 @@
+"""What tests of several rooms share: a deployment of its own for each test that asks for one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh home with the profile `dev`; nothing of whoever runs the tests reaches it."""
+    for name in [name for name in os.environ if name.startswith("INTERLOCK_")]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "interlock-home"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("INTERLOCK_HOME", str(folder))
+    monkeypatch.setenv("INTERLOCK_PROFILE", "dev")
+    return folder
