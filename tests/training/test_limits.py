@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from interlock.training import LimitHit, Limits, Sandbox, TrainingRun
+from interlock.gate import OpenSubject
+from interlock.training import Folders, Job, LimitHit, Limits, Sandbox, TrainingRun
 
 MIB = 1 << 20
 
@@ -163,6 +164,35 @@ def test_a_process_left_behind_is_dead_afterwards(each_sandbox: Sandbox, run_scr
     marker = f"left-{secrets.token_hex(8)}"
     run: TrainingRun = run_script(LEAVE_BEHIND.format(marker=marker, seconds=0.2), sandbox=each_sandbox)
     assert not run.failed, run.log_tail
+    assert not alive(marker)
+
+
+def test_nothing_writes_any_more_once_the_sandbox_returns(
+    each_sandbox: Sandbox, tmp_path: Path, dataset: OpenSubject
+) -> None:
+    marker = f"left-{secrets.token_hex(8)}"
+    code, out, scratch = tmp_path / "code", tmp_path / "out", tmp_path / "scratch"
+    for folder in (code, out, scratch):
+        folder.mkdir()
+    (code / "train.py").write_text(
+        "import os, sys\n"
+        "for n in range(20):\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        command = 'while true; do date > $0/%d; done' % n\n"
+        "        os.execv('/bin/sh', [sys.argv[2], '-c', command, sys.argv[1], sys.argv[2]])\n"
+    )
+    outside = Folders(data=dataset.path, code=code, out=out, scratch=scratch)
+    inside = each_sandbox.inside(outside)
+    job = Job(
+        argv=(sys.executable, str(inside.code / "train.py"), str(inside.out), marker),
+        environment=(("PATH", "/usr/bin:/bin"),),
+        folders=outside,
+        visible=(),
+        limits=Limits(),
+        working_folder=inside.scratch,
+    )
+    each_sandbox.run(job)
     assert not alive(marker)
 
 

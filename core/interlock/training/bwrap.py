@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -190,9 +191,16 @@ class _Bubble:
         go.close()
 
     def end(self) -> None:
-        """Kill the first process of the sandbox's process namespace; the kernel then kills all others in it."""
+        """Kill the first process of the sandbox's process namespace; the kernel then kills all others in it.
+
+        bubblewrap itself ends as soon as the command has, when others may still run. The first process counts as ended
+        only once the kernel has reaped every other one (pid_namespaces(7)), so that is what is waited for.
+        """
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._first, signal.SIGKILL)
+        ended = select.poll()
+        ended.register(self._first, select.POLLIN)
+        ended.poll()
         self._process.wait()
 
     def wait(self) -> int:

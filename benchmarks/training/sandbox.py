@@ -1,0 +1,139 @@
+"""What the sandbox costs: the start of a process, and a training that lasts, bare and in bubblewrap, in pairs.
+
+    python benchmarks/training/sandbox.py [--pairs 40] [--long-pairs 5]
+
+Each pair runs the same Python program twice, once bare and once in the sandbox, in an order that changes from pair to
+pair, so that whatever else the machine does meets both. Printed are medians over the pairs: wall clock bare and inside,
+their difference, their ratio, and the ratio of processor seconds (the program's own, and those of the watch on it),
+which a busy machine disturbs less. `hold and check` is what `run_training` adds around the sandbox: holding the code,
+checking and hashing the output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from interlock.gate import OpenSubject, Subject
+from interlock.training import Folders, Job, Limits, Sandbox, run_training, sandboxes, training_spec
+
+START = "import sys, time; open(sys.argv[1] + '/model', 'w').write(str(time.process_time()))"
+LONG = """
+import sys, time
+total = 0
+for n in range(15_000_000):
+    total += n * n
+open(sys.argv[1] + '/model', 'w').write(str(time.process_time()))
+"""
+
+
+def timed(step: Callable[[Path], None], out: Path) -> tuple[float, float]:
+    """Wall-clock seconds of `step`, and processor seconds of the program and of this process."""
+    before, started = time.process_time(), time.perf_counter()
+    step(out)
+    wall, watched = time.perf_counter() - started, time.process_time() - before
+    return wall, watched + float((out / "model").read_text())
+
+
+def bare(script: Path, out: Path) -> None:
+    subprocess.run([sys.executable, str(script), str(out)], check=True, env={"PATH": "/usr/bin:/bin"})
+
+
+def inside(sandbox: Sandbox, script: Path, out: Path, data: Path) -> None:
+    scratch = out.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    outside = Folders(data=data, code=script.parent, out=out, scratch=scratch)
+    seen = sandbox.inside(outside)
+    job = Job(
+        argv=(sys.executable, str(seen.code / script.name), str(seen.out)),
+        environment=(("PATH", "/usr/bin:/bin"),),
+        folders=outside,
+        visible=(),
+        limits=Limits(),
+        working_folder=seen.scratch,
+    )
+    ended = sandbox.run(job)
+    assert ended.exit_status == 0, ended.log_tail
+
+
+def whole(sandbox: Sandbox, script: Path, out: Path, data: Path) -> None:
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    opened = OpenSubject(subject=Subject(name=data.name, uri=data.as_uri(), digest=digest), path=data, files=("",))
+    run = run_training(training_spec(command=["python", str(script), "{out}"]), opened, out, sandbox=sandbox)
+    assert not run.failed, run.log_tail
+
+
+def compare(name: str, pairs: int, one: Callable[[Path], None], other: Callable[[Path], None], root: Path) -> None:
+    pairs_of: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    for pair in range(pairs + 1):
+        measured = [(0.0, 0.0), (0.0, 0.0)]
+        for side in (0, 1) if pair % 2 else (1, 0):
+            with tempfile.TemporaryDirectory(dir=root) as box:
+                out = Path(box, "out")
+                out.mkdir()
+                measured[side] = timed((one, other)[side], out)
+        if pair:  # the first pair warms the caches
+            pairs_of.append((measured[0], measured[1]))
+    first = statistics.median(a[0] for a, _ in pairs_of) * 1e3
+    second = statistics.median(b[0] for _, b in pairs_of) * 1e3
+    apart = statistics.median(b[0] - a[0] for a, b in pairs_of) * 1e3
+    wall = statistics.median(b[0] / a[0] for a, b in pairs_of)
+    used = statistics.median(b[1] / a[1] for a, b in pairs_of)
+    print(
+        f"| {name} | {pairs} | {first:.1f} ms | {second:.1f} ms | {apart:+.1f} ms | {wall:.3f} | {used:.3f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--long-pairs", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        data = root / "rows.csv"
+        data.write_text("a\n1\n")
+        (root / "code").mkdir()
+        start, long = root / "code" / "start.py", root / "code" / "long.py"
+        start.write_text(START)
+        long.write_text(LONG)
+        print("| program, bare against | pairs | bare | inside | difference | ratio | processor ratio |")
+        print("|---|---|---|---|---|---|---|")
+        for sandbox in sandboxes():
+            found = sandbox.probe()
+            if not found.available:
+                print(f"| {sandbox.level} | - | - | - | - | - | not here: {found.reason} |")
+                continue
+
+            def boxed(out: Path, sandbox: Sandbox = sandbox) -> None:
+                inside(sandbox, start, out, data)
+
+            def boxed_long(out: Path, sandbox: Sandbox = sandbox) -> None:
+                inside(sandbox, long, out, data)
+
+            def around(out: Path, sandbox: Sandbox = sandbox) -> None:
+                whole(sandbox, start, out, data)
+
+            compare(f"start, {sandbox.level}", given.pairs, lambda out: bare(start, out), boxed, root)
+            compare(
+                f"start, {sandbox.level} with hold and check", given.pairs, lambda out: bare(start, out), around, root
+            )
+            compare(
+                f"seconds of arithmetic, {sandbox.level}",
+                given.long_pairs,
+                lambda out: bare(long, out),
+                boxed_long,
+                root,
+            )
+
+
+if __name__ == "__main__":
+    main()
