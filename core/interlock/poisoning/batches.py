@@ -1,0 +1,180 @@
+"""The rows that detectors see: batches of features and labels, streamed from the files of a subject.
+
+Parquet is read row group by row group and CSV block by block through pyarrow; npz is read array by array, without
+pickles. Everything here is untrusted content: what cannot be read is a `SubjectError` that names the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.gate import Gap, OpenSubject, SubjectError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH_BYTES = 16 * 2**20
+"""About this much of float32 features is in one batch."""
+
+READABLE = (".parquet", ".csv", ".npz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Which columns are the label and the features.
+
+    Args:
+        label: Name of the label column.
+        features: Names of the feature columns in order; every numeric column but the label when None.
+        image_shape: Height, width and, for colour, channels, when the features of a row are one image; else None.
+    """
+
+    label: str
+    features: tuple[str, ...] | None = None
+    image_shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            raise UsageError("the label column needs a name", where="label")
+        if self.features is not None and not self.features:
+            raise UsageError("the list of feature columns is empty", where="features")
+        if self.features is not None and self.label in self.features:
+            raise UsageError(f"the label {self.label!r} is also named as a feature", where="features")
+        shape = self.image_shape
+        if shape is not None and (len(shape) not in (2, 3) or any(not 1 <= side <= 65_536 for side in shape)):
+            raise UsageError(
+                f"an image shape is (height, width) or (height, width, channels), not {shape}",
+                where="image_shape",
+                next_step="for grey images of 28 by 28 pixels say (28, 28)",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some rows of the dataset, in file order.
+
+    Args:
+        start: Index of the first row in the whole dataset.
+        file: Place of its file among the files of the dataset.
+        features: float32 array (rows, d); what the file does not give is NaN, what is infinite stays so.
+        labels: int64 array (rows,) of positions in `vocabulary`, -1 where the file gives no label.
+        vocabulary: The labels of this batch as text, unverified.
+    """
+
+    start: int
+    file: int
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    vocabulary: tuple[str, ...]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """int64 array (rows,): each row's index in the whole dataset."""
+        import numpy as np
+
+        return np.arange(self.start, self.start + len(self.labels), dtype=np.int64)
+
+    def codes(self, classes: Sequence[str]) -> NDArray[np.int64]:
+        """int64 array (rows,): labels as positions in `classes`, -1 where there is none."""
+        import numpy as np
+
+        places = {text: place for place, text in enumerate(classes)}
+        table = np.array([places.get(text, -1) for text in self.vocabulary] + [-1], dtype=np.int64)
+        return table[self.labels]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The readable files of one opened subject, as one stream of batches.
+
+    Args:
+        opened: The held subject.
+        columns: Label and features.
+        files: Paths relative to the subject that are read, sorted.
+        skipped: Files that hold no rows by convention.
+        unread: Files in a format that nobody here reads.
+    """
+
+    opened: OpenSubject
+    columns: Columns
+    files: tuple[str, ...]
+    skipped: tuple[Gap, ...]
+    unread: tuple[Gap, ...]
+
+    @classmethod
+    def of(cls, opened: OpenSubject, columns: Columns) -> Source:
+        """Sort a subject's files into those that are read and those that are not.
+
+        Raises:
+            SubjectError: No file is in a format that can be read.
+        """
+        files, skipped, unread = [], [], []
+        for file in opened.files:
+            name = Path(file or opened.subject.name).name
+            if Path(file or opened.subject.name or opened.path.name).suffix.lower() in READABLE:
+                files.append(file)
+            elif name.startswith(("_", ".")):  # Hive, Spark and pandas leave such files out when they read a folder
+                skipped.append(Gap(path=file, reason="a name that begins with _ or . holds no rows by convention"))
+            else:
+                reason = f"not one of {', '.join(READABLE)}: nobody looked for rows in it"
+                unread.append(Gap(path=file or opened.subject.name, reason=reason))
+        if not files:
+            raise SubjectError(
+                "no file here is Parquet, CSV or npz",
+                where=opened.subject.uri,
+                next_step="give a .parquet, .csv or .npz file, or a folder of them",
+            )
+        return cls(
+            opened=opened, columns=columns, files=tuple(sorted(files)), skipped=tuple(skipped), unread=tuple(unread)
+        )
+
+    def shown(self, file: str) -> str:
+        """The name of `file` for people."""
+        return file or self.opened.subject.name
+
+    def batches(self) -> Iterator[Batch]:
+        """Read every file, in order. May be called again for a second pass.
+
+        Raises:
+            SubjectError: A file cannot be read, lacks a column, or holds text where numbers are needed.
+        """
+        from interlock.poisoning.formats import read_file
+
+        start = 0
+        for place, file in enumerate(self.files):
+            for features, labels in read_file(self.opened.path / file, self.shown(file), self.columns):
+                codes, vocabulary = encode_labels(labels)
+                yield Batch(start=start, file=place, features=features, labels=codes, vocabulary=vocabulary)
+                start += len(codes)
+
+
+def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels as positions in a small vocabulary of their texts; what is missing is -1."""
+    import numpy as np
+
+    places: dict[str, int] = {}
+    codes = np.empty(len(labels), dtype=np.int64)
+    known: dict[Any, int] = {}
+    for row, label in enumerate(labels):
+        code = known.get(label)
+        if code is None:
+            text = label_text(label)
+            code = known[label] = -1 if text is None else places.setdefault(text, len(places))
+        codes[row] = code
+    return codes, tuple(places)
+
+
+def label_text(label: Any) -> str | None:
+    """One spelling for one label, so that 3, 3.0 and "3" are the same class; None for what is missing."""
+    if label is None or (isinstance(label, float) and not math.isfinite(label)):
+        return None
+    if isinstance(label, bytes):
+        return label.decode("utf-8", errors="replace")
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)

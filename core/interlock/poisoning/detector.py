@@ -1,0 +1,154 @@
+"""What a detector is, and what it says.
+
+A detector sees the dataset as batches, in any order and split in any way: `partial` looks at one batch, `merge` joins
+two states, `finalize` turns the whole state into scores. Merging is associative and commutative in effect: the same
+rows give the same scores however they were split and ordered. That is what lets one detector run in one process, over
+a stream, or in workers whose states are joined in a tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from interlock.poisoning.batches import Batch
+from interlock.poisoning.bounds import ALARM_STRENGTH, strength
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A flagged row beside an unflagged one that looks like it.
+
+    Args:
+        row: Index in the dataset.
+        neighbour: Index of the nearest row that carries another label, -1 when there is none to show.
+    """
+
+    row: int
+    neighbour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A pattern that repeats at one place and decides the label against everything else in the image.
+
+    Args:
+        label: The class that it stands for.
+        top: First row of pixels of its box, from 0.
+        left: First column of pixels.
+        height: Of the box, in pixels.
+        width: Of the box, in pixels.
+        pixels: Places of its pixels in a row's features, in order.
+        rows: The rows that carry it and this label, in order.
+        carriers: How many rows carry it with any label.
+        contradicting: Rows whose content alone speaks for another class, among those that were compared.
+        compared: How many were compared.
+        decades: Corrected evidence, in decades.
+        pairs: For the pictures.
+    """
+
+    label: str
+    top: int
+    left: int
+    height: int
+    width: int
+    pixels: tuple[int, ...]
+    rows: tuple[int, ...]
+    carriers: int
+    contradicting: int
+    compared: int
+    decades: float
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelShift:
+    """More rows of one class among those of another than classes that overlap can explain.
+
+    Args:
+        label: The label that the rows carry, or empty for all labels.
+        resembles: The class that their neighbours carry, or empty for any.
+        rows: The rows, in order.
+        expected: How many an overlap of the classes explains.
+        decades: Corrected evidence, in decades.
+        pairs: For the pictures.
+    """
+
+    label: str
+    resembles: str
+    rows: tuple[int, ...]
+    expected: float
+    decades: float
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What one detector says of the whole dataset.
+
+    Args:
+        rows: int64 array (n,): the rows that were looked at, ascending.
+        scores: float32 array (n,): how suspicious each row is by itself, from 0 to 1, same order.
+        decades: Corrected evidence of the strongest suspicion, in decades.
+        triggers: Patterns found.
+        shifts: Label shifts found.
+        notes: What the detector left out, and why.
+        unfit: Why the detector could not look after all; empty when it did.
+    """
+
+    rows: NDArray[np.int64] = field(repr=False)
+    scores: NDArray[np.float32] = field(repr=False)
+    decades: float
+    triggers: tuple[Trigger, ...] = ()
+    shifts: tuple[LabelShift, ...] = ()
+    notes: tuple[str, ...] = ()
+    unfit: str = ""
+
+    @property
+    def strength(self) -> float:
+        """`decades` from 0 to 1; 0.5 uses up the false-alarm budget."""
+        return strength(self.decades)
+
+    @property
+    def alarm(self) -> bool:
+        """True when the evidence is beyond the false-alarm budget."""
+        return self.strength >= ALARM_STRENGTH
+
+    @property
+    def flagged(self) -> tuple[int, ...]:
+        """The rows that a trigger or a shift names, ascending; none without an alarm."""
+        if not self.alarm:
+            return ()
+        named = [trigger.rows for trigger in self.triggers] + [shift.rows for shift in self.shifts]
+        return tuple(sorted({row for rows in named for row in rows}))
+
+
+class Detector(Protocol[State]):
+    """One way to look for poison."""
+
+    @property
+    def name(self) -> str:
+        """snake_case; the prefix of its measures."""
+        ...
+
+    def unfit(self) -> str:
+        """Why this detector cannot look at this dataset; empty when it can."""
+        ...
+
+    def partial(self, batch: Batch) -> State:
+        """The state of one batch."""
+        ...
+
+    def merge(self, one: State, other: State) -> State:
+        """The state of both."""
+        ...
+
+    def finalize(self, state: State) -> Scores:
+        """What the whole state says."""
+        ...

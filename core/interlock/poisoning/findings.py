@@ -1,0 +1,116 @@
+"""Triggers and label shifts as findings: one sentence for people, and evidence as JSON for whoever checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interlock.gate import Finding, Json, Level, Location
+from interlock.gate.documents import canonical_json
+from interlock.poisoning.bounds import strength
+from interlock.poisoning.detector import LabelShift, Trigger
+from interlock.poisoning.pictures import trigger_values
+from interlock.poisoning.scan import Rows, Scan
+
+MAX_FINDINGS = 20
+MAX_ROWS_NAMED = 50
+MAX_PATCH_VALUES = 256
+MAX_LABEL = 60
+
+
+def suspicions(
+    found: Scan, rows: Rows, files: Sequence[str], image_shape: tuple[int, ...] | None
+) -> tuple[Finding, ...]:
+    """One finding per trigger and per label shift of the detectors that raised an alarm.
+
+    Args:
+        found: The scan.
+        rows: Rows that were read again, to give the trigger's values.
+        files: Names of the dataset's files.
+        image_shape: Height, width and, for colour, channels.
+    """
+    loud = [scores for _, scores in found.scores if scores.alarm]
+    triggers = [_trigger(t, found, rows, files, image_shape) for scores in loud for t in scores.triggers]
+    shifts = [_shift(s, found, files) for scores in loud for s in scores.shifts]
+    return (*triggers[:MAX_FINDINGS], *shifts[:MAX_FINDINGS])
+
+
+def _trigger(
+    trigger: Trigger, found: Scan, rows: Rows, files: Sequence[str], image_shape: tuple[int, ...] | None
+) -> Finding:
+    message = (
+        f"The same {trigger.height}x{trigger.width} pattern stands at row {trigger.top}, column {trigger.left} of "
+        f"{len(trigger.rows)} images labelled {_short(trigger.label)}; without it {trigger.contradicting} of "
+        f"{trigger.compared} compared look like another class"
+    )
+    evidence: dict[str, Json] = {
+        "label": _short(trigger.label),
+        "box": {"top": trigger.top, "left": trigger.left, "height": trigger.height, "width": trigger.width},
+        "pixels": len(trigger.pixels),
+        "patch": _patch(trigger, rows, image_shape),
+        "rows": len(trigger.rows),
+        "first_rows": list(trigger.rows[:MAX_ROWS_NAMED]),
+        "carriers_of_any_label": trigger.carriers,
+        "compared": trigger.compared,
+        "contradicting": trigger.contradicting,
+        "evidence_decades": round(trigger.decades, 3),
+        "strength": round(strength(trigger.decades), 6),
+    }
+    return Finding(
+        rule_id="data-poisoning.repeated-pattern",
+        level=Level.ERROR,
+        message=message,
+        location=_location(trigger.rows, found, files),
+        evidence=canonical_json(evidence).decode(),
+    )
+
+
+def _patch(trigger: Trigger, rows: Rows, image_shape: tuple[int, ...] | None) -> Json:
+    """The rebuilt values, line by line, null where the box holds no pixel of the pattern; null when it is large."""
+    if image_shape is None:
+        return None
+    channels = (*image_shape, 1)[2]
+    if trigger.height * trigger.width * channels > MAX_PATCH_VALUES:
+        return None
+    values = trigger_values(trigger, rows)
+    lines: list[Json] = []
+    for down in range(trigger.top, trigger.top + trigger.height):
+        start = (down * image_shape[1] + trigger.left) * channels
+        places = range(start, start + trigger.width * channels)
+        lines.append([round(values[place], 4) if place in values else None for place in places])
+    return lines
+
+
+def _shift(shift: LabelShift, found: Scan, files: Sequence[str]) -> Finding:
+    who = f"labelled {_short(shift.label)}" if shift.label else "of any label"
+    among = f"rows of {_short(shift.resembles)}" if shift.resembles else "rows of other classes"
+    message = (
+        f"{len(shift.rows)} rows {who} lie among {among}; classes that overlap explain at most {shift.expected:.1f}"
+    )
+    evidence: dict[str, Json] = {
+        "label": _short(shift.label) or None,
+        "resembles": _short(shift.resembles) or None,
+        "rows": len(shift.rows),
+        "first_rows": list(shift.rows[:MAX_ROWS_NAMED]),
+        "explained_by_overlap": round(shift.expected, 3),
+        "evidence_decades": round(shift.decades, 3),
+        "strength": round(strength(shift.decades), 6),
+    }
+    return Finding(
+        rule_id="data-poisoning.label-inconsistency",
+        level=Level.WARNING,
+        message=message,
+        location=_location(shift.rows, found, files),
+        evidence=canonical_json(evidence).decode(),
+    )
+
+
+def _location(rows: Sequence[int], found: Scan, files: Sequence[str]) -> Location:
+    """The first of the rows, in its own file."""
+    if not rows:
+        return Location()
+    file, row = found.place(rows[0])
+    return Location(path=files[file], row=row)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"

@@ -1,0 +1,222 @@
+"""The gate `data-poisoning`: scans a labelled dataset, and says in measures, findings and pictures what it found.
+
+It decides nothing. What a strength or a flagged fraction means for the pipeline is written in policy.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interlock.gate import (
+    Coverage,
+    Finding,
+    Gap,
+    Json,
+    Level,
+    Measure,
+    Observation,
+    OpenSubject,
+    Tool,
+    UsageError,
+)
+from interlock.poisoning.batches import Columns, Source
+from interlock.poisoning.bounds import ALARM_DECADES
+from interlock.poisoning.detector import Detector
+from interlock.poisoning.findings import suspicions
+from interlock.poisoning.formats import not_numeric
+from interlock.poisoning.label_consistency import LabelConsistency
+from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
+from interlock.poisoning.repeated_pattern import RepeatedPattern
+from interlock.poisoning.scan import Rows, Scan, fetch, scan
+from interlock.poisoning.survey import Profile
+
+
+class PoisoningGate:
+    """Looks for poison in a labelled dataset: Parquet, CSV or npz, one file or a folder of them.
+
+    Args:
+        label: The label column (the label array of an npz file).
+        image_shape: Height, width and, for colour, channels, when the feature columns, in order, are one image; rows
+            of pixels first, channels last.
+        features: The feature columns in order; every numeric column but the label when not given.
+        seed: Of everything random in the scan; equal seeds give equal reports.
+        device: A torch device: ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        UsageError: An argument cannot be.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        image_shape: Sequence[int] | None = None,
+        features: Sequence[str] | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        if isinstance(features, str):
+            raise UsageError("features is a list of column names, not one text", where="features")
+        if not _whole(seed) or seed < 0:
+            raise UsageError(f"a seed is a whole number from 0, not {seed!r}", where="seed")
+        if image_shape is not None and not all(_whole(side) for side in image_shape):
+            raise UsageError(f"an image shape holds whole numbers, not {image_shape!r}", where="image_shape")
+        self._columns = Columns(
+            label=label,
+            features=None if features is None else tuple(features),
+            image_shape=None if image_shape is None else tuple(image_shape),
+        )
+        self._seed = seed
+        self._device = device
+
+    @property
+    def kind(self) -> str:
+        """``data-poisoning``."""
+        return "data-poisoning"
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What computes and reads."""
+        return tuple(_tool(name) for name in ("numpy", "pyarrow", "torch"))
+
+    def configuration(self) -> Mapping[str, Json]:
+        """Columns, shape, seed, device and false-alarm budget."""
+        columns = self._columns
+        return {
+            "label": columns.label,
+            "features": list(columns.features) if columns.features is not None else None,
+            "image_shape": list(columns.image_shape) if columns.image_shape is not None else None,
+            "seed": self._seed,
+            "device": self._device,
+            "false_alarm_decades": ALARM_DECADES,
+        }
+
+    def detectors(self, profile: Profile) -> tuple[Detector[Any], ...]:
+        """The detectors of this gate, set up for one dataset.
+
+        Args:
+            profile: Of the dataset.
+        """
+        return (
+            LabelConsistency(profile=profile, seed=self._seed, device=self._device),
+            RepeatedPattern(
+                profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
+            ),
+        )
+
+    def look(self, opened: OpenSubject) -> Observation:
+        """Scan.
+
+        Args:
+            opened: The held dataset.
+
+        Raises:
+            SubjectError: It cannot be read, or lacks a column.
+            UsageError: This machine has no such device.
+            MissingExtraError: torch or pyarrow is not installed.
+        """
+        from interlock.poisoning.neighbours import usable_device
+
+        usable_device(self._device)
+        source = Source.of(opened, self._columns)
+        one_scale = self._columns.image_shape is not None
+        found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale)
+        loud = [scores for _, scores in found.scores]
+        wanted = wanted_rows(loud)
+        rows = fetch(source, wanted) if wanted else Rows(features={}, labels={})
+        files = [source.shown(file) for file in source.files]
+        return Observation(
+            findings=(*suspicions(found, rows, files, self._columns.image_shape), *_remarks(found)),
+            measures=_measures(found),
+            coverage=_coverage(source, found),
+            attachments=self._attachments(found, rows),
+        )
+
+    def _attachments(self, found: Scan, rows: Rows) -> tuple[tuple[str, str], ...]:
+        shape = self._columns.image_shape
+        if shape is None or not rows.features:
+            return ()
+        return ((ATTACHMENT, pictures([s for _, s in found.scores], rows, found.profile, shape)),)
+
+
+def _measures(found: Scan) -> tuple[Measure, ...]:
+    profile, flagged = found.profile, len(found.flagged)
+    measures = [
+        Measure(name="rows", value=profile.rows, unit="rows"),
+        Measure(name="features", value=profile.width),
+        Measure(name="classes", value=len(profile.classes)),
+        Measure(name="unlabelled_rows", value=profile.unlabelled, unit="rows"),
+        Measure(name="incomplete_rows", value=profile.incomplete, unit="rows"),
+        Measure(name="flagged_rows", value=flagged, unit="rows"),
+        Measure(name="flagged_fraction", value=flagged / profile.rows, unit="fraction"),
+        Measure(name="strongest", value=max((s.strength for _, s in found.scores), default=0.0)),
+        Measure(name="detectors_run", value=len(found.scores)),
+        Measure(name="detectors_skipped", value=len(found.skipped)),
+        Measure(name="triggers", value=sum(len(s.triggers) for _, s in found.scores)),
+    ]
+    for name, scores in found.scores:
+        measures.append(Measure(name=f"{name}_flagged_rows", value=len(scores.flagged), unit="rows"))
+        measures.append(Measure(name=f"{name}_strength", value=scores.strength))
+    return tuple(measures)
+
+
+def _remarks(found: Scan) -> tuple[Finding, ...]:
+    """What was not looked at, or not as it stands in the file."""
+    remarks = [
+        Finding(
+            rule_id="data-poisoning.detector-skipped",
+            level=Level.NOTE,
+            message=f"The detector {name} did not look: {reason}",
+        )
+        for name, reason in found.skipped
+    ]
+    remarks += [
+        Finding(rule_id="data-poisoning.partly-examined", level=Level.WARNING, message=f"Detector {name}: {note}")
+        for name, scores in found.scores
+        for note in scores.notes
+    ]
+    profile = found.profile
+    if profile.incomplete:
+        message = (
+            f"{profile.incomplete} rows miss a value or hold an infinite one; each is looked at as an average value"
+        )
+        remarks.append(Finding(rule_id="data-poisoning.incomplete-rows", level=Level.NOTE, message=message))
+    if profile.unlabelled:
+        message = f"{profile.unlabelled} rows carry no label, and nobody looked at them"
+        remarks.append(Finding(rule_id="data-poisoning.unlabelled-rows", level=Level.WARNING, message=message))
+    constant = profile.width - profile.varying
+    if constant:
+        message = f"{constant} of {profile.width} features do not vary (almost) and tell neighbours nothing"
+        remarks.append(Finding(rule_id="data-poisoning.constant-features", level=Level.NOTE, message=message))
+    return tuple(remarks)
+
+
+def _coverage(source: Source, found: Scan) -> Coverage:
+    skipped, failed = list(source.skipped), list(source.unread)
+    if found.profile.unlabelled:
+        reason = f"{found.profile.unlabelled} rows without a label"
+        skipped.append(Gap(path=source.opened.subject.name, reason=reason))
+    skipped += [
+        Gap(path=source.shown(file), reason=f"column {column!r} holds no numbers")
+        for file in source.files
+        for column in not_numeric(source.opened.path / file, source.shown(file), source.columns)
+    ]
+    files = tuple(source.shown(file) for file in source.files)
+    if found.scores:
+        return Coverage(looked_at=files, skipped=tuple(skipped), failed=tuple(failed))
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in found.skipped)
+    failed += [Gap(path=file, reason=f"no detector could look at it ({reasons})") for file in files]
+    return Coverage(skipped=tuple(skipped), failed=tuple(failed))
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _tool(name: str) -> Tool:
+    try:
+        return Tool(name=name, version=importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Tool(name=name, version="not installed")

@@ -1,0 +1,54 @@
+"""Content hashes of rows and of image patches, vectorised: multilinear hashing modulo 2**64.
+
+(Lemire and Kaser, 2014, "Strongly universal string hashing is fast".) The multipliers come from the seed. The hashes
+order, sample and group rows; no trust rests on them, digests are made in `interlock.evidence`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def multipliers(count: int, seed: int) -> NDArray[np.uint64]:
+    """uint64 array (count,) of odd numbers drawn by `seed`."""
+    import numpy as np
+
+    drawn = np.random.default_rng(seed).integers(0, 2**63, size=count, dtype=np.uint64)
+    return (drawn << np.uint64(1)) | np.uint64(1)
+
+
+def mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread every input bit over the whole word (the finaliser of SplitMix64, Steele et al., 2014)."""
+    import numpy as np
+
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))
+
+
+def row_hashes(rows: NDArray[np.float32] | NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
+    """uint64 array (n,): one hash per row of equal content; all NaN are equal, and so are both zeros.
+
+    Args:
+        rows: float32 or uint8 array (n, d).
+        seed: Of the multipliers.
+    """
+    import numpy as np
+
+    words: NDArray[np.uint32] | NDArray[np.uint8]
+    if rows.dtype == np.uint8:
+        words = rows.astype(np.uint8, copy=False)
+    else:
+        plain = np.where(np.isnan(rows), np.float32(np.nan), rows + np.float32(0))
+        words = np.ascontiguousarray(plain, dtype=np.float32).view(np.uint32)
+    factors = multipliers(rows.shape[1], seed)
+    hashes = np.empty(len(rows), dtype=np.uint64)
+    step = max(1, 2**22 // max(1, rows.shape[1]))
+    for at in range(0, len(rows), step):
+        block = words[at : at + step].astype(np.uint64) + np.uint64(1)
+        hashes[at : at + step] = (block * factors).sum(axis=1, dtype=np.uint64)
+    return mixed(hashes)

@@ -1,0 +1,204 @@
+"""Detector 1: rows whose label contradicts their nearest neighbours.
+
+Wrong labels, by accident or on purpose, put rows of one class deep among those of another (Paudice, Munoz-Gonzalez and
+Lupu, 2018, "Label sanitization against label flipping poisoning attacks"; counted per pair of classes as in the
+confident joint of Northcutt, Jiang and Chuang, 2021). Classes that overlap do the same, so what counts is the excess
+over what overlap allows: `interlock.poisoning.overlap` has the null. No clean reference set is needed.
+
+What it cannot see: backdoored rows that are each other's neighbours; flips that are half of where they lie or more;
+labels that are wrong in the same way everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from interlock.poisoning.batches import Batch
+from interlock.poisoning.bounds import ALARM_DECADES
+from interlock.poisoning.detector import LabelShift, Pair, Scores
+from interlock.poisoning.hashing import row_hashes
+from interlock.poisoning.neighbours import nearest
+from interlock.poisoning.overlap import Excess, lonely_pairs, spikes
+from interlock.poisoning.survey import Profile, scaled
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NEIGHBOURS = 20
+MIN_ROWS = 5 * (NEIGHBOURS + 1)
+PICTURES = 12
+GRID = 2.0**-16
+"""Projections are rounded to this, so that another order of summation gives the same neighbours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projected:
+    """Rows on the principal axes.
+
+    Args:
+        rows: int64 array (n,): indices in the dataset.
+        keys: uint64 array (n,): content hashes.
+        labels: int64 array (n,): positions in the profile's classes.
+        points: float32 array (n, p).
+    """
+
+    rows: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    labels: NDArray[np.int64]
+    points: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Votes:
+    """What the neighbours of each distinct row say.
+
+    Args:
+        labels: int64 array (m,): the row's own label.
+        own: int64 array (m,): how many of the neighbours carry it.
+        rival: int64 array (m,): the other class with the most neighbours.
+        rival_votes: int64 array (m,).
+        like_rival: int64 array (m,): nearest neighbour that carries `rival`, -1 if none.
+    """
+
+    labels: NDArray[np.int64]
+    own: NDArray[np.int64]
+    rival: NDArray[np.int64]
+    rival_votes: NDArray[np.int64]
+    like_rival: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConsistency:
+    """k-nearest-neighbour label consistency.
+
+    Args:
+        profile: Of the whole dataset.
+        seed: Of the content hash that brings rows into one order.
+        device: A torch device.
+    """
+
+    profile: Profile = field(repr=False)
+    seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        """The prefix of its measures."""
+        return "knn"
+
+    def unfit(self) -> str:
+        """Why it cannot look."""
+        if self.profile.unfit:
+            return self.profile.unfit
+        if self.profile.labelled < MIN_ROWS:
+            return f"fewer than {MIN_ROWS} labelled rows, too few for {NEIGHBOURS} neighbours each"
+        if not self.profile.varying:
+            return "every feature is constant"
+        return ""
+
+    def partial(self, batch: Batch) -> tuple[Projected, ...]:
+        """Project one batch."""
+        import numpy as np
+
+        labels = batch.codes(self.profile.classes)
+        known = labels >= 0
+        points = scaled(batch.features[known], self.profile) @ self.profile.axes
+        return (
+            Projected(
+                rows=batch.rows[known],
+                keys=row_hashes(batch.features[known], self.seed),
+                labels=labels[known],
+                points=(np.round(points / GRID) * GRID).astype(np.float32),
+            ),
+        )
+
+    def merge(self, one: tuple[Projected, ...], other: tuple[Projected, ...]) -> tuple[Projected, ...]:
+        """Both; they are joined only when all are there."""
+        return one + other
+
+    def finalize(self, state: tuple[Projected, ...]) -> Scores:
+        """Vote, count, and compare with the null."""
+        import numpy as np
+
+        rows = np.concatenate([part.rows for part in state])
+        keys = np.concatenate([part.keys for part in state])
+        labels = np.concatenate([part.labels for part in state])
+        # One order for one content: equal distances are then cut in the same way however the rows came.
+        order = np.lexsort((rows, labels, keys))
+        rows, keys, labels = rows[order], keys[order], labels[order]
+        # Copies of a row must not vouch for each other's label: each content votes, and is counted, once.
+        first = np.ones(len(rows), dtype=bool)
+        first[1:] = (keys[1:] != keys[:-1]) | (labels[1:] != labels[:-1])
+        copy_of = np.cumsum(first) - 1
+        back = np.argsort(rows)
+        if int(first.sum()) < MIN_ROWS:
+            reason = f"fewer than {MIN_ROWS} distinct rows"
+            return Scores(rows=rows[back], scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+        points = np.concatenate([part.points for part in state])[order][first]
+        found, _ = nearest(points, points, NEIGHBOURS, device=self.device, same=True)
+        votes = _count(found, labels[first], len(self.profile.classes))
+        decades, shifts = self._judge(votes, rows, copy_of)
+        suspicion = np.where(votes.rival_votes > votes.own, 1 - votes.own / NEIGHBOURS, 0.0)
+        return Scores(
+            rows=rows[back], scores=suspicion[copy_of][back].astype(np.float32), decades=decades, shifts=shifts
+        )
+
+    def _judge(
+        self, votes: _Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]
+    ) -> tuple[float, tuple[LabelShift, ...]]:
+        import numpy as np
+
+        classes = len(self.profile.classes)
+        outvoted, contested = (np.zeros((classes, classes, NEIGHBOURS + 1), dtype=np.int32) for _ in range(2))
+        lost = votes.rival_votes > votes.own
+        np.add.at(outvoted, (votes.labels[lost], votes.rival[lost], votes.own[lost]), 1)
+        np.add.at(contested, (votes.labels, votes.rival, votes.own), 1)
+        found = spikes(outvoted) + lonely_pairs(contested)
+        alarms = sorted((e for e in found if e.decades >= ALARM_DECADES), key=lambda excess: -excess.decades)
+        shifts = [self._shift(excess, votes, rows, copy_of) for excess in alarms]
+        return max(excess.decades for excess in found), tuple(shifts)
+
+    def _shift(self, excess: Excess, votes: _Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]) -> LabelShift:
+        import numpy as np
+
+        mine = (votes.own < excess.below) & (votes.rival_votes > votes.own)
+        mine &= (votes.labels == excess.label) | (excess.label < 0)
+        mine &= (votes.rival == excess.rival) | (excess.rival < 0)
+        firsts = np.flatnonzero(np.diff(copy_of, prepend=-1))
+        everyone = np.flatnonzero(mine[copy_of])
+        shown = everyone[np.argsort(rows[everyone])][:PICTURES].tolist()
+        like = votes.like_rival[copy_of]
+        return LabelShift(
+            label=self.profile.classes[excess.label] if excess.label >= 0 else "",
+            resembles=self.profile.classes[excess.rival] if excess.rival >= 0 else "",
+            rows=tuple(sorted(rows[everyone].tolist())),
+            expected=excess.expected,
+            decades=excess.decades,
+            pairs=tuple(
+                Pair(row=int(rows[at]), neighbour=int(rows[firsts[like[at]]]) if like[at] >= 0 else -1) for at in shown
+            ),
+        )
+
+
+def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> _Votes:
+    import numpy as np
+
+    n = len(labels)
+    own, rival = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    rival_votes, like_rival = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
+    step = max(1, 2**22 // classes)
+    for at in range(0, n, step):
+        block = slice(at, min(n, at + step))
+        said = labels[found[block]]
+        lines = np.arange(len(said))
+        table = np.zeros((len(said), classes), dtype=np.int64)
+        np.add.at(table, (lines[:, None], said), 1)
+        own[block] = table[lines, labels[block]]
+        table[lines, labels[block]] = -1
+        rival[block] = table.argmax(axis=1)
+        rival_votes[block] = table.max(axis=1)
+        agrees = said == rival[block][:, None]
+        like_rival[block] = np.where(agrees.any(axis=1), found[block][lines, agrees.argmax(axis=1)], -1)
+    return _Votes(labels=labels, own=own, rival=rival, rival_votes=rival_votes, like_rival=like_rival)
