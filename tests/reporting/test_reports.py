@@ -127,24 +127,34 @@ def test_the_page_loads_nothing_and_runs_nothing() -> None:
 
 
 def gallery(png: object) -> str:
-    return json.dumps({"title": "flagged rows", "pictures": [{"caption": "row 3", "png": png}]})
+    picture = {"caption": "row 3, label 0", "png": png, "box": [0.5, 0.5, 0.25, 0.25]}
+    pairs = [{"flagged": picture, "neighbour": picture}, {"flagged": picture, "neighbour": None}]
+    return json.dumps({"galleries": [{"title": "Repeated pattern", "note": "", "trigger": None, "pairs": pairs}]})
 
 
 @pytest.mark.parametrize(
     ("attachment", "shown"),
     [
-        pytest.param(gallery(PNG), 1, id="a-png"),
+        pytest.param(gallery(PNG), 3, id="a-png"),
         pytest.param(gallery(SVG), 0, id="an-svg-that-says-png"),
         pytest.param(gallery("not base64!"), 0, id="no-base64"),
         pytest.param(gallery(None), 0, id="null"),
         pytest.param("{", 0, id="no-json"),
-        pytest.param('{"pictures": "many"}', 0, id="pictures-is-text"),
+        pytest.param('{"galleries": "many"}', 0, id="galleries-is-text"),
         pytest.param("[]", 0, id="an-array"),
     ],
 )
 def test_only_real_pictures_are_shown(attachment: str, shown: int) -> None:
     page = render_html(title="t", outcomes=[outcome(attachments=(("p", attachment),))])
     assert sum(tag == "img" for tag, _ in elements(page)) == shown
+
+
+@pytest.mark.parametrize("box", [None, "top", [0, 0, 1], [0, 0, 2, 1], ["0;}", 0, 1, 1], [float("nan"), 0, 1, 1]])
+def test_a_box_that_is_no_four_fractions_is_not_drawn(box: object) -> None:
+    picture = {"caption": "", "png": PNG, "box": box}
+    attachment = json.dumps({"galleries": [{"pairs": [{"flagged": picture, "neighbour": None}]}]})
+    page = render_html(title="t", outcomes=[outcome(attachments=(("p", attachment),))])
+    assert not [a for _, a in elements(page) if a.get("class") == "box"]
 
 
 def test_the_json_object_has_its_published_shape() -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 MAX_FINDINGS = 100
-MAX_PICTURES = 120
+MAX_GALLERIES = 20
+MAX_PAIRS = 24
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -50,14 +51,19 @@ class OutcomeGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
+    """A picture; `box` is top, left, height and width of a frame, in percent."""
+
     caption: str
     source: str
+    box: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gallery:
     title: str
-    pictures: tuple[_Picture, ...]
+    note: str
+    trigger: _Picture | None
+    pairs: tuple[tuple[_Picture, _Picture | None], ...]
 
 
 def render_html(
@@ -99,21 +105,35 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
 
 
 def _galleries(seen: Observation) -> list[_Gallery]:
-    """Pictures among the attachments: ``{"title", "pictures": [{"caption", "png"}]}``; anything else is not shown."""
+    """The galleries among the attachments (shape: `interlock.poisoning.pictures`); anything else is not shown."""
     found: list[_Gallery] = []
-    left = MAX_PICTURES
-    for name, text in seen.attachments:
+    for _, text in seen.attachments:
         try:
             document = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if not isinstance(document, Mapping) or not isinstance(document.get("pictures"), list):
-            continue
-        pictures = [picture for item in document["pictures"][:left] if (picture := _picture(item)) is not None]
-        left -= len(pictures)
-        if pictures:
-            found.append(_Gallery(title=str(document.get("title", name)), pictures=tuple(pictures)))
+        galleries = document.get("galleries") if isinstance(document, Mapping) else None
+        for item in galleries[:MAX_GALLERIES] if isinstance(galleries, list) else ():
+            gallery = _gallery(item)
+            if gallery is not None:
+                found.append(gallery)
     return found
+
+
+def _gallery(item: object) -> _Gallery | None:
+    if not isinstance(item, Mapping) or not isinstance(item.get("pairs"), list):
+        return None
+    pairs = [
+        (flagged, _picture(pair.get("neighbour")))
+        for pair in item["pairs"][:MAX_PAIRS]
+        if isinstance(pair, Mapping) and (flagged := _picture(pair.get("flagged"))) is not None
+    ]
+    trigger = _picture(item.get("trigger"))
+    if not pairs and trigger is None:
+        return None
+    return _Gallery(
+        title=str(item.get("title", "")), note=str(item.get("note", "")), trigger=trigger, pairs=tuple(pairs)
+    )
 
 
 def _picture(item: object) -> _Picture | None:
@@ -127,7 +147,14 @@ def _picture(item: object) -> _Picture | None:
     if not content.startswith(_PNG):
         return None
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return _Picture(caption=str(item.get("caption", "")), source=source)
+    return _Picture(caption=str(item.get("caption", "")), source=source, box=_box(item.get("box")))
+
+
+def _box(value: object) -> tuple[float, ...]:
+    if not isinstance(value, list) or len(value) != 4:
+        return ()
+    sides = tuple(side * 100 for side in value if isinstance(side, int | float) and 0 <= side <= 1)
+    return sides if len(sides) == 4 else ()
 
 
 @cache
