@@ -4,13 +4,15 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from tests.validation.conftest import Hold
 
-from interlock.gate import Json, MissingExtraError, OpenSubject, SubjectError, UsageError
+from interlock.gate import Json, OpenSubject, SubjectError, UsageError
 from interlock.validation import GxDatasource, Silent, SparkFiles, SqlFile, ValidationGate, datasource_from
 
 if TYPE_CHECKING:
@@ -173,11 +175,34 @@ def test_any_datasource_of_great_expectations_fits_the_seam(tmp_path: Path, hold
     assert [finding.location.row for finding in seen.findings] == [1]
 
 
+@pytest.mark.skipif(find_spec("pyspark") is not None, reason="pyspark is installed")
 def test_spark_without_pyspark_names_what_is_missing(tmp_path: Path, hold: Hold) -> None:
-    pytest.importorskip("great_expectations")
-    try:
-        import pyspark  # type: ignore[import-not-found]  # noqa: F401  # not among the locked packages
-    except ModuleNotFoundError:
-        (tmp_path / "d.csv").write_text("a\n1\n")
-        with pytest.raises(MissingExtraError, match="pyspark is not installed"):
-            look(tmp_path / "d.csv", hold, datasource=SparkFiles(file_format="csv"))
+    (tmp_path / "d.csv").write_text("a\n1\n")
+    with pytest.raises(UsageError, match="pip install 'pyspark"):
+        look(tmp_path / "d.csv", hold, datasource=SparkFiles(file_format="csv"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not among the locked packages")
+@pytest.mark.filterwarnings("ignore")  # pyspark's own
+@pytest.mark.parametrize("file_format", ["parquet", "csv"])
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_spark_sees_what_pandas_sees(tmp_path: Path, hold: Hold, file_format: str, folder: bool) -> None:
+    frame = pd.DataFrame({"age": [36.0, 171.0], "label": [0.0, None], "name": ["Ada Lovelace", "Kurt Gödel"]})
+    for name in ("a", "b") if folder else ("a",):
+        path = tmp_path / f"{name}.{file_format}"
+        frame.to_parquet(path) if file_format == "parquet" else frame.to_csv(path, index=False)
+    subject = hold(tmp_path if folder else tmp_path / f"a.{file_format}")
+    plain = ValidationGate(SUITE, progress=Silent())
+    spark = ValidationGate(SUITE, progress=Silent(), datasource=SparkFiles(file_format=file_format))
+    assert spark.look(subject).measures == plain.look(subject).measures
+    assert spark.tools[-1].name == "pyspark"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not among the locked packages")
+@pytest.mark.filterwarnings("ignore")  # pyspark's own
+def test_spark_over_a_damaged_file_is_one_clear_message(tmp_path: Path, hold: Hold) -> None:
+    (tmp_path / "d.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(SubjectError, match="datasource cannot read the subject"):
+        look(tmp_path / "d.parquet", hold, datasource=SparkFiles())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from interlock.gate import (
     GateContext,
     Json,
     Level,
+    MissingExtraError,
     Observation,
     Stage,
     SubjectError,
@@ -266,6 +268,39 @@ def test_a_suite_that_great_expectations_refuses_is_one_clear_message(wrong: dic
     assert said in str(caught.value)
     assert f"expectations[1] {wrong['type']}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_expectation_of_ones_own_that_breaks_the_graph_is_found_alone() -> None:
+    from great_expectations import ExpectationSuite
+    from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
+    from great_expectations.expectations.expectation import BatchExpectation
+
+    class ExpectExplosion(BatchExpectation):
+        """Raises where Great Expectations does not expect it."""
+
+        def get_validation_dependencies(self, *_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError("Ada Lovelace")
+
+        def _validate(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+    ours = ExpectationSuite(
+        name="people",
+        expectations=[ExpectExplosion(), ExpectColumnValuesToNotBeNull(column="age")],
+    )
+    with FrameOpener(PEOPLE).open("people") as opened:
+        seen = ValidationGate(ours, progress=Silent()).look(opened)
+    assert rules(seen) == [NOT_NULL]
+    assert [gap.reason for gap in seen.coverage.failed] == [
+        "expect_explosion could not be evaluated: ZeroDivisionError in Great Expectations"
+    ]
+
+
+def test_without_great_expectations_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = "great_expectations.data_context.data_context.ephemeral_data_context"
+    monkeypatch.setitem(sys.modules, hidden, None)
+    with pytest.raises(MissingExtraError, match=r"interlock\[gx\]"):
+        look(PEOPLE, LABELLED)
 
 
 def test_a_misspelt_required_type_is_a_usage_error_before_data_is_read(tmp_path: Path, hold: Hold) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import quote
 
-from interlock.gate import Json, MissingExtraError, OpenSubject, UsageError
+from interlock.gate import Json, OpenSubject, UsageError
 
 if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
@@ -121,10 +121,10 @@ class SparkFiles:
         """The folder of files, or the one file in its folder.
 
         Raises:
-            MissingExtraError: pyspark is not installed.
+            UsageError: pyspark is not installed.
         """
         if find_spec("pyspark") is None:
-            raise MissingExtraError("pyspark", extra="spark")
+            raise UsageError("pyspark is not installed", where="datasource", next_step="pip install 'pyspark>=3.5,<4'")
         single = opened.files == ("",)
         source = context.data_sources.add_spark_filesystem(
             "subject", base_directory=opened.path.parent if single else opened.path

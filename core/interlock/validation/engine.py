@@ -272,9 +272,14 @@ def _evaluation_error(info: Mapping[str, Any]) -> str:
 
 
 def _driver_text(error: Exception) -> str:
+    """What may be passed on: SQL drivers and Great Expectations name tables, Spark and others may quote a record."""
     text = " ".join(str(error).split())
-    found = re.search(r"\(([\w.]+)\) ([^\[\]]{1,200}?) \[SQL", text)
-    return found.group(2) if found else text[:200]
+    if found := re.search(r"\([\w.]+\) ([^\[\]]{1,200}?) \[SQL", text):
+        return found.group(1)
+    if type(error).__module__.startswith("great_expectations."):
+        return text[:200]
+    causes = re.findall(r"\b\w*(?:Exception|Error)\b", text)
+    return " from ".join(dict.fromkeys([type(error).__name__, *causes]))[:200]
 
 
 _quiet_lock = threading.Lock()

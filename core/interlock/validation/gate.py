@@ -15,6 +15,8 @@ from interlock.validation.reading import read_table
 from interlock.validation.suite import ExpectationSpec, RequiredExpectation, SuiteSource, load_suite
 from interlock.validation.table import MAX_CELLS, CsvDialect, ReadOptions
 
+_EXTRA_GX = ("great-expectations", "pandas", "pyarrow")
+
 
 class ValidationGate:
     """Validates a dataset with a Great Expectations suite (``data-validation``).
@@ -91,6 +93,7 @@ class ValidationGate:
 
         Raises:
             MissingExtraError: One of them is not installed.
+            UsageError: The datasource's package is not.
         """
         readers = self._datasource.packages if self._datasource else ("pyarrow",)
         return tuple(_tool(name) for name in ("great-expectations", "pandas", *readers))
@@ -182,4 +185,6 @@ def _tool(distribution: str) -> Tool:
     try:
         return Tool(name=distribution, version=metadata.version(distribution))
     except metadata.PackageNotFoundError as error:
-        raise MissingExtraError(distribution, extra="gx") from error
+        if distribution in _EXTRA_GX:
+            raise MissingExtraError(distribution, extra="gx") from error
+        raise UsageError(f"{distribution} is not installed", next_step=f"pip install {distribution}") from error

@@ -65,6 +65,7 @@ class _Live:
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._task = self._bars.add_task(text, total=steps)
+        self._bars.refresh()  # what follows may hold the interpreter for seconds
 
     def advance(self) -> None:
         """Move the bar."""
