@@ -259,6 +259,7 @@ def test_a_missing_engine_and_a_missing_bundle_are_said_at_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("INTERLOCK_OPA_LIB", raising=False)
+    monkeypatch.setattr("interlock.policy.install.BESIDE_PYTHON", settings.home)
     with pytest.raises(EngineMissingError, match="install-engine"):
         open_decider(settings)
     with pytest.raises(SettingsError, match="no policy bundle"):

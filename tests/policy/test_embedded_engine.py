@@ -406,7 +406,7 @@ def test_where_bubblewrap_does_not_work_the_helper_still_runs_and_says_so(
 HELLO = 'import sys, time\nprint(\'{"ready": true, "version": "0"}\', flush=True)\nline = sys.stdin.readline\nn = 0\n'
 ANSWER = "while line():\n    line()\n    n += 1\n    "
 UNTIL_ASKED = (
-    ANSWER + 'if n < 3:\n        print(\'{"id": %d, "envelope": {}}\' % n, flush=True)\n        continue\n    '
+    ANSWER + 'if n < 2:\n        print(\'{"id": %d, "envelope": {}}\' % n, flush=True)\n        continue\n    '
 )
 
 
@@ -420,9 +420,9 @@ UNTIL_ASKED = (
         ),
         pytest.param("print('[]', flush=True)", "another shape", id="a list"),
         pytest.param("print('{\"id\": 3}', flush=True)", "another shape", id="no envelope"),
-        pytest.param('print(\'{"id": 3, "envelope": {"result": 7}}\', flush=True)', "another shape", id="a number"),
+        pytest.param('print(\'{"id": 2, "envelope": {"result": 7}}\', flush=True)', "another shape", id="a number"),
         pytest.param(
-            'print(\'{"id": 3, "envelope": {"result": [{}]}}\', flush=True)', "another shape", id="no expressions"
+            'print(\'{"id": 2, "envelope": {"result": [{}]}}\', flush=True)', "another shape", id="no expressions"
         ),
         pytest.param("print('{}\\n{}', flush=True)", "no JSON", id="two lines"),
         pytest.param("print('x' * 9000000, flush=True)", "larger than", id="too much"),

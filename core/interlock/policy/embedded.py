@@ -169,10 +169,8 @@ class EmbeddedEngine:
                 if suspicious(module.source):
                     self._refuse_banned(helper, module)
             _HARMLESS.add(self._bundle.digest)
-        for module in self._bundle.modules:
-            request = {"kind": "module", "path": module.path, "source": module.source}
-            self._exchange(helper, request, b"{}", seconds=START_SECONDS)
-        self._exchange(helper, {"kind": "data"}, _encoded(self._bundle.data), seconds=START_SECONDS)
+        request = {"kind": "load", "modules": [[module.path, module.source] for module in self._bundle.modules]}
+        self._exchange(helper, request, _encoded(self._bundle.data), seconds=START_SECONDS)
 
     def _refuse_banned(self, helper: Helper, module: Module) -> None:
         question = {"kind": "query", "query": "parsed := rego.parse_module(input.path, input.source)"}

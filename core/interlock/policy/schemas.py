@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 from interlock.gate.values import Json
 from interlock.policy.bundle import packaged_folder
@@ -40,11 +40,27 @@ def _problems(name: str, document: Json) -> tuple[str, ...]:
     return (*problems[:_SHOWN], *more)
 
 
+def _without_references(node: Json, definitions: Json) -> Any:
+    """Put each definition where it is referred to: looking references up is most of the time of a check.
+
+    Our schemas do not refer to themselves, so this ends.
+    """
+    if isinstance(node, list):
+        return [_without_references(item, definitions) for item in node]
+    if not isinstance(node, Mapping) or not isinstance(definitions, Mapping):
+        return node
+    target = node.get("$ref")
+    if isinstance(target, str):
+        return _without_references(definitions[target.removeprefix("#/$defs/")], definitions)
+    return {key: _without_references(value, definitions) for key, value in node.items() if key != "$defs"}
+
+
 @cache
 def _checker(name: str) -> Callable[[Json], list[str]]:
     from jsonschema import Draft202012Validator
 
-    validator = Draft202012Validator(schema(name))
+    loaded = schema(name)
+    validator = Draft202012Validator(_without_references(loaded, loaded["$defs"]))
 
     def check(document: Json) -> list[str]:
         return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)]

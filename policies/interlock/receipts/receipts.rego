@@ -56,9 +56,18 @@ right_run(receipt) if {
 # METADATA
 # title: The receipts of a gate by age
 # description: |-
-#   Those of the right run; if there is none, all, so that a later rule can say what is wrong with them. Of two that
-#   were issued at the same moment the one that does not allow counts.
+#   Those of the right run by a bundle that is known; if there is none, those of the right run; if there is none, all,
+#   so that a later rule can say what is wrong with them. Of two that were issued at the same moment the one that does
+#   not allow counts.
 dated(gate) := these if {
+	these := {[issued(receipt), refusing(receipt), receipt] |
+		some receipt in input.receipts
+		receipt.gate == gate
+		receipt.bundle_known == true
+		right_run(receipt)
+	}
+	count(these) > 0
+} else := these if {
 	these := {[issued(receipt), refusing(receipt), receipt] |
 		some receipt in input.receipts
 		receipt.gate == gate
