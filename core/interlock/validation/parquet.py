@@ -140,6 +140,6 @@ def _frame_of(table: pyarrow.Table, name: str) -> tuple[Any, bool]:
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of an error's text, without the class name and without a stack trace."""
+    """The first sentence of an error's text, without the class name and without a stack trace."""
     text = str(error).strip().splitlines()
-    return text[0].rstrip(". ") if text else type(error).__name__
+    return text[0].partition(". ")[0].rstrip(". ") if text else type(error).__name__
