@@ -255,7 +255,7 @@ def test_a_private_certificate_authority_is_used_and_needed(connect: Connect, tm
 def test_an_opa_that_is_down_fails_the_test(connect: Connect) -> None:
     works, message = told(connect, host="http://127.0.0.1", port=free_port())
     assert not works
-    assert "OPA cannot be asked" in message
+    assert "OPA cannot be asked: [Errno 111] Connection refused" in message
 
 
 @needs_opa

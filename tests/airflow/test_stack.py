@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -45,15 +47,15 @@ with DAG("forgotten", schedule=None):
 
 
 def of_home(home: Path) -> list[int]:
-    """Live processes whose environment names this AIRFLOW_HOME."""
+    """Live processes that hold a file of this home open: all inherit its lock, whatever they call themselves."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if f"AIRFLOW_HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+            if entry.name.isdigit() and any(home in link.readlink().parents for link in (entry / "fd").iterdir()):
                 found.append(int(entry.name))
-        except (OSError, ValueError):
-            continue
-    return found
+        except OSError:
+            continue  # it ended while we looked
+    return [pid for pid in found if pid != os.getpid()]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_a_dag_runs_and_its_states_and_logs_are_read(stack: AirflowStack) -> Non
 
 
 def test_a_dag_that_policy_refuses_is_told_with_its_reason(stack: AirflowStack) -> None:
-    with pytest.raises(UsageError, match=r"(?s)forgotten\.py.*not held by a data-validation gate"):
+    with pytest.raises(UsageError, match=r"(?s)forgotten\.py.*no data-validation gate holds training step"):
         stack.client.wait_for_dag("forgotten", patience=60)
 
 
@@ -106,6 +108,10 @@ def test_one_user_with_a_generated_password_may_log_in(stack: AirflowStack) -> N
         pytest.raises(UsageError, match="refused the login"),
     ):
         stranger.unpause("hello")
+
+
+def test_the_database_is_for_the_owner_only(stack: AirflowStack) -> None:
+    assert {stat.S_IMODE(file.stat().st_mode) for file in stack.home.glob("airflow.db*")} == {0o600}
 
 
 def test_what_the_server_refuses_is_a_usage_error(stack: AirflowStack) -> None:
@@ -138,22 +144,41 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(tmp_path: Path) ->
     assert of_home(tmp_path / "home") == []
 
 
+def migrated_home(stack: AirflowStack, home: Path) -> Path:
+    """A home of its own whose database need not be made again."""
+    home.mkdir()
+    with sqlite3.connect(stack.home / "airflow.db") as ready, sqlite3.connect(home / "airflow.db") as copy:
+        ready.backup(copy)
+    for mark in stack.home.glob("migrated-*"):
+        (home / mark.name).touch()
+    return home
+
+
 @pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, id="ctrl-c"), pytest.param(signal.SIGKILL, id="killed")]
+    ("moment", "number"),
+    [
+        pytest.param("starting Airflow", signal.SIGINT, id="ctrl-c-while-starting"),
+        pytest.param("Ctrl-C stops it", signal.SIGKILL, id="killed-while-running"),
+    ],
 )
-def test_make_airflow_leaves_nothing_behind(folders: tuple[Path, Path], tmp_path: Path, number: signal.Signals) -> None:
-    home, dags = tmp_path / "home", folders[1]
-    command = [sys.executable, "-m", "interlock.airflow.stack", "--home", str(home), "--dags", str(dags)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": ""})
+def test_make_airflow_leaves_nothing_behind(
+    stack: AirflowStack, tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
+    home = migrated_home(stack, tmp_path / "home")
+    command = [sys.executable, "-m", "interlock.airflow.stack", "--home", str(home), "--dags", str(stack.dags)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    said = ""
-    while "starting Airflow" not in said and (line := process.stdout.readline()):
-        said += line
-    time.sleep(2)  # so that processes are on their way
-    assert of_home(home)
-    process.send_signal(number)
-    assert process.wait(60) == (0 if number is signal.SIGINT else -signal.SIGKILL)
-    process.stdout.close()
+    with process.stdout:
+        try:
+            said = ""
+            while moment not in said and (line := process.stdout.readline()):
+                said += line
+            assert of_home(home), said
+            process.send_signal(number)
+            assert process.wait(60) == (0 if number is signal.SIGINT else -signal.SIGKILL)
+        finally:
+            process.kill()
+            process.wait()
     for _ in range(300):
         if not of_home(home):
             return

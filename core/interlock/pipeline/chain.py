@@ -171,7 +171,7 @@ def _path_to(step_id: str, kind: str, reach: _Reach, steps: dict[str, Step]) -> 
 
 def describe(violation: Violation) -> str:
     """One sentence for people: step, missing gate, and the path that failed and why. The fix is the adapter's."""
-    start = f"{violation.protects} step {violation.step_id!r} is not held by a {violation.missing} gate"
+    start = f"no {violation.missing} gate holds {violation.protects} step {violation.step_id!r}"
     if not violation.path:
         if violation.elsewhere:
             return f"{start}: {violation.elsewhere!r} is one, but no path leads from it to the step"

@@ -222,6 +222,13 @@ def _timeout(said: object) -> float:
     return seconds
 
 
+def _root_of(error: BaseException) -> BaseException:
+    """The error that the others only pass on: `Connection refused`, not the pool's account of its retries."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
 def _ask(client: OpaClient) -> str:
     """What a test says when all is well.
 
@@ -240,7 +247,7 @@ def _ask(client: OpaClient) -> str:
             raise UsageError(f"OPA refuses us ({status})", where=where, next_step="check the bearer token") from error
         raise UnavailableError(f"OPA answered {status}", where=where) from error
     except requests.RequestException as error:
-        raise UnavailableError(f"OPA cannot be asked: {error}", where=where) from error
+        raise UnavailableError(f"OPA cannot be asked: {_root_of(error)}", where=where) from error
     except OSError as error:  # requests names a CA or certificate file that is not there in this way
         raise UsageError(f"OPA cannot be asked: {error}", where=where) from error
     if not client.check_health():

@@ -5,7 +5,8 @@ Run as a script, never imported by Airflow: ``python -I keeper.py PARENT_PID GRA
 - makes itself the subreaper of its descendants (Linux ``prctl(2)``), so that a task process whose own parent died is
   still found;
 - ends them when it gets SIGTERM, when its parent has gone, or when the command itself ends: SIGTERM to the command,
-  which knows how to stop its children; after the grace period SIGTERM to all that is left; then SIGKILL;
+  which knows how to stop its children; then SIGTERM to all that is left, half-way through the grace period or as soon
+  as the command has ended; SIGKILL at its end, or `ORPHAN_GRACE` seconds after the command did;
 - exits with the status of the command.
 
 The parent is watched by its process id rather than by ``PR_SET_PDEATHSIG``, because that signal comes when the
@@ -27,6 +28,8 @@ from types import FrameType
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 TICK = 0.1
+ORPHAN_GRACE = 2.0
+"""Seconds for what is left when the command has ended: nobody waits for its work any more."""
 
 
 class _Stop:
@@ -91,17 +94,18 @@ def _reap(child: int) -> int | None:
 def _end(child: int, status: int | None, grace: float) -> int:
     if status is None:
         _signal(child, signal.SIGTERM)
-    started = time.monotonic()
+    now = time.monotonic()
+    tell_all_at, kill_at = now + grace / 2, now + grace
     told_all = False
     while status is None or _descendants(child):
-        passed = time.monotonic() - started
-        if passed > grace:
-            for pid in _descendants(child):
-                _signal(pid, signal.SIGKILL)
-        elif not told_all and (status is not None or passed > grace / 2):
+        now = time.monotonic()
+        if status is not None and not told_all:
+            tell_all_at, kill_at = now, min(kill_at, now + ORPHAN_GRACE)
+        if now >= kill_at:
+            _signal_all(child, signal.SIGKILL)
+        elif now >= tell_all_at and not told_all:
             told_all = True
-            for pid in _descendants(child):
-                _signal(pid, signal.SIGTERM)
+            _signal_all(child, signal.SIGTERM)
         time.sleep(TICK)
         ended = _reap(child)
         status = ended if ended is not None else status
@@ -132,6 +136,11 @@ def _descendants(child: int) -> set[int]:
         found |= more
         grown = bool(more)
     return found - {os.getpid()}
+
+
+def _signal_all(child: int, number: signal.Signals) -> None:
+    for pid in _descendants(child):
+        _signal(pid, number)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -190,8 +190,10 @@ class AirflowStack:
         from importlib.metadata import version
 
         mark = self.home / f"migrated-{version('apache-airflow-core')}"
-        if mark.exists() and (self.home / "airflow.db").exists():
+        database = self.home / "airflow.db"
+        if mark.exists() and database.exists():
             return
+        database.touch(mode=0o600)  # SQLite keeps the mode, also for the files that it puts beside
         self._say("preparing Airflow's database")
         self._run_once("migrate", ["db", "migrate"])
         mark.touch()
@@ -315,12 +317,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; a free one when not given")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
-    stack = AirflowStack(chosen.home, chosen.dags, port=chosen.port, say=_print)
+    # A stack like this signs with the dev key, which no other profile accepts.
+    profile = os.environ.get("INTERLOCK_PROFILE") or "dev"
+    environment = {"INTERLOCK_PROFILE": profile}
+    stack = AirflowStack(chosen.home, chosen.dags, port=chosen.port, environment=environment, say=_print)
     try:
         with stack:
             _print(f"\nAirflow is at  {stack.address}")
             _print(f"log in as      {stack.user}   password  {stack.password}")
             _print(f"logs are in    {stack.logs}")
+            _print(f"policy profile {profile}   (INTERLOCK_PROFILE sets another)")
             _print("Ctrl-C stops it.")
             while True:
                 time.sleep(1)
