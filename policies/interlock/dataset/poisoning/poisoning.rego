@@ -68,7 +68,7 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 # description: The strongest evidence is stronger than the profile bears, however few the rows.
 # custom:
 #   id: dataset.poisoning-evidence
-#   severity: critical
+#   severity: high
 #   remediation: Look at the strongest detector's pictures and rows in the report before anything trains on this data
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0020}
