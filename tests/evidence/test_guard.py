@@ -421,7 +421,7 @@ RECEIPT: st.SearchStrategy[dict[str, Json]] = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(receipts=st.lists(RECEIPT, max_size=5))
 def test_guard_opens_only_if_the_newest_good_receipt_of_every_gate_allows(
     receipts: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory

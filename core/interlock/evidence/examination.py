@@ -125,7 +125,8 @@ def examine(
     for entry in entries:
         found = _witness(entry, digest=digest, run=run, keyring=keyring, bundles=bundles, now=now)
         if isinstance(found, Refusal):
-            refusals.append(found)
+            if found.gate in {"", *requires}:
+                refusals.append(found)
         elif found.receipt.gate in requires:
             witnesses.append(found)
     accepted: list[Witness] = []

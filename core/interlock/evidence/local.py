@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 
 from interlock.evidence.listing import Listing, Reader, SnapshotLimits, Tally, changed_while_read, checked_path
@@ -93,19 +93,20 @@ class LocalSource:
     @contextmanager
     def _beneath(self, path: str, flags: int) -> Iterator[int]:
         """A descriptor of `path`, reached from the root without following a link in any component."""
-        parts = PurePosixPath(path).parts
-        descriptor = os.dup(self._root)
+        descriptor = self._root if path else os.dup(self._root)
         try:
-            for place, part in enumerate(parts):
-                extra = flags if place + 1 == len(parts) else os.O_DIRECTORY
-                inner = os.open(part, _OPEN | extra, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = inner
-            if not parts and self._single:
+            parts = path.split("/") if path else []
+            for place, part in enumerate(parts, start=1):
+                outer = descriptor
+                descriptor = os.open(part, _OPEN | (flags if place == len(parts) else os.O_DIRECTORY), dir_fd=outer)
+                if outer != self._root:
+                    os.close(outer)
+            if not path and self._single:
                 os.lseek(descriptor, 0, os.SEEK_SET)
             yield descriptor
         finally:
-            os.close(descriptor)
+            if descriptor != self._root:
+                os.close(descriptor)
 
 
 @contextmanager

@@ -193,8 +193,8 @@ def receipt_from(payload: bytes) -> Receipt:
     statement = strict_json(payload, what="a receipt's payload")
     try:
         canonical_json(statement)
-    except ValueError as error:
-        raise ReceiptError("a receipt holds text that is no Unicode", where="statement") from error
+    except (ValueError, RecursionError) as error:
+        raise ReceiptError("a receipt holds what cannot be written again", where="statement") from error
     fault = next(iter(sorted(_validator().iter_errors(statement), key=lambda error: len(error.absolute_path))), None)
     if fault is not None:
         where = "/".join(str(part) for part in fault.absolute_path) or "statement"
