@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from interlock.evidence.verification import PAYLOAD_TYPE
 from interlock.gate.documents import canonical_json, digest_of, report_document
 from interlock.gate.errors import EvidenceError
 from interlock.gate.protocols import GateContext, Recorded
-from interlock.gate.values import Decision, Report, Subject, utc_now
+from interlock.gate.values import Decision, Json, Report, Subject, utc_now
 
 
 class HeldFiles(Protocol):
@@ -77,28 +78,10 @@ class ReceiptRecorder:
         """
         from securesystemslib.dsse import Envelope
 
-        issued = self._clock()
         try:
             seen = report_document(report)
-            receipt = Receipt(
-                receipt_id=new_receipt_id(issued),
-                subject=report.subject,
-                parts=self._parts(report.subject),
-                gate=report.gate,
-                stage=context.stage,
-                profile=context.profile,
-                run=context.run,
-                decision=decision,
-                report_digest=digest_of(seen),
-                configuration_digest=digest_of(seen["configuration"]),
-                tools=(*report.tools, own_tool()),
-                materials=tuple(materials),
-                inputs=tuple(inputs),
-                keyid=self._signer.keyid,
-                dev=self._signer.dev,
-                issued=issued,
-                expires=issued + self._lifetime,
-            )
+            receipt = self._receipt(report, seen, decision, context)
+            receipt = replace(receipt, materials=tuple(materials), inputs=tuple(inputs))
             payload = canonical_json(statement_document(receipt, report))
         except (ValueError, TypeError) as error:
             raise EvidenceError(
@@ -110,6 +93,26 @@ class ReceiptRecorder:
         self._signer.sign(envelope)
         entry = self._ledger.append(json.dumps(envelope.to_dict()), canonical_json(seen).decode())
         return Recorded(receipt_id=entry.receipt_id, envelope_digest=entry.envelope_digest)
+
+    def _receipt(self, report: Report, seen: Mapping[str, Json], decision: Decision, context: GateContext) -> Receipt:
+        issued = self._clock()
+        return Receipt(
+            receipt_id=new_receipt_id(issued),
+            subject=report.subject,
+            parts=self._parts(report.subject),
+            gate=report.gate,
+            stage=context.stage,
+            profile=context.profile,
+            run=context.run,
+            decision=decision,
+            report_digest=digest_of(seen),
+            configuration_digest=digest_of(seen["configuration"]),
+            tools=(*report.tools, own_tool()),
+            keyid=self._signer.keyid,
+            dev=self._signer.dev,
+            issued=issued,
+            expires=issued + self._lifetime,
+        )
 
     def _parts(self, subject: Subject) -> tuple[Subject, ...]:
         files = self._store.files_of(subject.digest) if self._store is not None else ()
