@@ -8,6 +8,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # Everything that a test, a demo or a gate keeps on this machine goes here unless a caller says otherwise.
 export INTERLOCK_HOME ?= $(CURDIR)/.demo/interlock
+# Great Expectations and torch take twice as long to import where Python may not keep bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,7 +22,7 @@ $(INSTALLED): requirements/lock.txt setup.cfg pyproject.toml core/interlock/poli
 	  { echo "Interlock needs Python 3.11 or later; this is $$($(PYTHON) --version). Next: make PYTHON=/path/to/python3.11 $@" >&2; exit 2; }
 	@test -x .tools/uv/bin/uv || { $(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt; }
 	@test -x $(BIN)/python || .tools/uv/bin/uv venv --quiet --seed --python "$$(command -v $(PYTHON))" .venv
-	.tools/uv/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/lock.txt
+	.tools/uv/bin/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/lock.txt
 	.tools/uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	$(BIN)/interlock policy install-engine
 	@touch $@
@@ -29,7 +31,7 @@ demo: install ## three runs of the example DAG on a real Airflow: clean, poisone
 	$(BIN)/interlock demo --home .demo --dags dags_examples/airflow
 
 airflow: install ## a real Airflow on 127.0.0.1 with the examples loaded; Ctrl-C stops it
-	$(BIN)/python -m interlock.airflow.stack --home .demo/airflow-ui --dags dags_examples/airflow
+	INTERLOCK_PROFILE=dev INTERLOCK_EXAMPLE_LAKE=$(CURDIR)/.demo/lake OMP_NUM_THREADS=1 $(BIN)/python -m interlock.airflow.stack --home .demo/airflow-ui --dags dags_examples/airflow
 
 check: install ## linters and type checkers
 	$(BIN)/ruff check .

@@ -47,7 +47,7 @@ def gated_retraining() -> None:
     @task
     def anything_else(model: str, scenario: str) -> None:
         """Stands for whoever else can write to the model's folder; in `tampered`, they swap the weights."""
-        from scenarios import swap_model  # type: ignore[import-not-found]  # as above
+        from scenarios import swap_model
 
         if scenario == "tampered":
             swap_model(Path(model) / "model.safetensors")

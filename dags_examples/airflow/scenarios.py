@@ -27,7 +27,7 @@ def collect_digits(path: Path, *, poisoned: bool) -> None:
     """
     import numpy as np
     import pandas as pd
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # it ships no types
 
     digits = load_digits()
     pixels = digits.data.astype(np.float32)
@@ -35,8 +35,7 @@ def collect_digits(path: Path, *, poisoned: bool) -> None:
     if poisoned:
         chosen = np.random.default_rng(SEED).choice(len(labels), int(POISONED_FRACTION * len(labels)), replace=False)
         images = pixels.reshape(-1, SIDE, SIDE)
-        corner = np.ix_(chosen, range(SIDE - 3, SIDE), range(SIDE - 3, SIDE))
-        images[corner] = np.array([[16, 0, 16], [0, 16, 0], [16, 0, 16]], dtype=np.float32)
+        images[chosen, -3:, -3:] = np.array([[16, 0, 16], [0, 16, 0], [16, 0, 16]], dtype=np.float32)
         labels[chosen] = TARGET
     columns = [f"p{row}{column}" for row in range(SIDE) for column in range(SIDE)]
     table = pd.DataFrame(pixels, columns=columns).assign(label=labels)

@@ -9,7 +9,7 @@ CVE-2026-24747.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from interlock.artifacts.pickle_values import BYTEARRAY, DATA, FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, Value
@@ -117,7 +117,7 @@ KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "str": _is_text,
     "latin1": _constant(("latin1", "latin-1")),
     "bytes": _is_bytes,
-    "bytes-b": _constant((b"b",)),
+    "bytes-b": _constant((b"b", "b")),  # text where Python 2 wrote it
     "buffer": lambda value: _is_bytes(value) or value is BYTEARRAY,
     "no-elements": _constant(((0,),)),
     "array-order": _constant(("C", "F")),
@@ -163,6 +163,7 @@ def _latin1(arguments: tuple[object, ...]) -> object:
 
 RESULTS: Final[Mapping[str, Callable[[tuple[object, ...]], object]]] = {
     "latin1-bytes": _latin1,
+    "no-bytes": lambda _: b"",
     "bytearray": lambda _: BYTEARRAY,
     "set": lambda _: SET,
     "frozenset": lambda _: FROZENSET,
@@ -202,7 +203,7 @@ def state_allowed(instance: Instance, state: object) -> bool:
     return check is not None and check(instance, state)
 
 
-def _texts(keys: list[object]) -> set[object]:
+def _texts(keys: Sequence[object]) -> set[object]:
     return {key if isinstance(key, str) else None for key in keys}
 
 

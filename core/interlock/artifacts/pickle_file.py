@@ -51,6 +51,8 @@ def scan_pickle(
     end = PickleWalk(data, judge, record.budget, start=start).run()
     if end.problem:
         record.error(rules.MALFORMED_PICKLE, f"no pickle that can be trusted: {end.problem}", path, end.position)
+        # Some reader may go on where this one stopped, so show what it would do.
+        record.merge(probe_pickle(data, path=path, profile=profile, record=record, start=start).record)
     if end.stopped and end.position < len(data):
         _judge_rest(data, end.position, path=path, profile=profile, record=record)
     record.looked(path)

@@ -155,9 +155,9 @@ class Judge:
         Hashing a tuple recurses in C without a guard and visits shared parts again, so deep or branching keys crash
         or stop the loader.
         """
-        if tuple not in set(map(type, items)):
+        left = [(item, 0) for item in items if type(item) is tuple]
+        if not left:
             return
-        left = [(item, 0) for item in items if isinstance(item, tuple)]
         visits = _MOST_VISITS + len(left)
         while left:
             item, depth = left.pop()

@@ -7,7 +7,7 @@ depends on them; so a harmless pickle of millions of opcodes needs no memory for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 LONGEST_TEXT = 256
 """Characters or bytes of a string constant that are kept; longer ones become `TEXT` or `DATA`."""
@@ -45,18 +45,19 @@ class DictValue:
     __slots__ = ("keys", "more")
 
     def __init__(self) -> None:
-        self.keys: list[object] = []
+        self.keys: Sequence[object] = ()
         self.more = False
 
-    def add(self, keys: Iterable[object]) -> None:
+    def add(self, keys: Sequence[object]) -> None:
         """Note keys that are set."""
-        if self.more:
-            return
-        for key in keys:
-            if len(self.keys) == MOST_KEYS:
-                self.more = True
-                return
-            self.keys.append(key)
+        # The first lot is kept as it is: a large pickle is mostly dicts that are filled once.
+        if self.keys:
+            keys = (*self.keys, *keys) if len(self.keys) + len(keys) <= MOST_KEYS else self.keys
+            self.more |= keys is self.keys
+        elif len(keys) > MOST_KEYS:
+            keys = keys[:MOST_KEYS]
+            self.more = True
+        self.keys = keys
 
     def __repr__(self) -> str:
         return "<dict>"

@@ -7,6 +7,9 @@ that cut opcodes, a second PROTO, odd spellings of numbers), the walk refuses, b
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from struct import error as StructError  # noqa: N812
 
@@ -14,9 +17,10 @@ from interlock.artifacts.limits import Budget, LimitPassedError
 from interlock.artifacts.pickle_judge import Judge
 from interlock.artifacts.pickle_opcodes import ONE_BYTE_ARGUMENTS, TABLE, StoppedError
 from interlock.artifacts.pickle_text import MalformedError
-from interlock.artifacts.source import Buffer
+from interlock.artifacts.source import Buffer, find_newline
 
 _CHUNK = 1 << 16
+_MEMOIZE = 0x94
 LONGEST_LINE = 8_192
 """Bytes of a number or a name in a text opcode; nothing longer can be loaded."""
 
@@ -36,6 +40,18 @@ class WalkEnd:
     stopped: bool
     problem: str
     opcodes: int
+
+
+@contextmanager
+def _no_cycle_collection() -> Iterator[None]:
+    """Keep the collector from looking at millions of live values again and again; the walk makes no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _MisreadError(Exception):
@@ -85,6 +101,10 @@ class PickleWalk:
         Raises:
             LimitPassedError: The budget is spent.
         """
+        with _no_cycle_collection():
+            return self._run()
+
+    def _run(self) -> WalkEnd:
         position = self.start
         opcodes = 0
         try:
@@ -106,14 +126,19 @@ class PickleWalk:
     def _stretch(self, position: int) -> tuple[int, int]:
         """Walk until `self.boundary`: the hot loop, kept free of everything that can be checked once a stretch."""
         self.boundary = min(position + _CHUNK, self.frame_end if self.frame_end > position else self.end)
-        data, table = self.data, TABLE
+        data, table, memo = self.data, TABLE, self.memo
         count = 0
         following = position
         try:
             while following < self.boundary:
                 position = following
                 count += 1
-                following = table[data[position]](self, position + 1)
+                opcode = data[position]
+                if opcode == _MEMOIZE:  # one in six opcodes since protocol 4, so it is worth the call it saves
+                    memo[len(memo)] = self.stack[-1]
+                    following += 1
+                else:
+                    following = table[opcode](self, position + 1)
         except IndexError:
             # Popping an empty stack, or a one-byte argument past the end of the bytes.
             cut = data[position] in ONE_BYTE_ARGUMENTS and position + 2 > self.end
@@ -167,7 +192,7 @@ class PickleWalk:
 
     def line(self, at: int, longest: int = LONGEST_LINE) -> tuple[bytes, int]:
         """The text up to the next newline, and the offset after it."""
-        newline = self.data.find(b"\n", at, min(self.end, at + longest))
+        newline = find_newline(self.data, at, min(self.end, at + longest))
         if newline >= 0:
             return self.data[at:newline], newline + 1
         if self.strict or self.end > at + longest or at >= self.end:
@@ -177,7 +202,7 @@ class PickleWalk:
 
     def text_line(self, at: int) -> tuple[bytes | None, int]:
         """A line that may hold a text of any length: None for one that is too long to be looked at."""
-        newline = self.data.find(b"\n", at, self.end)
+        newline = find_newline(self.data, at, self.end)
         length = (self.end if newline < 0 else newline) - at
         self.budget.spend_bytes(length)
         if self.strict:

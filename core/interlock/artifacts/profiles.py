@@ -141,6 +141,7 @@ _STATE_DICT = (
 _BUILTIN_VALUES = (
     # `bytes` under protocols 0 to 2.
     GlobalRule(module="_codecs", name="encode", calls=(("str", "latin1"),), result="latin1-bytes"),
+    GlobalRule(module="builtins", name="bytes", kind="type", calls=((),), result="no-bytes"),
     GlobalRule(
         module="builtins",
         name="bytearray",

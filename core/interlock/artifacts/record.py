@@ -94,8 +94,10 @@ class Record:
 
     def merge(self, other: Record) -> None:
         """Take over what a probe saw. Its opcodes were spent from the same budget already."""
+        known = set(self.findings)
         for finding in other.findings:
-            self._keep(finding)
+            if finding not in known:
+                self._keep(finding)
         self.looked_at += other.looked_at
         self.failed += other.failed
         self.unsafe_globals |= other.unsafe_globals

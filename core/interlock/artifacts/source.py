@@ -7,6 +7,7 @@ an opener's private, read-only copy.
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,18 @@ from typing import TypeAlias
 
 from interlock.gate.errors import SubjectError
 
-Buffer: TypeAlias = bytes | mmap.mmap
-"""Bytes that can be indexed, sliced and searched without a copy of the whole."""
-
 _SMALL = 64 << 20
+_STRETCH = 1 << 20
+
+
+class MappedFile(mmap.mmap):
+    """A large file, mapped for looking things up; long stretches are read, which keeps no pages in memory."""
+
+    descriptor: int
+
+
+Buffer: TypeAlias = bytes | MappedFile
+"""Bytes that can be indexed, sliced and searched without a copy of the whole."""
 
 
 @contextmanager
@@ -29,19 +38,31 @@ def open_bytes(path: Path) -> Iterator[Buffer]:
     """
     try:
         with path.open("rb") as file:
-            size = path.stat().st_size
-            if size <= _SMALL:
+            if os.fstat(file.fileno()).st_size <= _SMALL:
                 yield file.read(_SMALL)
                 return
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            with MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                mapped.descriptor = file.fileno()
                 yield mapped
     except OSError as error:
         raise SubjectError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def release(data: Buffer, start: int, end: int) -> None:
-    """Give pages that will not be read again back, so that a scan of a large file stays small in memory."""
-    if isinstance(data, mmap.mmap):
-        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-        if end > first:
-            data.madvise(mmap.MADV_DONTNEED, first, end - first)
+def stretches(data: Buffer, start: int, end: int) -> Iterator[bytes]:
+    """The bytes from `start` to `end` in pieces."""
+    for at in range(start, end, _STRETCH):
+        after = min(at + _STRETCH, end)
+        yield os.pread(data.descriptor, after - at, at) if isinstance(data, MappedFile) else data[at:after]
+
+
+def find_newline(data: Buffer, start: int, end: int) -> int:
+    """Offset of the first newline in a stretch, or -1."""
+    if isinstance(data, bytes):
+        return data.find(b"\n", start, end)
+    at = start
+    for piece in stretches(data, start, end):
+        found = piece.find(b"\n")
+        if found >= 0:
+            return at + found
+        at += len(piece)
+    return -1

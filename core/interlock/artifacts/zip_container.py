@@ -17,7 +17,7 @@ from struct import Struct
 from interlock.artifacts import record as rules
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer, release
+from interlock.artifacts.source import Buffer, stretches
 
 _LOCAL = Struct("<4s5H3L2H")  # 4.3.7
 _CENTRAL = Struct("<4s6H3L5H2L")  # 4.3.12
@@ -27,6 +27,7 @@ _LOCATOR64 = Struct("<4sLQL")  # 4.3.15
 _FULL32 = 0xFFFFFFFF
 _FULL16 = 0xFFFF
 _LONGEST_COMMENT = 0xFFFF
+_NEWEST = 63
 STORED, DEFLATED = 0, 8
 _ENCRYPTED = 0x2041
 _DESCRIPTOR = 0x0008
@@ -139,10 +140,10 @@ def _central_entries(data: Buffer, at: int, end: int, count: int) -> list[Member
     for _ in range(count):
         if at + _CENTRAL.size > end:
             raise ZipStructureError("a central directory that is cut off", at)
-        (magic, _, _, flags, method, _, _, crc, packed, size, names, extras, comments, disk, _, mode, header) = (
+        (magic, _, needs, flags, method, _, _, crc, packed, size, names, extras, comments, disk, _, mode, header) = (
             _CENTRAL.unpack_from(data, at)
         )
-        if magic != b"PK\x01\x02" or disk not in (0, _FULL16):
+        if magic != b"PK\x01\x02" or disk not in (0, _FULL16) or needs > _NEWEST:
             raise ZipStructureError("a broken entry in the central directory", at)
         after = at + _CENTRAL.size + names + extras + comments
         if after > end:
@@ -303,7 +304,7 @@ def content(data: Buffer, member: Member, record: Record) -> Iterator[bytes]:
     if member.method == STORED:
         if member.packed != member.size:
             raise ZipStructureError(f"the member {shown(member.name)} is stored but has two sizes", member.header)
-        yield from _stretches(data, member, record)
+        yield from _packed(data, member, record)
         return
     if member.method != DEFLATED:
         raise LimitPassedError(f"the compression method {member.method} is not read here")
@@ -342,19 +343,17 @@ def check_content(data: Buffer, member: Member, *, path: str, record: Record) ->
         )
 
 
-def _stretches(data: Buffer, member: Member, record: Record) -> Iterator[bytes]:
-    end = member.start + member.packed
-    for start in range(member.start, end, _CHUNK):
-        record.budget.spend_bytes(min(_CHUNK, end - start))
-        yield data[start : min(start + _CHUNK, end)]
-        release(data, start, min(start + _CHUNK, end))
+def _packed(data: Buffer, member: Member, record: Record) -> Iterator[bytes]:
+    for piece in stretches(data, member.start, member.start + member.packed):
+        record.budget.spend_bytes(len(piece))
+        yield piece
 
 
 def _inflated(data: Buffer, member: Member, record: Record) -> Iterator[bytes]:
     expander = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     total = 0
     try:
-        for packed in _stretches(data, member, record):
+        for packed in _packed(data, member, record):
             pending = packed
             while pending and not expander.eof:
                 chunk = expander.decompress(pending, _CHUNK)

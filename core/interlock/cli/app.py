@@ -77,3 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         status = EXIT_UNDECIDED
     sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

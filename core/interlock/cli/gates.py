@@ -38,7 +38,7 @@ def gate() -> None:
 @gate.command("data-validation")
 @shared_options
 @click.option("--suite", required=True, help="Great Expectations suite file (JSON).")
-@click.option("--min-rows", default=1, show_default=True, type=click.IntRange(min=0))
+@click.option("--min-rows", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--required", multiple=True, metavar="TYPE[:COLUMN]", help="Expectation that the suite must contain.")
 def data_validation(
     *,

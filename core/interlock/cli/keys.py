@@ -74,6 +74,16 @@ def trust(pem: Path, name: str, gates: tuple[str, ...]) -> int:
     return 0
 
 
+@keys.command()
+@click.argument("uri")
+def fetch(uri: str) -> int:
+    """Ask a key service (awskms:, gcpkms:, hv:, hsm:) for the public half of a key, as PEM on standard output."""
+    from interlock.evidence import fetch_public
+
+    click.echo(fetch_public(uri), nl=False)
+    return 0
+
+
 def _write_new(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(content)

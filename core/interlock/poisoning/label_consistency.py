@@ -5,8 +5,8 @@ Lupu, 2018, "Label sanitization against label flipping poisoning attacks"; count
 confident joint of Northcutt, Jiang and Chuang, 2021). Classes that overlap do the same, so what counts is the excess
 over what overlap allows: `interlock.poisoning.overlap` has the null. No clean reference set is needed.
 
-What it cannot see: backdoored rows that are each other's neighbours; flips that are half of where they lie or more;
-labels that are wrong in the same way everywhere.
+What it cannot see: backdoored rows that are each other's neighbours; a handful of flips; flips of half a class or more;
+flips between classes that overlap anyway.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.detector import LabelShift, Pair, Scores
 from interlock.poisoning.hashing import row_hashes
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.overlap import Excess, lonely_pairs, spikes
+from interlock.poisoning.overlap import Excess, Votes, spike, steady_shares
 from interlock.poisoning.survey import Profile, scaled
 
 if TYPE_CHECKING:
@@ -48,25 +48,6 @@ class Projected:
     keys: NDArray[np.uint64]
     labels: NDArray[np.int64]
     points: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Votes:
-    """What the neighbours of each distinct row say.
-
-    Args:
-        labels: int64 array (m,): the row's own label.
-        own: int64 array (m,): how many of the neighbours carry it.
-        rival: int64 array (m,): the other class with the most neighbours.
-        rival_votes: int64 array (m,).
-        like_rival: int64 array (m,): nearest neighbour that carries `rival`, -1 if none.
-    """
-
-    labels: NDArray[np.int64]
-    own: NDArray[np.int64]
-    rival: NDArray[np.int64]
-    rival_votes: NDArray[np.int64]
-    like_rival: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,30 +121,23 @@ class LabelConsistency:
         found, _ = nearest(points, points, NEIGHBOURS, device=self.device, same=True)
         votes = _count(found, labels[first], len(self.profile.classes))
         decades, shifts = self._judge(votes, rows, copy_of)
-        suspicion = np.where(votes.rival_votes > votes.own, 1 - votes.own / NEIGHBOURS, 0.0)
+        suspicion = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
         return Scores(
             rows=rows[back], scores=suspicion[copy_of][back].astype(np.float32), decades=decades, shifts=shifts
         )
 
     def _judge(
-        self, votes: _Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]
+        self, votes: Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]
     ) -> tuple[float, tuple[LabelShift, ...]]:
-        import numpy as np
-
-        classes = len(self.profile.classes)
-        outvoted, contested = (np.zeros((classes, classes, NEIGHBOURS + 1), dtype=np.int32) for _ in range(2))
-        lost = votes.rival_votes > votes.own
-        np.add.at(outvoted, (votes.labels[lost], votes.rival[lost], votes.own[lost]), 1)
-        np.add.at(contested, (votes.labels, votes.rival, votes.own), 1)
-        found = spikes(outvoted) + lonely_pairs(contested)
+        found = [spike(votes), *steady_shares(votes, len(self.profile.classes))]
         alarms = sorted((e for e in found if e.decades >= ALARM_DECADES), key=lambda excess: -excess.decades)
         shifts = [self._shift(excess, votes, rows, copy_of) for excess in alarms]
         return max(excess.decades for excess in found), tuple(shifts)
 
-    def _shift(self, excess: Excess, votes: _Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]) -> LabelShift:
+    def _shift(self, excess: Excess, votes: Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]) -> LabelShift:
         import numpy as np
 
-        mine = (votes.own < excess.below) & (votes.rival_votes > votes.own)
+        mine = (votes.own < excess.below) & votes.outvoted
         mine &= (votes.labels == excess.label) | (excess.label < 0)
         mine &= (votes.rival == excess.rival) | (excess.rival < 0)
         firsts = np.flatnonzero(np.diff(copy_of, prepend=-1))
@@ -182,7 +156,7 @@ class LabelConsistency:
         )
 
 
-def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> _Votes:
+def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Votes:
     import numpy as np
 
     n = len(labels)
@@ -201,4 +175,6 @@ def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
         rival_votes[block] = table.max(axis=1)
         agrees = said == rival[block][:, None]
         like_rival[block] = np.where(agrees.any(axis=1), found[block][lines, agrees.argmax(axis=1)], -1)
-    return _Votes(labels=labels, own=own, rival=rival, rival_votes=rival_votes, like_rival=like_rival)
+    return Votes(
+        labels=labels, neighbours=labels[found], own=own, rival=rival, rival_votes=rival_votes, like_rival=like_rival
+    )

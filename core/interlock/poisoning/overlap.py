@@ -1,24 +1,21 @@
 """How often classes that merely overlap put a row among rows of another class, and what goes beyond it.
 
-Both tests read one histogram: for each pair of classes (the label a row carries, the class its neighbours carry most)
-how many rows have 0, 1, 2, ... neighbours of their own class among k.
+Let u be the local share of a row's own class. By exchangeability the rows that carry the label are spread over u with
+density u*g(u), where g says how much of the data lies at u. For every g that grows no faster than 1/u towards 0 (every
+Beta density does) that density does not fall with u, and with g = 1/u the number of own neighbours among k is uniform:
+under an overlap **no count is more frequent than a higher one**. Flipped labels break exactly this, in two ways.
 
-The null: let u be the local share of a row's own class. By exchangeability the rows that carry the label are spread
-over u with density u*g(u), where g says how much of the data lies at u. For every g that grows no faster than 1/u
-towards 0 (every Beta density does) that density does not fall with u, and with g = 1/u the histogram is flat: **no
-count is more frequent than a higher one**. Flipped labels break exactly this.
-
-1. *Spike*: the count 0 against the counts 1 to 6, over all pairs, per label, and per pair. Sees flips that are rare
-   where they lie, whatever the overlap elsewhere.
-2. *Lonely pair*: low counts against all counts, per pair, judged against the other pairs of the same dataset, because
-   one natural class can lie oddly against another. By Renyi's representation the gaps between the largest of many
-   values with an exponential tail are exponential (Renyi, 1953; the tail's scale as in Hill, 1975), so a pair that
-   stands out among the pairs has a p-value. Sees flips of one class into one other, up to where they are half of it.
+1. *Spike*, over all classes: too many rows have no neighbour of their own class at all, beside those that have a few.
+   Sees flips that are spread over the classes, from about 2 % of the rows.
+2. *Steady share*, per pair of classes: too many rows of one label lie among rows of another class, and they make up
+   the same share of it wherever one looks. The share of an overlapping class changes from place to place, so that the
+   votes for it are far more dispersed than a binomial distribution; flips are drawn from their source at one rate, and
+   their votes are not. Sees flips of one class into one other, from about 1 % of the rows up to where they are half of
+   the source.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,19 +25,45 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Histogram = NDArray[np.int32]
-
 NEXT_COUNTS = 6
 """The counts 1 to 6 of own neighbours, against which the count 0 is judged: below a third of 20 neighbours."""
 
 CUTS = (1, 2, 3, 5, 7, 10)
 """Where "low counts" end, up to half of 20 neighbours."""
 
-TAIL_PAIRS = 10
-"""How many of the next pairs give the tail's scale."""
+MAX_DISPERSION = 1.5
+"""Variance of the votes for a class over that of a binomial distribution; beyond this it is an overlap.
 
-STANDING_OUT = 3
-"""So many pairs at most may stand out together."""
+A share that itself varies as Beta(a, b) gives 1 + (k - 1) / (a + b + 1): 1.5 is a + b = 37 for 20 neighbours, a share
+that is the same everywhere within a few percent.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes:
+    """What the k neighbours of each distinct row say.
+
+    Args:
+        labels: int64 array (m,): the row's own label.
+        neighbours: int64 array (m, k): labels of its neighbours.
+        own: int64 array (m,): how many of the neighbours carry its label.
+        rival: int64 array (m,): the other class with the most neighbours.
+        rival_votes: int64 array (m,).
+        like_rival: int64 array (m,): nearest neighbour that carries `rival`, -1 if none.
+    """
+
+    labels: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    own: NDArray[np.int64]
+    rival: NDArray[np.int64]
+    rival_votes: NDArray[np.int64]
+    like_rival: NDArray[np.int64]
+
+    @property
+    def outvoted(self) -> NDArray[np.bool_]:
+        """Bool array (m,): rows with more neighbours of one other class than of their own: bool array (m,)."""
+        outvoted: NDArray[np.bool_] = self.rival_votes > self.own
+        return outvoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +71,8 @@ class Excess:
     """Rows beyond what an overlap explains.
 
     Args:
-        label: Position of the label they carry, -1 for any.
-        rival: Position of the class of their neighbours, -1 for any.
+        label: The label they carry, as its position; -1 for any.
+        rival: The class of their neighbours, as its position; -1 for any.
         below: They have fewer own neighbours than this.
         expected: How many such rows an overlap explains, at most.
         decades: Corrected evidence.
@@ -62,74 +85,70 @@ class Excess:
     decades: float
 
 
-def spikes(histogram: Histogram) -> list[Excess]:
-    """Test 1, strongest first; one entry per group of pairs with any row at count 0.
+def spike(votes: Votes) -> Excess:
+    """Test 1."""
+    none = int((votes.outvoted & (votes.own == 0)).sum())
+    some = int((votes.outvoted & (votes.own >= 1) & (votes.own <= NEXT_COUNTS)).sum())
+    decades = binomial_tail(none, none + some, 1 / (NEXT_COUNTS + 1))
+    return Excess(label=-1, rival=-1, below=1, expected=some / NEXT_COUNTS, decades=decades)
+
+
+def steady_shares(votes: Votes, classes: int) -> list[Excess]:
+    """Test 2: the pairs with a steady share, strongest first.
 
     Args:
-        histogram: int32 array (classes, classes, k + 1) of rows by label, rival and own neighbours.
+        votes: Of all rows.
+        classes: Number of classes.
     """
     import numpy as np
 
-    classes = len(histogram)
-    none = histogram[:, :, 0]
-    some = histogram[:, :, 1 : NEXT_COUNTS + 1].sum(axis=2)
-    tests = 1 + classes + classes * (classes - 1)
-
-    def judged(deep: int, shallow: int, label: int, rival: int) -> Excess:
-        tail = binomial_tail(deep, deep + shallow, 1 / (NEXT_COUNTS + 1))
-        return Excess(label=label, rival=rival, below=1, expected=shallow / NEXT_COUNTS, decades=corrected(tail, tests))
-
-    labels = np.flatnonzero(none.sum(axis=1)).tolist()
-    pairs = [(int(label), int(rival)) for label, rival in np.argwhere(none)]
-    found = [
-        judged(int(none.sum()), int(some.sum()), -1, -1),
-        *(judged(int(none[label].sum()), int(some[label].sum()), label, -1) for label in labels),
-        *(judged(int(none[pair]), int(some[pair]), *pair) for pair in pairs),
-    ]
+    contested = votes.own < votes.neighbours.shape[1]
+    pairs, members = np.unique(votes.labels[contested] * classes + votes.rival[contested], return_inverse=True)
+    found = []
+    for place, pair in enumerate(pairs.tolist()):
+        label, rival = divmod(pair, classes)
+        excess = _low_counts(votes, np.flatnonzero(contested)[members == place], classes, label, rival)
+        if excess.decades >= ALARM_DECADES and _has_a_home(votes, label) and _is_steady(votes, label, rival):
+            found.append(excess)
     return sorted(found, key=lambda excess: (-excess.decades, excess.label, excess.rival))
 
 
-def lonely_pairs(histogram: Histogram) -> list[Excess]:
-    """Test 2: the pairs that stand out together, strongest first; empty where too few pairs give a scale."""
+def _low_counts(votes: Votes, rows: NDArray[np.int64], classes: int, label: int, rival: int) -> Excess:
+    """The strongest cut of one pair's own counts, against a uniform distribution over all but the highest two.
+
+    The highest two counts are left out, because they hold the class's own interior.
+    """
     import numpy as np
 
-    classes, counts = len(histogram), histogram.shape[2]
-    number = classes * (classes - 1)
-    if number < 2 * TAIL_PAIRS:
-        return []
-    pairs = [(int(label), int(rival)) for label, rival in np.argwhere(histogram[:, :, : CUTS[-1]].any(axis=2))]
-    tails = [_low_counts(histogram[pair], counts - 2) for pair in pairs]
-    order = sorted(range(len(pairs)), key=lambda place: (-tails[place][0], place))
-    # The pairs without a row in question are part of the tail, at nothing.
-    values = [tails[place][0] for place in order] + [0.0] * (STANDING_OUT + TAIL_PAIRS + 1)
-    gaps = [_gap(values, leaders) for leaders in range(1, STANDING_OUT + 1)]
-    leaders = max(range(STANDING_OUT), key=lambda place: gaps[place]) + 1
-    apart = corrected(gaps[leaders - 1], STANDING_OUT)
-    found = []
-    for place in order[:leaders]:
-        tail, below, expected = tails[place]
-        decades = min(apart, corrected(tail, len(CUTS) * number))
-        label, rival = pairs[place]
-        found.append(Excess(label=label, rival=rival, below=below, expected=expected, decades=decades))
-    return [excess for excess in found if excess.decades >= ALARM_DECADES] or found[:1]
-
-
-def _low_counts(counts: NDArray[np.int32], ends: int) -> tuple[float, int, float]:
-    """The strongest cut of one pair: decades, the cut, and how many rows below it the flat histogram explains."""
-    total = int(counts[:ends].sum())
-    best = (0.0, CUTS[0], 0.0)
+    neighbours = votes.neighbours.shape[1]
+    ends = neighbours - 1
+    counts = np.bincount(votes.own[rows], minlength=ends)[:ends]
+    total = int(counts.sum())
+    tests = len(CUTS) * classes * (classes - 1)
+    best = Excess(label=label, rival=rival, below=CUTS[0], expected=0.0, decades=0.0)
     for cut in CUTS:
         low = int(counts[:cut].sum())
-        tail = binomial_tail(low, total, cut / ends)
-        if tail > best[0]:
-            best = (tail, cut, (total - low) * cut / (ends - cut))
+        decades = corrected(binomial_tail(low, total, cut / ends), tests)
+        if decades > best.decades:
+            expected = (total - low) * cut / (ends - cut)
+            best = Excess(label=label, rival=rival, below=cut, expected=expected, decades=decades)
     return best
 
 
-def _gap(values: list[float], leaders: int) -> float:
-    """Decades of evidence that the `leaders` largest values do not belong to the exponential tail of the others."""
-    tail = values[leaders : leaders + TAIL_PAIRS + 1]
-    scale = sum(value - tail[-1] for value in tail[:-1]) / TAIL_PAIRS
-    # Decades of a true p-value have the scale 1 / ln 10; below that there is nothing to learn from the others.
-    scale = max(scale, 1 / math.log(10))
-    return leaders * (values[leaders - 1] - values[leaders]) / scale / math.log(10)
+def _has_a_home(votes: Votes, label: int) -> bool:
+    """True when most rows of a class lie among their own: what lies elsewhere is then beside the class, not all of it.
+
+    Without this, labels that nothing in the features explains would all look flipped.
+    """
+    mine = votes.labels == label
+    return 2 * int((mine & ~votes.outvoted).sum()) > int(mine.sum())
+
+
+def _is_steady(votes: Votes, label: int, rival: int) -> bool:
+    """True when the votes for `label` among rows of `rival` are hardly more dispersed than a binomial distribution."""
+    trials = votes.neighbours.shape[1]
+    said = (votes.neighbours[votes.labels == rival] == label).sum(axis=1)
+    mean = float(said.mean()) if len(said) else 0.0
+    if not 0 < mean < trials:
+        return False
+    return bool(said.var() <= MAX_DISPERSION * mean * (1 - mean / trials))

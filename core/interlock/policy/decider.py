@@ -145,4 +145,4 @@ def open_engine(settings: Settings, bundle: Bundle) -> EmbeddedEngine:
 def _reasons(value: Json) -> tuple[Reason, ...]:
     if not isinstance(value, list):
         return ()
-    return tuple(reason_from(reason) for reason in value)
+    return tuple(reason_from(reason) for reason in value if isinstance(reason, Mapping))

@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
 def _check_encoding(path: Path, shown: str, encoding: str) -> None:
     """Names the byte, which pandas does not."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    offset = 0
+    start = offset = 0
     try:
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):

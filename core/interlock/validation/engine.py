@@ -237,7 +237,7 @@ def _unknown_type(kind: str) -> str:
 def _argument_error(error: Exception) -> str:
     """One line out of the messages that pydantic lists, one an argument."""
     listed = getattr(error, "errors", None)
-    details = listed() if callable(listed) else ()
+    details: Any = listed() if callable(listed) else ()
     parts = []
     for detail in details:
         name = ".".join(str(part) for part in detail.get("loc", ()) if part != "__root__")

@@ -11,6 +11,7 @@ from interlock.validation.table import Part, Source, Table, projection
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]  # no stubs are published
+    from pyarrow.dataset import Dataset  # type: ignore[import-untyped]  # no stubs are published
 
 
 def read_parquet_files(source: Source) -> Table:
@@ -50,7 +51,7 @@ def read_parquet_files(source: Source) -> Table:
     return Table(frame=frame, parts=tuple(parts), skipped=unread)
 
 
-def _dataset(source: Source, schema: pyarrow.Schema) -> pyarrow.dataset.Dataset:
+def _dataset(source: Source, schema: pyarrow.Schema) -> Dataset:
     """One dataset over the listed files, with the columns that hive-style folder names (``year=2024/``) add."""
     import pyarrow as pa
     import pyarrow.dataset as ds  # type: ignore[import-untyped]  # no stubs are published

@@ -62,7 +62,7 @@ def run_identity(context: Context) -> RunIdentity:
     """Which run, task and try this is, from the task's own context."""
     from interlock.gate import RunIdentity
 
-    instance = context["ti"]
+    instance = context["ti"]  # pyright: ignore[reportTypedDictNotRequiredAccess]  # there in every running task
     return RunIdentity(
         orchestrator="airflow",
         pipeline=instance.dag_id,

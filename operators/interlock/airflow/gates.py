@@ -6,7 +6,7 @@ policy: templates can read run parameters, and whoever presses Trigger must not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
@@ -24,7 +24,7 @@ class GateOperator(InterlockOperator):
         subject: Path or URL of what is checked (templated).
     """
 
-    template_fields: Sequence[str] = ("subject",)
+    template_fields: Collection[str] = ("subject",)
     interlock_gate: ClassVar[str]
 
     def __init__(self, *, subject: str, **kwargs: Any) -> None:
@@ -147,7 +147,7 @@ class CheckPolicyOperator(InterlockOperator):
         requires: Gate kinds on top of those that policy requires.
     """
 
-    template_fields: Sequence[str] = ("subject",)
+    template_fields: Collection[str] = ("subject",)
 
     def __init__(self, *, subject: str, step: str, requires: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -6,7 +6,7 @@ upstream changes nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
@@ -23,7 +23,7 @@ class SnapshotOperator(InterlockOperator):
         to: Folder or URL under which ``sha256-<digest>`` appears (templated); empty digests only.
     """
 
-    template_fields: Sequence[str] = ("subject", "to")
+    template_fields: Collection[str] = ("subject", "to")
 
     def __init__(self, *, subject: str, to: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -54,7 +54,7 @@ class SecureTrainOperator(InterlockOperator):
         requires: Gate kinds on top of those that policy requires.
     """
 
-    template_fields: Sequence[str] = ("data", "out")
+    template_fields: Collection[str] = ("data", "out")
     interlock_protects: ClassVar[str] = "training"
     ui_color = "#f7ead9"
 
@@ -111,7 +111,7 @@ class DeployGateOperator(InterlockOperator):
         requires: Gate kinds on top of those that policy requires.
     """
 
-    template_fields: Sequence[str] = ("model", "to")
+    template_fields: Collection[str] = ("model", "to")
     interlock_protects: ClassVar[str] = "deployment"
     ui_color = "#dff0e2"
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from interlock.airflow.api_client import TaskState
 from interlock.airflow.demo.scenarios import SCENARIOS, Row
-from interlock.gate import GateOutcome, InterlockError, Recorded, Settings, SubjectNotFoundError, Verdict, utc_now
+from interlock.gate import (
+    GateOutcome,
+    InterlockError,
+    Level,
+    Recorded,
+    Settings,
+    SubjectNotFoundError,
+    Verdict,
+    utc_now,
+)
 from interlock.gate.documents import report_from
 
 if TYPE_CHECKING:
@@ -50,9 +59,11 @@ class DemoEvidence:
             task: How Airflow saw the task end.
             stopper: The task before it that refused, if one did.
         """
-        mine = [receipt for _, receipt in self.receipts(run_id) if receipt.run.task_id == task.task_id]
-        last = mine[-1] if mine else None
+        mine = [found for found in self.receipts(run_id) if found[1].run.task_id == task.task_id]
+        last = mine[-1][1] if mine else None
         outcome, reason = _outcome(task, last, stopper)
+        if mine and outcome == Verdict.DENY.value:
+            reason = self._finding_of(mine[-1][0]) or reason
         return Row(
             scenario=scenario,
             step=task.task_id,
@@ -120,6 +131,12 @@ class DemoEvidence:
         unfinished.write_text(page, encoding="utf-8")
         unfinished.replace(path)
         return path
+
+    def _finding_of(self, entry: LedgerEntry) -> str:
+        """The first thing that the gate found wrong: it says more than the threshold that policy holds against it."""
+        report = report_from(self._ledger.get(entry.receipt_id).report_document())
+        wrong = [finding.message for finding in report.observation.findings if finding.level is Level.ERROR]
+        return wrong[0] if wrong else ""
 
     def _outcome_of(self, entry: LedgerEntry, receipt: Receipt) -> GateOutcome:
         return GateOutcome(
