@@ -103,8 +103,10 @@ class Profile:
             return "no row carries a label"
         if len(self.classes) < 2:
             return "all rows carry one label"
-        if self.too_many_classes or 2 * len(self.classes) > self.labelled:
-            return f"more than {min(MAX_CLASSES, self.labelled // 2)} different labels: this is no class label"
+        if self.too_many_classes:
+            return f"more than {MAX_CLASSES} different labels: this is no class label"
+        if self.labelled >= 50 and 2 * len(self.classes) > self.labelled:
+            return f"{len(self.classes)} different labels on {self.labelled} rows: this is no class label"
         return ""
 
     @property

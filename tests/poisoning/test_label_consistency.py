@@ -1,0 +1,118 @@
+"""Detector 1 sees wrong labels and forgives classes that overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.poisoning.attacks import Dataset, flipped, targeted
+from tests.poisoning.conftest import rates
+from tests.poisoning.scanning import batches, knn, profile_of
+
+from interlock.poisoning import LabelConsistency
+
+NOBODY = np.empty(0, dtype=np.int64)
+
+
+def blobs(overlap: float, seed: int, rows: int = 1200, classes: int = 4) -> Dataset:
+    """Round clouds whose centres are `1 / overlap` apart."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows)
+    centres = np.eye(classes, 6) / overlap
+    images = (centres[labels] + rng.normal(size=(rows, 6))).astype(np.float32)
+    return Dataset(images=images, labels=labels, shape=(1, 6), poisoned=NOBODY)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_clean_digits_raise_no_alarm(clean: Dataset, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    draw = clean.taken(rng.choice(len(clean.labels), len(clean.labels), replace=bool(seed % 2)))
+    assert knn(draw, one_scale=seed % 3 > 0).flagged == ()
+
+
+@pytest.mark.parametrize("overlap", [0.05, 0.2, 0.4, 0.7, 2.0, 100.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_that_overlap_raise_no_alarm(overlap: float, seed: int) -> None:
+    found = knn(blobs(overlap, seed), one_scale=False)
+    assert not found.alarm, found.shifts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flipped_labels_are_found(clean: Dataset, seed: int) -> None:
+    poisoned = flipped(clean, rate=0.05, seed=seed)
+    hit, wrong = rates(knn(poisoned).flagged, poisoned)
+    assert hit >= 0.65
+    assert wrong <= 0.005 * len(clean.labels)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.03])
+def test_flips_of_one_class_into_another_name_the_pair(clean: Dataset, rate: float, seed: int) -> None:
+    poisoned = targeted(clean, rate=rate, source=1, target=6, seed=seed)
+    found = knn(poisoned)
+    assert found.alarm
+    assert ("6", "1") in {(shift.label, shift.resembles) for shift in found.shifts}
+    hit, wrong = rates(found.flagged, poisoned)
+    assert hit >= 0.9
+    assert wrong <= 0.005 * len(clean.labels)
+
+
+def test_a_neighbour_that_agrees_with_the_content_is_shown(clean: Dataset) -> None:
+    poisoned = targeted(clean, rate=0.01, source=1, target=6, seed=0)
+    shift = knn(poisoned).shifts[0]
+    assert {poisoned.labels[pair.row] for pair in shift.pairs} == {6}
+    assert {poisoned.labels[pair.neighbour] for pair in shift.pairs} == {1}
+
+
+def test_copies_of_a_row_do_not_vouch_for_its_label(clean: Dataset) -> None:
+    poisoned = flipped(clean, rate=0.05, seed=0)
+    rows = np.concatenate([np.arange(len(clean.labels)), np.repeat(poisoned.poisoned, 24)])
+    copied = poisoned.taken(rows)
+    assert rates(knn(copied).flagged, copied)[0] >= 0.65
+
+
+def test_many_copies_of_few_rows_are_too_few_rows(clean: Dataset) -> None:
+    found = knn(clean.taken(np.arange(200) % 30))
+    assert found.unfit
+    assert not found.alarm
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+def test_units_do_not_matter(factor: float) -> None:
+    data = flipped(blobs(0.1, 0), rate=0.05, seed=0)
+    scaled = Dataset(
+        images=(data.images * np.array([factor, 1, 1, 1, 1, 1])).astype(np.float32),
+        labels=data.labels,
+        shape=data.shape,
+        poisoned=data.poisoned,
+    )
+    assert rates(knn(scaled, one_scale=False).flagged, scaled)[0] >= 0.6
+
+
+def test_one_row_of_absurd_values_blinds_nobody(clean: Dataset) -> None:
+    poisoned = flipped(clean, rate=0.05, seed=0)
+    poisoned.images[3] = np.array([1e30, -1e30] * 32)
+    poisoned.images[4] = np.inf
+    poisoned.images[5] = np.nan
+    assert rates(knn(poisoned).flagged, poisoned)[0] >= 0.65
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(lambda d: d.taken(np.arange(30)), "fewer than", id="few-rows"),
+        pytest.param(lambda d: d.taken(np.flatnonzero(d.labels == 3)), "one label", id="one-class"),
+        pytest.param(
+            lambda d: Dataset(images=d.images * 0, labels=d.labels, shape=d.shape, poisoned=d.poisoned),
+            "constant",
+            id="constant-features",
+        ),
+        pytest.param(
+            lambda d: Dataset(images=d.images, labels=np.arange(len(d.labels)), shape=d.shape, poisoned=d.poisoned),
+            "no class label",
+            id="every-row-its-own-label",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_is_named(clean: Dataset, change: object, reason: str) -> None:
+    data: Dataset = change(clean)  # type: ignore[operator]  # a lambda from the list above
+    assert reason in LabelConsistency(profile=profile_of(batches(data))).unfit()
