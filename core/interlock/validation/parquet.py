@@ -54,7 +54,7 @@ def read_parquet_files(source: Source) -> Table:
 def _dataset(source: Source, schema: pyarrow.Schema) -> Dataset:
     """One dataset over the listed files, with the columns that hive-style folder names (``year=2024/``) add."""
     import pyarrow as pa
-    import pyarrow.dataset as ds  # type: ignore[import-untyped]  # no stubs are published
+    import pyarrow.dataset as ds
 
     scan = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     reader = ds.ParquetFileFormat(default_fragment_scan_options=scan)
