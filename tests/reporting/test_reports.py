@@ -182,3 +182,44 @@ def test_sarif_names_rule_place_and_what_could_not_be_examined() -> None:
     assert run["invocations"][0]["executionSuccessful"] is False
     levels = [note["level"] for note in run["invocations"][0]["toolExecutionNotifications"]]
     assert levels == ["error", "note"]
+
+
+@pytest.mark.parametrize("hostile", ["a b<c>.parquet", "../../etc/passwd", 'quote".csv', "\u2028é"])
+def test_every_sarif_location_is_a_uri(hostile: str) -> None:
+    log = json.loads(json.dumps(render_sarif(outcome(hostile).report)))
+    uri = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri.isascii()
+    assert not set(uri) & set(' "<>')
+
+
+def test_sarif_has_the_required_properties_and_no_others_where_the_standard_allows_none() -> None:
+    """SARIF 2.1.0 closes these objects; a reader that validates would refuse a page of our own making."""
+    log = json.loads(json.dumps(render_sarif(outcome().report)))
+    (run,) = log["runs"]
+    assert set(log) == {"$schema", "version", "runs"}
+    assert set(run) <= {"tool", "results", "artifacts", "invocations"}
+    assert {"name"} <= set(run["tool"]["driver"]) <= {"name", "version", "rules"}
+    assert all({"name"} <= set(extension) <= {"name", "version"} for extension in run["tool"]["extensions"])
+    for result in run["results"]:
+        assert set(result) <= {"ruleId", "ruleIndex", "level", "message", "locations", "properties"}
+        assert result["level"] in ("none", "note", "warning", "error")
+    for invocation in run["invocations"]:
+        assert isinstance(invocation["executionSuccessful"], bool)
+    for artifact in run["artifacts"]:
+        assert artifact["hashes"]["sha-256"] == SUBJECT.digest
+
+
+def test_the_page_counts_verdicts_and_shows_reason_and_next_step() -> None:
+    page = render_html(title="t", outcomes=[outcome("why not"), outcome("why not")])
+    assert '<li class="DENY"><b>2</b>DENY</li>' in page
+    assert page.count('<span class="fix">why not</span>') == 2
+    assert "R1" in page
+    assert SUBJECT.digest in page
+
+
+def test_an_empty_page_is_a_page() -> None:
+    assert "<h1>nothing ran</h1>" in render_html(title="nothing ran")
+
+
+def test_texts_of_any_length_leave_a_page_that_opens() -> None:
+    assert len(render_html(title="t", outcomes=[outcome("x" * 10**6)])) < 10**5

@@ -145,16 +145,16 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
     profile, flagged = found.profile, len(found.flagged)
     measures = [
         Measure(name="rows", value=profile.rows, unit="rows"),
+        Measure(name="flagged_rows", value=flagged, unit="rows"),
+        Measure(name="flagged_fraction", value=flagged / profile.rows, unit="fraction"),
+        Measure(name="strongest", value=max((s.strength for _, s in found.scores), default=0.0)),
+        Measure(name="triggers", value=sum(len(s.triggers) for _, s in found.scores)),
+        Measure(name="detectors_run", value=len(found.scores)),
+        Measure(name="detectors_skipped", value=len(found.skipped)),
         Measure(name="features", value=profile.width),
         Measure(name="classes", value=len(profile.classes)),
         Measure(name="unlabelled_rows", value=profile.unlabelled, unit="rows"),
         Measure(name="incomplete_rows", value=profile.incomplete, unit="rows"),
-        Measure(name="flagged_rows", value=flagged, unit="rows"),
-        Measure(name="flagged_fraction", value=flagged / profile.rows, unit="fraction"),
-        Measure(name="strongest", value=max((s.strength for _, s in found.scores), default=0.0)),
-        Measure(name="detectors_run", value=len(found.scores)),
-        Measure(name="detectors_skipped", value=len(found.skipped)),
-        Measure(name="triggers", value=sum(len(s.triggers) for _, s in found.scores)),
     ]
     for name, scores in found.scores:
         measures.append(Measure(name=f"{name}_flagged_rows", value=len(scores.flagged), unit="rows"))

@@ -118,7 +118,7 @@ class _Artist:
 
     def _row(self, row: int, box: list[Json] | None) -> dict[str, Json]:
         label = self._rows.labels[row][:40]
-        return {"png": self._png(self._rows.features[row]), "caption": f"row {row}, label {label}", "box": box}
+        return {"png": self._png(self._rows.features[row]), "caption": f"label {label}, row {row}", "box": box}
 
     def _box(self, trigger: Trigger) -> list[Json]:
         return [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import quote
+
 from interlock.gate import Finding, GateOutcome, Json, Report
 from interlock.gate.documents import decision_document, digest_of, report_document
 
@@ -38,17 +41,20 @@ def render_sarif(report: Report) -> dict[str, Json]:
     gaps = [(gap, "error") for gap in seen.coverage.failed] + [(gap, "note") for gap in seen.coverage.skipped]
     driver: dict[str, Json] = {
         "name": f"interlock {report.gate}",
-        "version": report.tools[0].version if report.tools else "unknown",
+        "version": _own_version(),
         "rules": [{"id": rule} for rule in rules],
     }
+    helpers: list[Json] = [{"name": tool.name, "version": tool.version} for tool in report.tools]
     return {
         "$schema": SARIF_SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": driver},
+                "tool": {"driver": driver, "extensions": helpers},
                 "results": [_result(finding, rules, report) for finding in seen.findings],
-                "artifacts": [{"location": {"uri": report.subject.uri}, "hashes": {"sha-256": report.subject.digest}}],
+                "artifacts": [
+                    {"location": {"uri": _uri(report.subject.uri)}, "hashes": {"sha-256": report.subject.digest}}
+                ],
                 "invocations": [
                     {
                         "executionSuccessful": not seen.coverage.failed,
@@ -67,11 +73,9 @@ def render_sarif(report: Report) -> dict[str, Json]:
 
 def _result(finding: Finding, rules: list[str], report: Report) -> dict[str, Json]:
     where = finding.location
-    physical: dict[str, Json] = {
-        "artifactLocation": {
-            "uri": f"{report.subject.uri.rstrip('/')}/{where.path}" if where.path else report.subject.uri
-        }
-    }
+    inside = where.path and where.path != report.subject.name
+    place = f"{report.subject.uri.rstrip('/')}/{where.path}" if inside else report.subject.uri
+    physical: dict[str, Json] = {"artifactLocation": {"uri": _uri(place)}}
     if where.offset is not None:
         physical["region"] = {"byteOffset": where.offset}
     location: dict[str, Json] = {"physicalLocation": physical}
@@ -84,7 +88,20 @@ def _result(finding: Finding, rules: list[str], report: Report) -> dict[str, Jso
         "level": finding.level.value,
         "message": {"text": finding.message},
         "locations": [location],
+        "properties": {"evidence": finding.evidence},
     }
+
+
+def _uri(text: str) -> str:
+    """A URI reference as RFC 3986 has it: whatever else a path holds is percent-encoded (SARIF 3.4.3)."""
+    return quote(text, safe="/:?#[]@!$&'()*+,;=%~")
+
+
+def _own_version() -> str:
+    try:
+        return version("interlock")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _sarif_time(moment: str) -> str:

@@ -8,19 +8,25 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from interlock.gate import GateOutcome, Level, Observation
+from interlock.gate import GateOutcome, Level, Observation, Verdict
 from interlock.gate.documents import digest_of, report_document, timestamp
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 MAX_FINDINGS = 100
+MAX_FACTS = 6
+"""Measures that stand open in a card; gates name the telling ones first."""
+
+MAX_TEXT = 4000
 MAX_GALLERIES = 20
 MAX_PAIRS = 24
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -83,7 +89,9 @@ def render_html(
     """
     every = (*(() if not outcomes else (OutcomeGroup(title="", outcomes=tuple(outcomes)),)), *groups)
     shown = [(group.title, [_card(outcome) for outcome in group.outcomes]) for group in every]
-    return _template().render(title=title, rows=rows, groups=shown)
+    verdicts = [outcome.decision.verdict for group in every for outcome in group.outcomes]
+    tally = [(verdict.value, verdicts.count(verdict)) for verdict in Verdict if verdict in verdicts]
+    return _template().render(title=title, rows=rows, groups=shown, tally=tally)
 
 
 def _card(outcome: GateOutcome) -> dict[str, Any]:
@@ -96,6 +104,7 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
         "findings": findings[:MAX_FINDINGS],
         "more_findings": max(0, len(findings) - MAX_FINDINGS),
         "measures": seen.measures,
+        "facts": seen.measures[:MAX_FACTS],
         "coverage": seen.coverage,
         "galleries": _galleries(seen),
         "report_digest": digest_of(report_document(report)),
@@ -157,9 +166,30 @@ def _box(value: object) -> tuple[float, ...]:
     return sides if len(sides) == 4 else ()
 
 
+def _number(value: float) -> str:
+    """Whole numbers whole, others with four digits that count."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def _breakable(text: str) -> Markup:
+    """A rule id that may wrap after its dots and hyphens."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[.-])", text))
+
+
+def _brief(text: object) -> str:
+    """Text of a length that a reader may meet; the whole of it is in the ledger."""
+    whole = str(text)
+    return whole if len(whole) <= MAX_TEXT else f"{whole[:MAX_TEXT]}… ({len(whole) - MAX_TEXT} more characters)"
+
+
 @cache
 def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["shown"] = _number
+    environment.filters["breakable"] = _breakable
+    environment.filters["brief"] = _brief
     return environment.from_string(files("interlock.reporting").joinpath("page.html.jinja").read_text(encoding="utf-8"))
