@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import configparser
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,59 @@ def test_importing_the_operators_brings_in_nothing_heavier_than_airflow_itself()
     bare = modules_after("import airflow.sdk")
     ours = modules_after("import airflow.sdk, interlock.airflow")
     assert (ours - bare).isdisjoint(HEAVY)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    kept = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in kept.split("\0"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(folder), str(source)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_package_and_what_it_reads_but_no_rego_tests(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package in packages_on_disk():
+        assert f"{package.replace('.', '/')}/__init__.py" in names
+        assert f"{package.replace('.', '/')}/py.typed" in names
+    data = ("policies/.manifest", "policies/schemas/receipt.json", "policies/interlock/decision/decision.rego")
+    assert {f"interlock/{name}" for name in (*data, "reporting/page.html.jinja")} <= names
+    assert "interlock/policy/engine_requirements.txt" in names
+    assert not [name for name in names if name.endswith("_test.rego")]
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_gives_the_core_and_the_command_line(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    pip = [str(tmp_path / "venv/bin/python"), "-m", "pip", "install", "--quiet"]
+    pinned = tmp_path / "constraints.txt"
+    lock = (ROOT / "requirements/lock.txt").read_text(encoding="utf-8")
+    pinned.write_text("\n".join(line.removesuffix(" \\") for line in lock.splitlines() if "==" in line[:80]))
+    subprocess.run([*pip, "--constraint", str(pinned), str(wheel)], check=True)
+
+    def interlock(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "INTERLOCK_PROFILE": "dev"}
+        command = [str(tmp_path / "venv/bin/interlock"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    (tmp_path / "data.csv").write_text("a,label\n1,0\n")
+    (tmp_path / "suite.json").write_text('{"name": "s", "expectations": []}')
+    assert interlock("--help").returncode == 0
+    assert interlock("ledger", "verify").returncode == 0
+    taken = interlock("snapshot", str(tmp_path / "data.csv"))
+    assert "sha256:" in taken.stdout
+    for extra, gate, option in (("gx", "data-validation", "--suite"), ("torch", "data-poisoning", "--label")):
+        value = str(tmp_path / "suite.json") if option == "--suite" else "label"
+        refused = interlock("gate", gate, str(tmp_path / "data.csv"), option, value)
+        assert refused.returncode == 2
+        assert f"interlock[{extra}]" in refused.stderr or "install-engine" in refused.stderr
+    refused = interlock("demo")
+    assert refused.returncode == 2
+    assert "interlock[airflow]" in refused.stderr
