@@ -176,5 +176,11 @@ def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
         agrees = said == rival[block][:, None]
         like_rival[block] = np.where(agrees.any(axis=1), found[block][lines, agrees.argmax(axis=1)], -1)
     return Votes(
-        labels=labels, neighbours=labels[found], own=own, rival=rival, rival_votes=rival_votes, like_rival=like_rival
+        labels=labels,
+        neighbours=labels[found],
+        own=own,
+        rival=rival,
+        rival_votes=rival_votes,
+        like_rival=like_rival,
+        in_place=np.bincount(found.ravel(), minlength=n) >= NEIGHBOURS // 2,
     )

@@ -50,6 +50,9 @@ class Votes:
         rival: int64 array (m,): the other class with the most neighbours.
         rival_votes: int64 array (m,).
         like_rival: int64 array (m,): nearest neighbour that carries `rival`, -1 if none.
+        in_place: bool array (m,): rows that are neighbours of others as often as not. The others stand apart, and
+            their neighbours say what is dense far away rather than what is near (anti-hubs: Radovanovic, Nanopoulos
+            and Ivanovic, 2010); they may be flagged, but prove nothing.
     """
 
     labels: NDArray[np.int64]
@@ -58,6 +61,7 @@ class Votes:
     rival: NDArray[np.int64]
     rival_votes: NDArray[np.int64]
     like_rival: NDArray[np.int64]
+    in_place: NDArray[np.bool_]
 
     @property
     def outvoted(self) -> NDArray[np.bool_]:
@@ -87,10 +91,11 @@ class Excess:
 
 def spike(votes: Votes) -> Excess:
     """Test 1."""
-    none = int((votes.outvoted & (votes.own == 0)).sum())
-    some = int((votes.outvoted & (votes.own >= 1) & (votes.own <= NEXT_COUNTS)).sum())
-    decades = binomial_tail(none, none + some, 1 / (NEXT_COUNTS + 1))
-    return Excess(label=-1, rival=-1, below=1, expected=some / NEXT_COUNTS, decades=decades)
+    none = votes.outvoted & (votes.own == 0)
+    some = votes.outvoted & (votes.own >= 1) & (votes.own <= NEXT_COUNTS)
+    deep, shallow = int((none & votes.in_place).sum()), int((some & votes.in_place).sum())
+    decades = binomial_tail(deep, deep + shallow, 1 / (NEXT_COUNTS + 1))
+    return Excess(label=-1, rival=-1, below=1, expected=int(some.sum()) / NEXT_COUNTS, decades=decades)
 
 
 def steady_shares(votes: Votes, classes: int) -> list[Excess]:
@@ -102,7 +107,7 @@ def steady_shares(votes: Votes, classes: int) -> list[Excess]:
     """
     import numpy as np
 
-    contested = votes.own < votes.neighbours.shape[1]
+    contested = votes.in_place & (votes.own < votes.neighbours.shape[1])
     pairs, members = np.unique(votes.labels[contested] * classes + votes.rival[contested], return_inverse=True)
     found = []
     for place, pair in enumerate(pairs.tolist()):
