@@ -142,7 +142,10 @@ def test_a_missing_subject_fails_without_a_retry(run_dag: RunDag, tmp_path: Path
 def gates_of(data: Path) -> list[Any]:
     from interlock.airflow import ScanPoisoningOperator, ValidateDataOperator
 
-    suite: dict[str, Any] = {"name": "s", "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "label"}}]}
+    suite: dict[str, Any] = {
+        "name": "s",
+        "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "label"}}],
+    }
     return [
         ValidateDataOperator(task_id="validate", subject=str(data), suite=suite),
         ScanPoisoningOperator(task_id="poisoning", subject=str(data), label="label"),
