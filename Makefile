@@ -39,8 +39,11 @@ check: install ## linters and type checkers
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-test: install ## the fast tests, with coverage
-	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-report=xml:.coverage.xml $(PYTEST_ARGS)
+test: install ## the fast tests, on two processors
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+
+coverage: install ## the fast tests once more, with branch coverage
+	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-slow: install ## the heavy ones: real Airflow processes, the whole demo, large inputs
 	$(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST_ARGS)
@@ -52,4 +55,4 @@ lock: ## resolve the lock again (a reviewed change, never a side effect)
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo airflow check test test-slow lock clean
+.PHONY: help install demo airflow check test coverage test-slow lock clean

@@ -97,6 +97,14 @@ def test_sarif_and_html_are_written_whole(interlock: Interlock, model: Path, tmp
     assert {path.name for path in tmp_path.glob(".*")} <= {".config"}
 
 
+def test_a_report_that_cannot_be_written_is_said_and_leaves_nothing(
+    interlock: Interlock, model: Path, tmp_path: Path
+) -> None:
+    said = interlock("gate", "artifact-scan", model, "--out", tmp_path / "none" / "r.html")
+    assert said.status == 2
+    assert "cannot be written" in said.err
+
+
 @pytest.mark.parametrize(
     ("make", "statuses", "says"),
     [

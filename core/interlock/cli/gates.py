@@ -120,6 +120,8 @@ def _run(
 
 
 def _present(outcome: GateOutcome, format_: str, out: Path | None) -> None:
+    from interlock.reporting import write_whole
+
     if format_ == "table":
         _summary(outcome)
     if out is not None or format_ != "table":
@@ -127,7 +129,7 @@ def _present(outcome: GateOutcome, format_: str, out: Path | None) -> None:
         if out is None:
             sys.stdout.write(text)
         else:
-            _write(out, text)
+            write_whole(out, text)
             show.progress(f"report: {out}")
 
 
@@ -144,16 +146,6 @@ def _rendered(outcome: GateOutcome, format_: str) -> str:
         return render_html(title=f"{outcome.report.gate}: {outcome.report.subject.name}", outcomes=[outcome])
     document = render_sarif(outcome.report) if format_ == "sarif" else render_json(outcome)
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-
-
-def _write(out: Path, text: str) -> None:
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(out)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise UsageError(f"the report cannot be written: {error.strerror}", where=str(out)) from error
 
 
 def _summary(outcome: GateOutcome) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -56,6 +55,7 @@ def trust(pem: Path, name: str, gates: tuple[str, ...]) -> int:
     """Trust a public key (PEM): receipts it signed open guards on this deployment."""
     from interlock.evidence import KeyRing
     from interlock.evidence.keys import public_key_of
+    from interlock.reporting import write_whole
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UsageError("a key's name is letters, digits, - and _", where=repr(name))
@@ -67,8 +67,8 @@ def trust(pem: Path, name: str, gates: tuple[str, ...]) -> int:
         raise UsageError("a key of that name is trusted already", where=str(target), next_step="give another --name")
     settings.trusted_keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     if gates:  # the limits first: there is no moment in which the key is trusted for everything
-        _write_new(target.with_suffix(".json"), json.dumps({"gates": list(gates)}).encode())
-    _write_new(target, content)
+        write_whole(target.with_suffix(".json"), json.dumps({"gates": list(gates)}).encode())
+    write_whole(target, content)
     KeyRing.load(settings)
     show.say(f"{key.keyid} is trusted as {name} for {', '.join(gates) or 'all gates'}")
     return 0
@@ -82,9 +82,3 @@ def fetch(uri: str) -> int:
 
     click.echo(fetch_public(uri), nl=False)
     return 0
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

@@ -42,6 +42,7 @@ def list_(limit: int, run_id: str | None) -> int:
 def show_(receipt_id: str, format_: str, out: Path | None) -> int:
     """One receipt, its reasons and what it is bound to."""
     from interlock.evidence.verification import authentic
+    from interlock.reporting import write_whole
 
     opened, keyring = _open()
     entry = opened.get(receipt_id)
@@ -49,7 +50,7 @@ def show_(receipt_id: str, format_: str, out: Path | None) -> int:
     if format_ != "table":
         text = _document(entry, receipt, format_)
         if out:
-            out.write_text(text, encoding="utf-8")
+            write_whole(out, text)
         else:
             click.echo(text)
         return 0

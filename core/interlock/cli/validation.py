@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -22,6 +21,7 @@ def validation() -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the suite here; must be new.")
 def suggest(data: str, out: Path | None) -> int:
     """Draft a suite from a dataset that you trust; read it and edit it before you rely on it."""
+    from interlock.reporting import write_whole
     from interlock.validation import suggest as draft
 
     if out is not None and out.exists():
@@ -32,8 +32,6 @@ def suggest(data: str, out: Path | None) -> int:
     if out is None:
         click.echo(text, nl=False)
         return 0
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(out)
+    write_whole(out, text)
     show.progress(f"suite: {out}. Next: read it, loosen or tighten it, and keep it under version control")
     return 0

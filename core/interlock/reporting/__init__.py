@@ -6,5 +6,6 @@ all of it, loads nothing and runs nothing.
 
 from interlock.reporting.machine import render_json, render_sarif
 from interlock.reporting.page import OutcomeGroup, ScenarioRow, render_html
+from interlock.reporting.writing import write_whole
 
-__all__ = ["OutcomeGroup", "ScenarioRow", "render_html", "render_json", "render_sarif"]
+__all__ = ["OutcomeGroup", "ScenarioRow", "render_html", "render_json", "render_sarif", "write_whole"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,7 +110,7 @@ class DemoEvidence:
             rows: The table.
             runs: Run id by scenario.
         """
-        from interlock.reporting import OutcomeGroup, ScenarioRow, render_html
+        from interlock.reporting import OutcomeGroup, ScenarioRow, render_html, write_whole
 
         groups = [
             OutcomeGroup(
@@ -127,9 +126,7 @@ class DemoEvidence:
             for r in rows
         ]
         page = render_html(title="Interlock demo: three retrainings", rows=table, groups=groups)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, page)
         return path
 
     def _finding_of(self, entry: LedgerEntry) -> str:
