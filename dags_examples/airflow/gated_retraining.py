@@ -45,7 +45,7 @@ def gated_retraining() -> None:
         collect_digits(Path(path), poisoned=scenario == "poisoned")
 
     @task
-    def anything_else(model: str, scenario: str) -> None:
+    def others(model: str, scenario: str) -> None:
         """Stands for whoever else can write to the model's folder; in `tampered`, they swap the weights."""
         from scenarios import swap_model
 
@@ -68,7 +68,7 @@ def gated_retraining() -> None:
     )
     scan = ScanModelOperator(task_id="scan", subject=train.out)
     promote = DeployGateOperator(task_id="promote", model=train.out, to="registry://digits/champion")
-    collect(data, scenario) >> checks >> train >> scan >> anything_else(train.out, scenario) >> promote
+    collect(data, scenario) >> checks >> train >> scan >> others(train.out, scenario) >> promote
 
 
 gated_retraining()

@@ -20,7 +20,7 @@ from interlock.airflow.demo.scenarios import SCENARIOS, Row, problems_of
 from interlock.evidence import Ledger
 
 DAGS = Path(__file__).parents[2] / "dags_examples" / "airflow"
-STEPS = ("collect", "validate", "poisoning", "train", "scan", "anything_else", "promote")
+STEPS = ("collect", "validate", "poisoning", "train", "scan", "others", "promote")
 CLEAN, POISONED, TAMPERED = SCENARIOS
 
 
@@ -29,7 +29,7 @@ def rows(scenario: str, refused_at: str = "") -> list[Row]:
     found = []
     stopped = False
     for step in STEPS:
-        outcome = "ran" if step in ("collect", "anything_else") else "ALLOW"
+        outcome = "ran" if step in ("collect", "others") else "ALLOW"
         outcome = "not started" if stopped else "DENY" if step == refused_at else outcome
         stopped = stopped or step == refused_at
         found.append(Row(scenario=scenario, step=step, outcome=outcome, reason="", seconds=1.0))

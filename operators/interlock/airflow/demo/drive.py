@@ -15,7 +15,7 @@ from interlock.airflow.stack import AirflowStack
 from interlock.gate import Settings, UsageError
 
 DAG_ID = "gated_retraining"
-ORDER = ("collect", "validate", "poisoning", "train", "scan", "anything_else", "promote")
+ORDER = ("collect", "validate", "poisoning", "train", "scan", "others", "promote")
 PATIENCE = 600.0
 """Seconds after which the runs are given up; on 2 cores they take about one minute."""
 

@@ -35,7 +35,7 @@ SCENARIOS = (
         name="poisoned",
         story="5 % of the rows carry a patch and the label 0: the poisoning scan refuses and training never starts.",
         refused_at="poisoning",
-        never=("train", "scan", "anything_else", "promote"),
+        never=("train", "scan", "others", "promote"),
     ),
     Scenario(
         name="tampered",
