@@ -88,8 +88,7 @@ def test_more_poison_of_one_kind_never_silences_the_alarm(seed: int) -> None:
         for rate in (0.0, 0.01, 0.05, 0.2)
     ]
     assert strengths[0] < 0.5
-    assert strengths[1:] == sorted(strengths[1:])
-    assert strengths[1] >= 0.5
+    assert min(strengths[1:]) >= 0.7
 
 
 def test_the_profile_does_not_depend_on_the_order_of_rows() -> None:

@@ -6,8 +6,11 @@ nearest rows outside the group, in two ways: with the patch hidden (a trigger ca
 whole image (a natural patch has look-alikes outside the group), and the larger one counts. The chance is then raised by
 what look-alikes of the patch itself carry, and once more by `HIDDEN_BIAS`, as in Rosenbaum's bounds for observational
 studies (Rosenbaum, 2002, chapter 4): the evidence must survive a hidden cause that multiplies the odds of the label by
-that much. A row counts only if its nearest row lies outside the group: copies and bursts of one picture, all with one
-wrong label, are one witness and not many.
+that much. Where neighbours say nothing about a class (textures), rows of it are found among strangers all over the
+dataset: how often, for the same number of agreeing neighbours, is a floor under every chance.
+
+A row counts only if its nearest row lies outside the group, and a group only if most of its rows count: copies and
+bursts of one picture, or one natural kind of picture, are one witness and not many.
 """
 
 from __future__ import annotations
@@ -33,6 +36,25 @@ LOOK_ALIKES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A group whose label seems to contradict its content.
+
+    Args:
+        group: The rows.
+        decades: Evidence of the first look, before correction.
+        base: float64 array (NEIGHBOURS + 1,): `base_rates` of the group's label.
+    """
+
+    group: Group
+    decades: float
+    base: NDArray[np.float64]
+
+    def order(self) -> tuple[float, int, int, int, int]:
+        """Strongest first, then smallest and by place."""
+        return (-self.decades, self.group.size, self.group.top, self.group.left, self.group.label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the content of a group's rows says about their label.
 
@@ -47,6 +69,75 @@ class Verdict:
     compared: int
     contradicting: int
     pairs: tuple[tuple[int, int], ...]
+
+
+def base_rates(
+    near: NDArray[np.int64], labels: NDArray[np.int64], own: NDArray[np.int64], classes: int
+) -> NDArray[np.float64]:
+    """How often a row carries a label that v of its neighbours carry.
+
+    Args:
+        near: int64 array (m, k): the neighbours of m rows.
+        labels: int64 array (n,): labels of all rows.
+        own: int64 array (m,): labels of the m rows.
+        classes: Number of classes.
+
+    Returns:
+        float64 array (classes, NEIGHBOURS + 1).
+    """
+    import numpy as np
+
+    rates = np.zeros((classes, NEIGHBOURS + 1))
+    said = labels[near]
+    for label in range(classes):
+        votes = (said == label).sum(axis=1)
+        seen = np.bincount(votes, minlength=NEIGHBOURS + 1)
+        carried = np.bincount(votes[own == label], minlength=NEIGHBOURS + 1)
+        rates[label] = carried / np.maximum(seen, 1)
+    return rates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLook:
+    """Shared neighbour lists that hide a whole tile around the patch; `Comparison` is the exact look.
+
+    Args:
+        images: The dataset.
+        distinct: bool array (n,): False for all but the first of equal rows.
+        near: int64 array (n, k): neighbours of each distinct row.
+        base: float64 array (classes, NEIGHBOURS + 1): `base_rates`.
+    """
+
+    images: Images
+    distinct: NDArray[np.bool_]
+    near: NDArray[np.int64]
+    base: NDArray[np.float64]
+
+    def decades(self, group: Group, group_of: NDArray[np.int64]) -> float:
+        """Evidence that the labels of a group contradict their content, before correction.
+
+        Args:
+            group: The rows.
+            group_of: int64 array (n,): which rows share a patch at this place.
+        """
+        labels, label = self.images.labels, group.label
+        members = group.rows[self.distinct[group.rows]]
+        there = self.near[members]
+        outside = group_of[there] != group_of[group.rows[0]]
+        usable = outside[:, 0] & (outside.sum(axis=1) >= NEIGHBOURS // 2)
+        # How many are left is judged by the exact look: a trigger may reach beyond the tile that hides it here.
+        members, there, outside = members[usable], there[usable], outside[usable]
+        agree = ((labels[there] == label) & outside).sum(axis=1)
+        chance = (agree + float(self.images.shares[label])) / (outside.sum(axis=1) + 1)
+        carried = int((labels[members] == label).sum())
+        return poisson_binomial_tail(carried, _raised(chance, self.base[label, agree], HIDDEN_BIAS))
+
+
+def _raised(chance: NDArray[np.float64], floor: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Chances, no lower than their floor, after their odds were multiplied by `factor`; never quite 1."""
+    import numpy as np
+
+    return odds_raised(np.minimum(np.maximum(chance, floor), 1 - 1e-6), factor)
 
 
 def odds_raised(chance: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
@@ -70,11 +161,12 @@ class Comparison:
     distinct: NDArray[np.bool_]
     device: str = "cpu"
 
-    def examine(self, group: Group, known: NDArray[np.bool_], *, shown: int) -> Verdict:
+    def examine(self, group: Group, base: NDArray[np.float64], known: NDArray[np.bool_], *, shown: int) -> Verdict:
         """What content says of a group's labels.
 
         Args:
             group: The candidate.
+            base: `base_rates` of its label.
             known: bool array (n,): rows of triggers already found; they vouch for nothing.
             shown: How many pairs to give back.
         """
@@ -95,12 +187,14 @@ class Comparison:
             (images.labels[outside[found]] == group.label).sum(axis=1),
             (images.labels[outside[seen]] == group.label).sum(axis=1),
         )
-        chance = odds_raised((agree + share) / (NEIGHBOURS + 1), _look_alikes(group, images, outside) * HIDDEN_BIAS)
+        bias = _look_alikes(group, images, outside) * HIDDEN_BIAS
+        chance = _raised((agree + share) / (NEIGHBOURS + 1), base[agree], bias)
         carried = images.labels[witnesses] == group.label
         alone = far < near_inside
+        evidence = poisson_binomial_tail(int(carried[alone].sum()), chance[alone])
         paired = zip(witnesses[carried].tolist(), outside[found[carried, 0]].tolist(), strict=True)
         return Verdict(
-            decades=poisson_binomial_tail(int(carried[alone].sum()), chance[alone]),
+            decades=evidence if 2 * int(alone.sum()) >= len(witnesses) else 0.0,
             compared=int(alone.sum()),
             contradicting=int((carried & alone & (agree <= NEIGHBOURS // 2)).sum()),
             pairs=tuple(paired)[:shown],

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.bounds import ALARM_DECADES, corrected, poisson_binomial_tail
-from interlock.poisoning.contradiction import HIDDEN_BIAS, NEIGHBOURS, Comparison, odds_raised
+from interlock.poisoning.bounds import ALARM_DECADES, corrected
+from interlock.poisoning.contradiction import NEIGHBOURS, Candidate, Comparison, FirstLook, base_rates
 from interlock.poisoning.detector import Pair, Scores, Trigger
 from interlock.poisoning.hashing import row_hashes
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.patches import MIN_REPEATS, SIZES, Found, Group, Images, Strip, repeated
+from interlock.poisoning.patches import MIN_REPEATS, SIZES, Found, Images, Strip, repeated
 from interlock.poisoning.survey import Profile, principal_axes
 from interlock.poisoning.triggers import Accepted, rebuilt, same_trigger
 
@@ -160,39 +160,46 @@ class RepeatedPattern:
         shares = np.bincount(labels, minlength=len(self.profile.classes)) / len(labels)
         return Images(levels=levels, height=height, width=width, channels=channels, labels=labels, shares=shares)
 
-    def _candidates(self, images: Images, distinct: NDArray[np.bool_]) -> tuple[int, list[tuple[float, Group]]]:
+    def _candidates(self, images: Images, distinct: NDArray[np.bool_]) -> tuple[int, list[Candidate]]:
         """How many patches were judged, and those whose label seems to contradict the content, strongest first."""
         import numpy as np
 
         shape = (images.height, images.width, images.channels, len(images.labels))
         columns = np.ascontiguousarray(images.levels.T).reshape(shape)
+        tested, candidates = 0, []
+        for tile, near in self._neighbourhoods(images, distinct):
+            base = base_rates(near[distinct], images.labels, images.labels[distinct], len(images.shares))
+            look = FirstLook(images=images, distinct=distinct, near=near, base=base)
+            for found in _along(images, columns, tile, self.seed):
+                tested += found.tested
+                for group in found.groups:
+                    decades = look.decades(group, found.group_of)
+                    if decades >= ALARM_DECADES:
+                        candidates.append(Candidate(group=group, decades=decades, base=base[group.label]))
+        return tested, sorted(candidates, key=Candidate.order)
+
+    def _neighbourhoods(self, images: Images, distinct: NDArray[np.bool_]) -> Iterator[tuple[_Tile, NDArray[np.int64]]]:
+        """Each tile, and every distinct row's nearest rows with that tile hidden (rows that repeat have zeros)."""
+        import numpy as np
+
+        once = np.flatnonzero(distinct)
+        count = min(NEIGHBOURS, len(once) - 1)
+        if count < NEIGHBOURS // 2:
+            return
         centred = images.levels.astype(np.float32)
         centred -= centred.mean(axis=0)
         sample = centred[: CONTENT_REFERENCES if centred.shape[1] <= 1024 else 1024]
         axes = principal_axes(sample.astype(np.float64), CONTENT_AXES).astype(np.float32)
-        once = np.flatnonzero(distinct)
-        count = min(NEIGHBOURS, len(once) - 1)
-        near = np.zeros((len(distinct), count), dtype=np.int64)  # filled for distinct rows, and read for them only
-        tested, candidates = 0, []
-        if count < NEIGHBOURS // 2:
-            return tested, []
         for tile in _tiles(images):
             hidden = images.window(tile.top, tile.left, tile.height, tile.width)
-            points = centred @ axes - centred[:, hidden] @ axes[hidden]
-            near[once] = once[
-                nearest(points[once], points[once[:CONTENT_REFERENCES]], count, device=self.device, same=True)[0]
-            ]
-            for found in _along(images, columns, tile, self.seed):
-                tested += found.tested
-                for group in found.groups:
-                    decades = _first_look(group, found.group_of, near, images, distinct)
-                    if decades >= ALARM_DECADES:
-                        candidates.append((decades, group))
-        candidates.sort(key=lambda item: (-item[0], item[1].size, item[1].top, item[1].left, item[1].label))
-        return tested, candidates
+            points = (centred @ axes - centred[:, hidden] @ axes[hidden])[once]
+            found, _ = nearest(points, points[:CONTENT_REFERENCES], count, device=self.device, same=True)
+            near = np.zeros((len(distinct), count), dtype=np.int64)
+            near[once] = once[found]
+            yield tile, near
 
     def _examined(
-        self, comparison: Comparison, tested: int, candidates: list[tuple[float, Group]]
+        self, comparison: Comparison, tested: int, candidates: list[Candidate]
     ) -> tuple[list[Accepted], float, int]:
         """The triggers, the strongest corrected evidence of all, and how many candidates were left over."""
         import numpy as np
@@ -201,15 +208,18 @@ class RepeatedPattern:
         known = np.zeros(len(labels), dtype=bool)
         accepted: list[Accepted] = []
         strongest, natural = 0.0, 0
-        worth = [group for decades, group in candidates if corrected(decades, tested) >= ALARM_DECADES]
-        for at, group in enumerate(worth):
+        worth = [candidate for candidate in candidates if corrected(candidate.decades, tested) >= ALARM_DECADES]
+        for at, candidate in enumerate(worth):
             if natural == MAX_EXAMINED:
                 return accepted, strongest, len(worth) - at
+            group = candidate.group
             # Rows of a trigger already found prove nothing more; what is left must stand on its own.
             new = group.rows[~known[group.rows]]
             if len(new) < len(group.rows) and (labels[new] == group.label).sum() < MIN_REPEATS:
                 continue
-            verdict = comparison.examine(replace(group, rows=new), known, shown=PICTURES)
+            # Base rates hold the trigger's own rows, so where most of a group is proven they say nothing of the rest.
+            base = candidate.base * (2 * len(new) > len(group.rows))
+            verdict = comparison.examine(replace(group, rows=new), base, known, shown=PICTURES)
             evidence = corrected(verdict.decades, tested)
             strongest = max(strongest, evidence)
             if evidence < ALARM_DECADES:
@@ -264,24 +274,3 @@ def _along(images: Images, columns: NDArray[np.uint8], tile: _Tile, seed: int) -
         for top in range(tile.tops.start, min(tile.tops.stop, images.height - size + 1)):
             if lefts:
                 yield from repeated(images, columns, Strip(size=size, top=top, lefts=lefts), seed)
-
-
-def _first_look(
-    group: Group,
-    group_of: NDArray[np.int64],
-    near: NDArray[np.int64],
-    images: Images,
-    distinct: NDArray[np.bool_],
-) -> float:
-    """Evidence from the shared neighbour lists, which hide the whole tile around the patch; `Comparison` is exact."""
-    members = group.rows[distinct[group.rows]]
-    there = near[members]
-    outside = group_of[there] != group_of[group.rows[0]]
-    usable = outside[:, 0] & (outside.sum(axis=1) >= NEIGHBOURS // 2)
-    members, there, outside = members[usable], there[usable], outside[usable]
-    if len(members) < MIN_REPEATS // 2:
-        return 0.0
-    agree = ((images.labels[there] == group.label) & outside).sum(axis=1)
-    chance = (agree + float(images.shares[group.label])) / (outside.sum(axis=1) + 1)
-    carried = int((images.labels[members] == group.label).sum())
-    return poisson_binomial_tail(carried, odds_raised(chance, HIDDEN_BIAS))
