@@ -3,7 +3,7 @@
 Run from the root of the repository::
 
     OMP_NUM_THREADS=1 python -m benchmarks.poisoning.first_detectors            # digits, a minute
-    OMP_NUM_THREADS=1 python -m benchmarks.poisoning.first_detectors --fashion  # and Fashion-MNIST: half an hour
+    OMP_NUM_THREADS=1 python -m benchmarks.poisoning.first_detectors --fashion  # and Fashion-MNIST: ten minutes
 
 Peers, each told the true share of poison, which a user would not know:
 
@@ -12,8 +12,7 @@ Peers, each told the true share of poison, which a user would not know:
 - ``spectral``: per class, centred projections on the first singular vector, the 1.5 * eps largest removed (Tran, Li and
   Madry, 2018), on pixels.
 
-ART and cleanlab are not in this environment; their numbers on Fashion-MNIST stand in the documentation's table, from a
-run of their own.
+ART and cleanlab are no dependencies of Interlock and are not compared here.
 """
 
 from __future__ import annotations
