@@ -59,7 +59,7 @@ test_strong_evidence_is_denied if {
 	changed := examples.changed(examples.poisoning, "report/measures/strongest/value", 0.93)
 	{[reason.id, reason.message] | some reason in poisoning.deny} == {[
 		"dataset.poisoning-evidence",
-		"the strongest detector's evidence is 0.93; profile standard bears at most 0.65",
+		"the strongest detector's evidence is 0.93; profile standard bears at most 0.5",
 	]} with input as changed
 }
 
@@ -67,7 +67,7 @@ test_negative_evidence_is_denied if {
 	changed := examples.changed(examples.poisoning, "report/measures/strongest/value", -1)
 	{[reason.id, reason.message] | some reason in poisoning.deny} == {[
 		"dataset.poisoning-evidence",
-		"the strongest detector's evidence is -1; profile standard bears at most 0.65",
+		"the strongest detector's evidence is -1; profile standard bears at most 0.5",
 	]} with input as changed
 }
 
