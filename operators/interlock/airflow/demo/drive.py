@@ -42,7 +42,7 @@ def run_demo(home: Path, dags: Path, *, say: Progress) -> DemoResult:
             f"{DAG_ID}.py is not there", where=str(dags), next_step="run from a checkout, or give --dags FOLDER"
         )
     environment = _environment(home)
-    settings = Settings.load({**os.environ, **environ_of(environment)})
+    settings = Settings.load({**os.environ, **environment})
     say(_isolation_line())
     runs = {scenario.name: f"{scenario.name}-{uuid4().hex[:8]}" for scenario in SCENARIOS}
     with AirflowStack(home / "airflow", dags, environment=environment, say=say) as stack:
@@ -84,11 +84,6 @@ def _environment(home: Path) -> dict[str, str]:
         "INTERLOCK_EXAMPLE_LAKE": str(home / "lake"),
         "OMP_NUM_THREADS": "1",
     }
-
-
-def environ_of(environment: dict[str, str]) -> dict[str, str]:
-    """Only Interlock's own names: what this process has to see as the tasks do."""
-    return {name: value for name, value in environment.items() if name.startswith("INTERLOCK_")}
 
 
 def _isolation_line() -> str:
