@@ -57,6 +57,7 @@ class SaidEngine:
     closed: bool = False
     name: str = "said"
     version: str = "0"
+    bundle_digest: str = "b" * 64
 
     def evaluate(self, path: str, document: Mapping[str, Json]) -> Answer:
         self.asked.append(path)
@@ -64,12 +65,15 @@ class SaidEngine:
             raise self.says
         return self.says
 
+    def query(self, query: str, document: Json) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
     def close(self) -> None:
         self.closed = True
 
 
 def decider_that_hears(says: Answer | Exception | Any) -> PolicyDecider:
-    answer = says if isinstance(says, Answer | Exception) else Answer(defined=True, value=says)
+    answer = says if isinstance(says, Answer | Exception) else Answer(defined=True, value=says, bundle_digest="b" * 64)
     engine: PolicyEngine = SaidEngine(answer)
     return PolicyDecider(engine, Bundle.load())
 
@@ -178,7 +182,7 @@ def test_any_other_answer_is_undecided_and_says_why(says: object, error: str) ->
 def test_an_input_that_breaks_its_schema_is_undecided_and_never_asked(spoil: Callable[[Any], None]) -> None:
     document: Any = measured(**CLEAN)
     spoil(document)
-    engine = SaidEngine(Answer(defined=True, value=ALLOW))
+    engine = SaidEngine(Answer(defined=True, value=ALLOW, bundle_digest="b" * 64))
     decision = PolicyDecider(engine, Bundle.load()).decide(document)
     assert decision.verdict is Verdict.UNDECIDED
     assert "the input document is not as its schema says" in decision.errors[0]
@@ -200,7 +204,7 @@ def test_a_document_nested_without_end_is_undecided(engine: EmbeddedEngine, bund
 
 
 def test_one_document_is_asked_for_and_closing_closes_the_engine() -> None:
-    engine = SaidEngine(Answer(defined=True, value=ALLOW))
+    engine = SaidEngine(Answer(defined=True, value=ALLOW, bundle_digest="b" * 64))
     decider = PolicyDecider(engine, Bundle.load())
     decider.decide(measured(**CLEAN))
     decider.close()

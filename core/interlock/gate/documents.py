@@ -91,6 +91,7 @@ def report_document(report: Report) -> dict[str, Json]:
         "findings": [_finding_document(finding) for finding in seen.findings],
         "measures": {measure.name: {"value": measure.value, "unit": measure.unit} for measure in seen.measures},
         "coverage": _coverage_document(seen.coverage),
+        "facts": {name: json.loads(text) for name, text in seen.facts},
         "attachments": dict(seen.attachments),
     }
 
@@ -120,6 +121,9 @@ def report_from(document: Mapping[str, Json]) -> Report:
                 for name, measure in _mapping(document["measures"]).items()
             ),
             coverage=_coverage_from(_mapping(document["coverage"])),
+            facts=tuple(
+                (name, canonical_json(fact).decode()) for name, fact in _mapping(document.get("facts", {})).items()
+            ),
             attachments=tuple((name, str(text)) for name, text in _mapping(document["attachments"]).items()),
         ),
     )
@@ -160,7 +164,13 @@ def decision_from(document: Mapping[str, Json]) -> Decision:
 
 
 def decision_input(
-    report: Report, context: GateContext, *, now: datetime, receipts: Sequence[Json] = (), requested: Json = None
+    report: Report,
+    context: GateContext,
+    *,
+    now: datetime,
+    receipts: Sequence[Json] = (),
+    lineage: Sequence[Json] = (),
+    requested: Json = None,
 ) -> dict[str, Json]:
     """The one document that a policy author's rule reads.
 
@@ -169,6 +179,7 @@ def decision_input(
         context: Run, profile and stage.
         now: The time to compare with expiries, UTC.
         receipts: Already verified receipts, with who signed (a guard fills this in).
+        lineage: What the subject was made from, each with its own verified receipts (a deployment guard fills this in).
         requested: What the step asks for: image, resources, parameters, isolation.
     """
     document = report_document(report)
@@ -181,6 +192,9 @@ def decision_input(
         "report": document,
         "run": run_document(context.run),
         "receipts": list(receipts),
+        "lineage": list(lineage),
+        "exemptions": [],
+        "approvals": [],
         "requested": requested if requested is not None else {},
         "now": timestamp(now),
     }

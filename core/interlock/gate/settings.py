@@ -22,6 +22,7 @@ from pathlib import Path
 from interlock.gate.errors import SettingsError
 
 SYSTEM_FILE = Path("/etc/interlock/config.toml")
+_FLAGS = ("allow_unsigned_policy",)
 ENGINES = ("auto", "embedded", "binary", "server")
 
 
@@ -36,11 +37,28 @@ class Settings:
         signer: Key URI as `securesystemslib` knows them (``awskms:``, ``gcpkms:``, ``azurekms:``, ``hsm:``,
             ``file2:``); empty means the dev key under `home`, which every receipt says.
         trusted_keys: Folder of public keys (PEM) whose receipts count.
-        policy: Folder or tar.gz of an OPA bundle; empty means the one shipped with Interlock.
+        policy: Folder, tar.gz, ``https://`` or ``s3://`` URL of an OPA bundle; empty means the one shipped with
+            Interlock, or with engine ``server`` the server's own.
+        policy_layers: Bundles of the organisation's own data and rules, laid over `policy` in this order.
+        policy_keys: Folder of public keys (PEM) that sign policy bundles. With it, every bundle but the shipped one
+            must be signed by one of them.
+        allow_unsigned_policy: Take a bundle from a URL without `policy_keys`.
+        policy_poll: Seconds after which a bundle from a URL is asked for again.
         known_bundles: Digests of further policy bundles whose receipts a guard accepts (during a policy roll-out).
         engine: ``auto``, ``embedded``, ``binary`` or ``server``.
         opa_url: Base URL of an OPA server; with ``auto`` a URL means ``server``.
+        opa_token_file: File with the bearer token for it.
+        opa_ca_file: PEM of the private CA that signed its certificate.
+        opa_client_cert: PEM of the client certificate to show it.
+        opa_client_key: PEM of the key to that certificate.
+        opa_retries: How often a question is asked again when the server does not answer or says 5xx.
+        opa_binary: Path of an ``opa`` program; empty means the one on PATH.
+        engine_helpers: How many helper processes the embedded engine may run at once; 0 means one for each processor,
+            four at most.
         engine_deadline: Seconds that one decision may take.
+        exemptions: Folder of signed exemptions and approvals.
+        decision_log: File to which each decision is appended as a JSON line, ``-`` for standard output; empty means
+            the ledger only.
         receipt_lifetime: How long a receipt opens guards.
         store: Folder of held snapshots.
         registry: Folder or fsspec URL behind ``registry://``.
@@ -52,9 +70,22 @@ class Settings:
     signer: str
     trusted_keys: Path
     policy: str
+    policy_layers: tuple[str, ...]
+    policy_keys: str
+    allow_unsigned_policy: bool
+    policy_poll: float
     known_bundles: tuple[str, ...]
     engine: str
     opa_url: str
+    opa_token_file: str
+    opa_ca_file: str
+    opa_client_cert: str
+    opa_client_key: str
+    opa_retries: int
+    opa_binary: str
+    engine_helpers: int
+    exemptions: Path
+    decision_log: str
     engine_deadline: float
     receipt_lifetime: timedelta
     store: Path
@@ -100,9 +131,22 @@ def _build(said: Mapping[str, str]) -> Settings:
         signer=said.get("signer", ""),
         trusted_keys=Path(said.get("trusted_keys", str(home / "keys"))).expanduser(),
         policy=said.get("policy", ""),
+        policy_layers=tuple(said.get("policy_layers", "").split()),
+        policy_keys=said.get("policy_keys", ""),
+        allow_unsigned_policy=_yes_or_no("allow_unsigned_policy", said.get("allow_unsigned_policy", "no")),
+        policy_poll=_positive("policy_poll", said.get("policy_poll", "60")),
         known_bundles=tuple(said.get("known_bundles", "").replace(",", " ").split()),
         engine=engine,
         opa_url=said.get("opa_url", ""),
+        opa_token_file=said.get("opa_token_file", ""),
+        opa_ca_file=said.get("opa_ca_file", ""),
+        opa_client_cert=said.get("opa_client_cert", ""),
+        opa_client_key=said.get("opa_client_key", ""),
+        opa_retries=_count("opa_retries", said.get("opa_retries", "2")),
+        opa_binary=said.get("opa_binary", ""),
+        engine_helpers=_count("engine_helpers", said.get("engine_helpers", "0")),
+        exemptions=Path(said.get("exemptions", str(home / "exemptions"))).expanduser(),
+        decision_log=said.get("decision_log", ""),
         engine_deadline=_positive("engine_deadline", said.get("engine_deadline", "5")),
         receipt_lifetime=timedelta(seconds=_positive("receipt_lifetime", said.get("receipt_lifetime", "86400"))),
         store=Path(said.get("store", str(home / "store"))).expanduser(),
@@ -131,6 +175,8 @@ def _read(path: Path) -> dict[str, str]:
 def _text(name: str, value: object, path: Path) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(value)
+    if isinstance(value, bool) and name in _FLAGS:
+        return "yes" if value else "no"
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     raise SettingsError(f"setting {name!r} is neither text nor a number", where=str(path))
@@ -149,3 +195,15 @@ def _positive(name: str, text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise SettingsError(f"{name} is a positive number of seconds, not {text!r}", where=name)
     return seconds
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 3:
+        raise SettingsError(f"{name} is a whole number from 0 to 999, not {text!r}", where=name)
+    return int(text)
+
+
+def _yes_or_no(name: str, text: str) -> bool:
+    if text not in {"yes", "no"}:
+        raise SettingsError(f"{name} is yes or no, not {text!r}", where=name)
+    return text == "yes"

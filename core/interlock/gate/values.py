@@ -191,6 +191,8 @@ class Observation:
     """What one gate saw of one subject. It measures and finds; it never decides.
 
     Args:
+        facts: Named JSON texts that policy reads beside the numbers: what the gate established of the subject
+            (formats, licences, GPU states, the pipeline's graph). Content comes from the subject, so it is untrusted.
         attachments: Named JSON texts for the report page (for example pictures of flagged rows); never read by
             policy, digested with the report.
     """
@@ -198,6 +200,7 @@ class Observation:
     findings: tuple[Finding, ...] = ()
     measures: tuple[Measure, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
+    facts: tuple[tuple[str, str], ...] = ()
     attachments: tuple[tuple[str, str], ...] = ()
 
 

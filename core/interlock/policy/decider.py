@@ -16,12 +16,15 @@ from interlock.gate.settings import Settings
 from interlock.gate.values import Decision, Json, Reason, Verdict
 from interlock.policy.bundle import Bundle
 from interlock.policy.embedded import EmbeddedEngine
-from interlock.policy.engine import PolicyEngine
+from interlock.policy.engine import Answer, PolicyEngine
 from interlock.policy.install import locate
 from interlock.policy.schemas import decision_problems, input_problems
 
 DECISION_PATH = "data.interlock.decision.result"
 """The document that is asked for."""
+
+NO_ANSWER = Answer(defined=False, value=None)
+"""What a decision rests on when the engine gave none."""
 
 
 class PolicyDecider:
@@ -29,7 +32,7 @@ class PolicyDecider:
 
     Args:
         engine: Answers; closed with this decider.
-        bundle: What the engine evaluates; its digest goes into every decision.
+        bundle: The policy as this process reads it, for `required_gates`; what decides is the engine's.
     """
 
     def __init__(self, engine: PolicyEngine, bundle: Bundle) -> None:
@@ -48,8 +51,8 @@ class PolicyDecider:
 
     @property
     def bundle_digest(self) -> str:
-        """sha256 of the policy bundle, as in receipts."""
-        return self._bundle.digest
+        """sha256 of the bundle that the engine decides by, as in receipts; empty where it cannot say."""
+        return self._engine.bundle_digest
 
     def decide(self, document: Mapping[str, Json]) -> Decision:
         """Decide one input document (``policies/schemas/decision_input.json``).
@@ -66,35 +69,42 @@ class PolicyDecider:
         except RecursionError:
             return self._undecided("the input document is nested too deeply")
         if not answer.defined:
-            return self._undecided(f"{DECISION_PATH} is undefined for this input")
-        return self._from_answer(answer.value)
+            return self._undecided(f"{DECISION_PATH} is undefined for this input", answer=answer)
+        if not answer.bundle_digest:
+            return self._undecided("the policy engine does not say by which bundle it decides", answer=answer)
+        return self._from_answer(answer)
 
     def close(self) -> None:
         """Close the engine."""
         self._engine.close()
 
-    def _from_answer(self, value: Json) -> Decision:
+    def _from_answer(self, answer: Answer) -> Decision:
+        value = answer.value
         problems = decision_problems(value)
         if problems or not isinstance(value, Mapping):
-            return self._undecided(*(f"the policy's answer is not as its schema says: {p}" for p in problems))
+            return self._undecided(
+                *(f"the policy's answer is not as its schema says: {p}" for p in problems), answer=answer
+            )
         try:
             reasons, warnings = _reasons(value["reasons"]), _reasons(value["warnings"])
         except PolicyError as error:
-            return self._undecided(str(error))
+            return self._undecided(str(error), answer=answer)
         exemptions = value["exemptions"]
         return self._decision(
             Verdict.ALLOW if value["allow"] is True and not reasons else Verdict.DENY,
+            answer,
             reasons=reasons,
             warnings=warnings,
             exemptions=tuple(str(e) for e in exemptions) if isinstance(exemptions, list) else (),
         )
 
-    def _undecided(self, *errors: str) -> Decision:
-        return self._decision(Verdict.UNDECIDED, errors=errors or ("the policy gave no answer",))
+    def _undecided(self, *errors: str, answer: Answer = NO_ANSWER) -> Decision:
+        return self._decision(Verdict.UNDECIDED, answer, errors=errors or ("the policy gave no answer",))
 
     def _decision(
         self,
         verdict: Verdict,
+        answer: Answer,
         *,
         reasons: tuple[Reason, ...] = (),
         warnings: tuple[Reason, ...] = (),
@@ -108,8 +118,8 @@ class PolicyDecider:
             exemptions=exemptions,
             engine=self._engine.name,
             engine_version=self._engine.version,
-            bundle_digest=self._bundle.digest,
-            decision_id=str(uuid4()),
+            bundle_digest=answer.bundle_digest or self._engine.bundle_digest,
+            decision_id=answer.decision_id or str(uuid4()),
             errors=errors,
         )
 

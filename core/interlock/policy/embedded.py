@@ -78,6 +78,11 @@ class EmbeddedEngine:
         return str(self._said.get("version", ""))
 
     @property
+    def bundle_digest(self) -> str:
+        """That of the bundle it was made with."""
+        return self._bundle.digest
+
+    @property
     def isolation(self) -> str:
         """What is around the helper: ``bwrap`` or ``process``; empty before the first start."""
         return str(self._said.get("isolation", ""))
@@ -111,8 +116,8 @@ class EmbeddedEngine:
             raise PolicyError("a decision path is dotted names", where=repr(path), next_step="for example data.a.b")
         found = self._ask({"kind": "document", "path": path.removeprefix("data.")}, document)
         if not found:
-            return Answer(defined=False, value=None)
-        return Answer(defined=True, value=found[0]["expressions"][0]["value"])
+            return Answer(defined=False, value=None, bundle_digest=self._bundle.digest)
+        return Answer(defined=True, value=found[0]["expressions"][0]["value"], bundle_digest=self._bundle.digest)
 
     def query(self, query: str, document: Json) -> list[dict[str, Any]]:
         """Evaluate any query; the result set in the form of ``opa eval``.

@@ -1,10 +1,15 @@
-"""What every policy engine is to the rest of Interlock: one question, one answer."""
+"""What every policy engine is to the rest of Interlock: one question, one answer, the same meaning everywhere.
+
+The three engines are the same OPA in three places: a server (`interlock.policy.server`), the ``opa`` program
+(`interlock.policy.binary`) and a helper process (`interlock.policy.embedded`). All evaluate with strict builtin errors:
+a builtin that errs is an error and never an undefined value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from interlock.gate.values import Json
 
@@ -16,10 +21,16 @@ class Answer:
     Args:
         defined: Whether the document exists for this input. Undefined is not false, and never allows.
         value: The document; `None` when undefined.
+        bundle_digest: The bundle that this answer was decided by; empty where the engine could not say.
+        decision_id: The engine's own id for this decision, as in its decision log; empty where it gives none.
+        metrics: OPA's timers in nanoseconds under OPA's names, as far as the engine says them.
     """
 
     defined: bool
     value: Json
+    bundle_digest: str = ""
+    decision_id: str = ""
+    metrics: Mapping[str, int] = field(default_factory=dict)
 
 
 class PolicyEngine(Protocol):
@@ -27,12 +38,20 @@ class PolicyEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """For receipts, for example ``opa-embedded``."""
+        """For receipts: ``opa-embedded``, ``opa-binary`` or ``opa-server``."""
         ...
 
     @property
     def version(self) -> str:
         """OPA's own version; empty as long as the engine has not said it."""
+        ...
+
+    @property
+    def bundle_digest(self) -> str:
+        """sha256 of the bundle in use (`interlock.policy.bundle.Bundle.digest`); a server is asked for it.
+
+        Empty where the engine cannot say; then no receipt opens a guard, and no decision is ALLOW.
+        """
         ...
 
     def evaluate(self, path: str, document: Mapping[str, Json]) -> Answer:
@@ -45,6 +64,18 @@ class PolicyEngine(Protocol):
         Raises:
             PolicyError: No usable answer: the bundle does not compile, an error of a builtin, a conflict, the
                 deadline, or the engine cannot be reached.
+        """
+        ...
+
+    def query(self, query: str, document: Json) -> list[dict[str, Any]]:
+        """Evaluate any query; the result set in the form of ``opa eval`` (empty when undefined).
+
+        Args:
+            query: Rego, for example ``data.interlock.decision.result`` or ``x := input.y + 1``.
+            document: What is read as ``input``.
+
+        Raises:
+            PolicyError: As `evaluate`, and for a query that uses a banned builtin.
         """
         ...
 
