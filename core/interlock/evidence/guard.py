@@ -18,6 +18,7 @@ from interlock.evidence.examination import Examination, Witness, examine
 from interlock.evidence.keyring import KeyRing
 from interlock.evidence.ledger import Ledger
 from interlock.evidence.ledger_check import LedgerEntry
+from interlock.evidence.lineage import Material, lineage
 from interlock.evidence.receipt import Receipt, own_tool
 from interlock.evidence.recorder import ReceiptRecorder
 from interlock.evidence.verification import authentic
@@ -80,6 +81,7 @@ class _Seen:
     """What the guard saw: the examination, and what else it found out."""
 
     examination: Examination
+    materials: tuple[Material, ...] = ()
     other: tuple[Receipt, ...] = ()
     damage: str = ""
 
@@ -148,12 +150,15 @@ class Guard:
         started = self._clock()
         with self._opener.open(uri) as held:
             seen = self._look(held.subject, wanted, context)
+            if kind == "deployment":
+                seen = self._trace(seen, context, requested or {})
             report = self._report(held.subject, kind, wanted, seen, started)
             document = decision_input(
                 report,
                 context,
                 now=self._clock(),
                 receipts=[witness.document() for witness in seen.examination.witnesses],
+                lineage=[material.document() for material in seen.materials],
                 requested=requested,
             )
             decision = _never_weaker(seen, conclude(report, self._decider.decide(document)))
@@ -172,17 +177,35 @@ class Guard:
             entries = self._ledger.find(subject.digest)
         except LedgerError as error:
             damage = str(error)
-        examination = examine(
+        examination = self._examine(entries, subject.digest, requires, context)
+        other = self._other_bytes(subject, examination.missing, context) if examination.missing and not damage else ()
+        return _Seen(examination=examination, other=other, damage=damage)
+
+    def _examine(
+        self, entries: Sequence[LedgerEntry], digest: str, requires: Sequence[str], context: GateContext
+    ) -> Examination:
+        return examine(
             entries,
-            digest=subject.digest,
+            digest=digest,
             requires=requires,
             run=context.run,
             keyring=self._keyring,
             bundles=(self._known_bundles | {self._decider.bundle_digest}) - {""},
             now=self._clock(),
         )
-        other = self._other_bytes(subject, examination.missing, context) if examination.missing and not damage else ()
-        return _Seen(examination=examination, other=other, damage=damage)
+
+    def _trace(self, seen: _Seen, context: GateContext, requested: Mapping[str, Json]) -> _Seen:
+        """What the model was made from, with the receipts for each part of it; policy says which are needed."""
+
+        def witnesses(digest: str) -> tuple[Witness, ...]:
+            return self._examine(self._ledger.find(digest), digest, GATE_KINDS, context).witnesses
+
+        trainings = [witness for witness in seen.examination.accepted if witness.receipt.gate == "training"]
+        try:
+            materials = lineage(trainings, requested, ledger=self._ledger, witnesses=witnesses)
+        except LedgerError as error:
+            return replace(seen, damage=seen.damage or str(error))
+        return replace(seen, materials=materials)
 
     def _other_bytes(self, subject: Subject, missing: tuple[str, ...], context: GateContext) -> tuple[Receipt, ...]:
         """This run's receipts for something of the same name or place, but with other bytes; only to explain."""
