@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from tests.evidence.bench import Bench
 
-from interlock.evidence import take_snapshot
+from interlock.evidence import Store, take_snapshot
 from interlock.evidence.snapshot import MANIFEST_NAME, PUBLISHING_NAME
 from interlock.gate import SubjectError, SubjectNotFoundError, UnavailableError
 
@@ -139,3 +139,14 @@ def test_storage_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(fsspec.config.conf, "s3", settings)
     with pytest.raises(UnavailableError, match="did not answer"):
         take_snapshot("s3://lake/x")
+
+
+def test_a_held_copy_knows_the_region_of_its_bucket(lake: str, bench: Bench) -> None:
+    put(lake, {"train/part-0.csv": b"a,b\n1,2\n"})
+    with bench.store.open(f"{lake}/train/") as opened:
+        assert opened.region == ("eu-central-1" if lake.startswith("s3") else "")
+
+
+def test_a_local_copy_stands_where_the_deployment_says(tmp_path: Path, bench: Bench) -> None:
+    with Store(tmp_path / "store", region="eu-north-1").open(str(bench.data())) as opened:
+        assert opened.region == "eu-north-1"

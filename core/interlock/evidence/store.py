@@ -17,12 +17,14 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from interlock.evidence.claims import claimed, locked, remove_tree
 from interlock.evidence.listing import SnapshotLimits, Source
 from interlock.evidence.publish import publish_local, publish_remote
+from interlock.evidence.region import region_of
 from interlock.evidence.snapshot import FileEntry, Sink, Snapshot, manifest_files, read_all, take_snapshot
 from interlock.evidence.sources import local_path, open_source
 from interlock.gate.errors import SettingsError, SubjectError, UnavailableError
@@ -37,17 +39,26 @@ _ATTEMPTS = 3
 class Store:
     """Folder of held copies on this machine."""
 
-    def __init__(self, root: Path, *, limits: SnapshotLimits | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        limits: SnapshotLimits | None = None,
+        threads: int | None = None,
+        region: str = "",
+    ) -> None:
         """Nothing is written until the first `open`.
 
         Args:
             root: Folder, made private (mode 0700) when it is not there.
             limits: How much a subject may be.
             threads: How many files are copied at a time; by default as many as there are processors, 8 at most.
+            region: Where this machine's own disks stand; an object store is asked itself.
         """
         self._root = root.expanduser().absolute()
         self._limits = limits or SnapshotLimits()
         self._threads = threads
+        self._region = region
 
     @contextmanager
     def open(self, uri: str) -> Iterator[OpenSubject]:
@@ -70,7 +81,7 @@ class Store:
                 # An old copy is hashed again, a fresh one was just hashed; either may have been pruned meanwhile.
                 if self._holds(snapshot) if known is not None else (self._held / _key(snapshot)).is_dir():
                     self._remember(uri, snapshot)
-                    yield self._opened(snapshot)
+                    yield replace(self._opened(snapshot), region=region_of(uri, here=self._region))
                     return
         raise UnavailableError("the held copy was removed again and again", where=uri, next_step="try again")
 

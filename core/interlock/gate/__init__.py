@@ -23,6 +23,7 @@ from interlock.gate.protocols import Decider, Gate, GateContext, Opener, OpenSub
 from interlock.gate.run import GateOutcome, conclude, look, run_gate
 from interlock.gate.settings import Settings
 from interlock.gate.values import (
+    DATASET_CARDS,
     GATE_KINDS,
     Control,
     Coverage,
@@ -46,6 +47,7 @@ from interlock.gate.values import (
 )
 
 __all__ = [
+    "DATASET_CARDS",
     "GATE_KINDS",
     "Control",
     "Coverage",

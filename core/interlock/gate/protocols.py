@@ -19,11 +19,13 @@ class OpenSubject:
         subject: Its name and digest.
         path: A local file or folder; trusted to be the bytes that `subject.digest` names, untrusted in content.
         files: Paths relative to `path`, sorted; ``("",)`` when the subject is a single file.
+        region: Where the storage it came from stands, for example ``eu-central-1``; empty where nobody can say.
     """
 
     subject: Subject
     path: Path
     files: tuple[str, ...]
+    region: str = ""
 
 
 class Opener(Protocol):

@@ -61,6 +61,7 @@ class Settings:
             the ledger only.
         receipt_lifetime: How long a receipt opens guards.
         store: Folder of held snapshots.
+        region: Where this machine's own disks stand, for policies on residency; empty means that nobody says.
         registry: Folder or fsspec URL behind ``registry://``.
     """
 
@@ -89,6 +90,7 @@ class Settings:
     engine_deadline: float
     receipt_lifetime: timedelta
     store: Path
+    region: str
     registry: str
 
     @classmethod
@@ -150,6 +152,7 @@ def _build(said: Mapping[str, str]) -> Settings:
         engine_deadline=_positive("engine_deadline", said.get("engine_deadline", "5")),
         receipt_lifetime=timedelta(seconds=_positive("receipt_lifetime", said.get("receipt_lifetime", "86400"))),
         store=Path(said.get("store", str(home / "store"))).expanduser(),
+        region=said.get("region", ""),
         registry=said.get("registry", str(home / "registry")),
     )
 

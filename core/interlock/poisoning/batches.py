@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.gate import Gap, OpenSubject, SubjectError, UsageError
+from interlock.gate import DATASET_CARDS, Gap, OpenSubject, SubjectError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +115,8 @@ class Source:
         """
         files, skipped, unread = [], [], []
         for file in opened.files:
+            if file in DATASET_CARDS:
+                continue  # it speaks of the data and holds no rows; the gate `data-validation` reads it
             name = Path(file or opened.subject.name).name
             if Path(file or opened.subject.name or opened.path.name).suffix.lower() in READABLE:
                 files.append(file)

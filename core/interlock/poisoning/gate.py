@@ -156,6 +156,10 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
         Measure(name="unlabelled_rows", value=profile.unlabelled, unit="rows"),
         Measure(name="incomplete_rows", value=profile.incomplete, unit="rows"),
     ]
+    if profile.class_rows and not profile.too_many_classes:
+        smallest = min(profile.class_rows)
+        measures.append(Measure(name="smallest_class_rows", value=smallest, unit="rows"))
+        measures.append(Measure(name="smallest_class_fraction", value=smallest / profile.rows, unit="fraction"))
     for name, scores in found.scores:
         measures.append(Measure(name=f"{name}_flagged_rows", value=len(scores.flagged), unit="rows"))
         measures.append(Measure(name=f"{name}_strength", value=scores.strength))

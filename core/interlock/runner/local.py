@@ -86,7 +86,7 @@ class LocalRunner:
         """Where held copies of subjects lie."""
         from interlock.evidence import Store
 
-        return Store(self._settings.store)
+        return Store(self._settings.store, region=self._settings.region)
 
     @cached_property
     def recorder(self) -> ReceiptRecorder:

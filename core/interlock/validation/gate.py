@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import metadata
 
 from interlock.gate import Gap, Json, Location, MissingExtraError, Observation, OpenSubject, Tool, UsageError
+from interlock.gate.documents import canonical_json
+from interlock.validation.card import DatasetCard, read_card
 from interlock.validation.datasources import GxDatasource, datasource_from
 from interlock.validation.engine import Batch, GxEngine
 from interlock.validation.findings import Demands, Seen, observe
@@ -130,14 +133,16 @@ class ValidationGate:
             SubjectError: The bytes are not one readable table.
         """
         specs = self._suite.expectations
+        card = read_card(opened)
+        data = replace(opened, files=tuple(file for file in opened.files if card is None or file != card.path))
         with nullcontext(self._progress) if self._progress else terminal_progress() as progress:
             progress.stage("starting Great Expectations")
             engine = GxEngine()
             engine.check(specs, self._demands.required)
-            batch, seen = self._batch(engine, opened, progress)
+            batch, seen = self._batch(engine, data, progress)
             progress.stage(f"evaluating {len(specs)} expectations over {batch.rows} rows")
             outcomes = batch.evaluate(specs, with_values=self._demands.show_values)
-        return observe(outcomes, seen, self._demands)
+        return _with_dataset_facts(observe(outcomes, seen, self._demands), card, opened.region)
 
     def _batch(self, engine: GxEngine, opened: OpenSubject, progress: ProgressSink) -> tuple[Batch, Seen]:
         skipped: tuple[Gap, ...] = ()
@@ -159,6 +164,20 @@ class ValidationGate:
             place=place,
         )
         return batch, seen
+
+
+def _with_dataset_facts(seen: Observation, card: DatasetCard | None, region: str) -> Observation:
+    """Add what policy asks of a dataset beside numbers; what nobody says stays absent, and policy may deny that."""
+    facts = card.document() if card is not None else {}
+    if region:
+        facts["region"] = region
+    if not facts:
+        return seen
+    looked = seen.coverage.looked_at
+    if card is not None and looked:
+        looked = (*looked, card.path)
+    coverage = replace(seen.coverage, looked_at=looked)
+    return replace(seen, coverage=coverage, facts=(*seen.facts, ("dataset", canonical_json(facts).decode())))
 
 
 def _in_query(row: int) -> Location:
