@@ -10,6 +10,7 @@ import data.interlock.facts
 # METADATA
 # title: Whether the step may go on
 # description: False unless every rule that applies is content and there is one.
+# scope: document
 default allow := false
 
 allow if {
@@ -20,37 +21,53 @@ allow if {
 # METADATA
 # title: Whether a rule is written for this gate at this stage
 # description: Rules of the gate pack look at every report and are not enough by themselves.
+# scope: document
 covered if data.interlock.dataset[_].applies
 
 covered if data.interlock.model[_].applies
 
 covered if data.interlock.training[_].applies
 
+covered if data.interlock.pipeline[_].applies
+
+covered if data.interlock.deployment[_].applies
+
 covered if data.interlock.evidence[_].applies
 
 # METADATA
 # title: Reasons to deny
 # description: With an unknown profile only that is said, because every other rule would deny for the same cause.
-reasons contains reason if some reason in data.interlock.gate[_].deny
+# scope: document
+reasons contains data.interlock.gate[_].deny[_]
 
 reasons contains reason if {
 	facts.profile
-	some reason in data.interlock.dataset[_].deny
+	reason := data.interlock.dataset[_].deny[_]
 }
 
 reasons contains reason if {
 	facts.profile
-	some reason in data.interlock.model[_].deny
+	reason := data.interlock.model[_].deny[_]
 }
 
 reasons contains reason if {
 	facts.profile
-	some reason in data.interlock.training[_].deny
+	reason := data.interlock.training[_].deny[_]
 }
 
 reasons contains reason if {
 	facts.profile
-	some reason in data.interlock.evidence[_].deny
+	reason := data.interlock.pipeline[_].deny[_]
+}
+
+reasons contains reason if {
+	facts.profile
+	reason := data.interlock.deployment[_].deny[_]
+}
+
+reasons contains reason if {
+	facts.profile
+	reason := data.interlock.evidence[_].deny[_]
 }
 
 # METADATA
@@ -72,11 +89,20 @@ reasons contains facts.reason(rego.metadata.rule(), message) if {
 # METADATA
 # title: Warnings
 # description: Said in the receipt, but not in the way.
-warnings contains warning if some warning in data.interlock.gate[_].warn
+# scope: document
+warnings contains data.interlock.gate[_].warn[_]
 
-warnings contains warning if some warning in data.interlock.dataset[_].warn
+warnings contains data.interlock.dataset[_].warn[_]
 
-warnings contains warning if some warning in data.interlock.evidence[_].warn
+warnings contains data.interlock.model[_].warn[_]
+
+warnings contains data.interlock.training[_].warn[_]
+
+warnings contains data.interlock.pipeline[_].warn[_]
+
+warnings contains data.interlock.deployment[_].warn[_]
+
+warnings contains data.interlock.evidence[_].warn[_]
 
 # METADATA
 # title: The answer

@@ -24,7 +24,7 @@ test_nothing_is_allowed_without_input if {
 }
 
 test_a_gate_without_rules_is_denied if {
-	every gate in ["model-probe", "inference-probe", "pipeline", "deployment", "no-such-gate"] {
+	every gate in ["model-probe", "inference-probe", "no-such-gate"] {
 		changed := object.union(examples.validation, {"gate": gate, "report": {"gate": gate}})
 		[reason.id | some reason in decision.result.reasons] == ["gate.no-rules"] with input as changed
 		not decision.result.allow with input as changed
@@ -32,7 +32,7 @@ test_a_gate_without_rules_is_denied if {
 }
 
 test_a_guard_of_another_kind_is_denied if {
-	changed := object.union(examples.training_guard, {"gate": "pipeline", "report": {"gate": "pipeline"}})
+	changed := object.union(examples.training_guard, {"gate": "model-probe", "report": {"gate": "model-probe"}})
 	some reason in decision.result.reasons with input as changed
 	reason.id == "gate.no-rules"
 }
