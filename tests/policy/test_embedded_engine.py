@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 
 from interlock.gate import PolicyError
-from interlock.policy import Bundle, EmbeddedEngine, Library, helper_process
-from interlock.policy import embedded as embedded_module
+from interlock.policy import Bundle, EmbeddedEngine, Library, evaluator, helper_process, question
 
 MakeEngine = Callable[..., EmbeddedEngine]
 DOUBLE = "package a\n\ntwice := input.n * 2\n"
@@ -190,7 +189,7 @@ def test_an_input_larger_than_a_pipe_arrives_whole(make_engine: MakeEngine) -> N
 
 
 def test_an_input_that_is_too_large_is_refused(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_module, "INPUT_LIMIT", 1000)
+    monkeypatch.setattr(question, "INPUT_LIMIT", 1000)
     with pytest.raises(PolicyError, match="larger than 1000 bytes"):
         make_engine(DOUBLE).evaluate("a.twice", {"n": 1, "text": "x" * 1000})
 
@@ -309,8 +308,8 @@ def test_a_forked_child_that_lives_on_does_not_keep_the_helper_alive(make_engine
         time.sleep(60)
         os._exit(0)
     try:
-        assert engine._helper is not None
-        engine._helper.let_go()  # what the kernel does to the parent's ends when the parent is killed
+        assert engine._all[0]._helper is not None
+        engine._all[0]._helper.let_go()  # what the kernel does to the parent's ends when the parent is killed
         assert gone(helper)
     finally:
         os.kill(child, signal.SIGKILL)
@@ -439,7 +438,7 @@ def test_a_helper_that_answers_nonsense_is_an_error(
     script = tmp_path / "worker.py"
     script.write_text(HELLO + UNTIL_ASKED + says + "\n")
     monkeypatch.setattr(helper_process, "WORKER", script)
-    monkeypatch.setattr(embedded_module, "COMPILE_SECONDS", 0.0)
+    monkeypatch.setattr(evaluator, "COMPILE_SECONDS", 0.0)
     engine = make_engine(DOUBLE, deadline=1)
     with pytest.raises(PolicyError, match=message):
         engine.evaluate("a.twice", {"n": 1})
@@ -456,6 +455,6 @@ def test_a_helper_that_does_not_say_that_it_is_ready_is_an_error(
     script = tmp_path / "worker.py"
     script.write_text(f"import time\n{says}\n")
     monkeypatch.setattr(helper_process, "WORKER", script)
-    monkeypatch.setattr(embedded_module, "START_SECONDS", 1.0)
+    monkeypatch.setattr(evaluator, "START_SECONDS", 1.0)
     with pytest.raises(PolicyError, match="the policy engine does not start"):
         make_engine(DOUBLE).evaluate("a.twice", {"n": 1})
