@@ -51,7 +51,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     address = request.getfixturevalue("postgres")
     yield address
     with raw(address) as connection:
-        for table in ("interlock_entries", "interlock_marks", "interlock_reports"):
+        for table in ("interlock_entries", "interlock_marks", "interlock_reports", "interlock_decisions"):
             connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
 
 

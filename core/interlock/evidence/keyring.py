@@ -1,8 +1,12 @@
 """The public keys whose receipts count, and for which gates.
 
 `KeyRing.load` reads a folder that the deployment fills: ``<name>.pub`` or ``<name>.pem`` is one key, and an optional
-``<name>.json`` beside it says ``{"gates": ["data-validation"], "dev": false}``: which kinds of gate the key may sign
-(an empty list: none any more, its old receipts can only be read), and whether it is a dev key.
+``<name>.json`` beside it says what the key may sign, for example ``{"gates": ["data-validation"], "approvals": true}``:
+
+- ``gates``: kinds of gate (an empty list: none any more, its old receipts can only be read); all, unless said;
+- ``exemptions``, ``approvals``: whether it may sign these; no, unless said (the dev key may, and policy sees that it
+  is one);
+- ``dev``: whether it is a dev key.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.evidence.keys import DEV_PUBLIC, pem_of, public_key_of
 from interlock.gate.errors import SettingsError
@@ -22,6 +26,9 @@ from interlock.gate.values import GATE_KINDS
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
+
+_KNOWN = frozenset({"gates", "dev", "exemptions", "approvals"})
+_PROBLEM = "what a key may sign cannot be read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +40,16 @@ class TrustedKey:
         key: As securesystemslib knows it.
         gates: Kinds of gate it may sign, or None for all.
         dev: Whether it is a dev key.
+        exemptions: Whether it may sign exemptions.
+        approvals: Whether it may sign approvals.
     """
 
     name: str
     key: SSlibKey
     gates: frozenset[str] | None = None
     dev: bool = False
+    exemptions: bool = False
+    approvals: bool = False
 
     @property
     def keyid(self) -> str:
@@ -104,33 +115,56 @@ class KeyRing:
 
 def _narrower(one: TrustedKey, other: TrustedKey) -> TrustedKey:
     limits = [key.gates for key in (one, other) if key.gates is not None]
-    gates = frozenset.intersection(*limits) if limits else None
-    return replace(one, gates=gates, dev=one.dev or other.dev)
+    return replace(
+        one,
+        gates=frozenset.intersection(*limits) if limits else None,
+        dev=one.dev or other.dev,
+        exemptions=one.exemptions and other.exemptions,
+        approvals=one.approvals and other.approvals,
+    )
 
 
 def _trusted(place: Path) -> TrustedKey:
     key = public_key_of(place.read_bytes(), where=str(place))
-    gates, dev = _limits(place.with_suffix(".json"))
-    return TrustedKey(name=place.stem, key=key, gates=gates, dev=dev or place.name == DEV_PUBLIC)
+    limits = place.with_suffix(".json")
+    said = _said(limits) if limits.exists() else {}
+    is_dev = place.name == DEV_PUBLIC
+    return TrustedKey(
+        name=place.stem,
+        key=key,
+        gates=_gates(said, limits),
+        dev=_flag(said, "dev", limits) or is_dev,
+        exemptions=_flag(said, "exemptions", limits, default=is_dev),
+        approvals=_flag(said, "approvals", limits, default=is_dev),
+    )
 
 
-def _limits(place: Path) -> tuple[frozenset[str] | None, bool]:
-    if not place.exists():
-        return None, False
-    problem = "what a key may sign cannot be read"
+def _said(place: Path) -> Mapping[str, Any]:
     try:
         document = json.loads(place.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{problem}: no JSON", where=str(place)) from error
-    if not isinstance(document, dict) or set(document) - {"gates", "dev"}:
-        raise SettingsError(f"{problem}: only `gates` and `dev` are known", where=str(place))
-    gates, dev = document.get("gates"), document.get("dev", False)
-    if not isinstance(dev, bool):
-        raise SettingsError(f"{problem}: `dev` is true or false", where=str(place))
-    if gates is None and "gates" not in document:
-        return None, dev
+        raise SettingsError(f"{_PROBLEM}: no JSON", where=str(place)) from error
+    if not isinstance(document, dict) or set(document) - _KNOWN:
+        known = ", ".join(f"`{name}`" for name in sorted(_KNOWN))
+        raise SettingsError(f"{_PROBLEM}: only {known} are known", where=str(place))
+    return document
+
+
+def _flag(said: Mapping[str, Any], name: str, place: Path, *, default: bool = False) -> bool:
+    value = said.get(name, default)
+    if not isinstance(value, bool):
+        raise SettingsError(f"{_PROBLEM}: `{name}` is true or false", where=str(place))
+    return value
+
+
+def _gates(said: Mapping[str, Any], place: Path) -> frozenset[str] | None:
+    if "gates" not in said:
+        return None
+    gates = said["gates"]
     if not isinstance(gates, list) or not all(gate in GATE_KINDS for gate in gates):
         raise SettingsError(
-            f"{problem}: `gates` is a list of kinds of gate", where=str(place), next_step=f"use {', '.join(GATE_KINDS)}"
+            f"{_PROBLEM}: `gates` is a list of kinds of gate",
+            where=str(place),
+            next_step=f"use {', '.join(GATE_KINDS)}",
         )
-    return frozenset(gates), dev
+    return frozenset(gates)

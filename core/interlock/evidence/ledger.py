@@ -35,6 +35,7 @@ from interlock.evidence.ledger_check import (
     marks_of,
     statement_of,
 )
+from interlock.evidence.ledger_decisions import LoggedDecision, append_event, newest_events
 from interlock.evidence.ledger_errors import database_errors
 from interlock.evidence.ledger_tables import ADVISORY_LOCK, ENTRIES, MARKS, REPORTS, create_tables, has_tables
 from interlock.evidence.receipt import receipt_from
@@ -190,6 +191,35 @@ class Ledger:
         with database_errors(self._engine), _reading(self._engine) as connection:
             return tuple(entry_of(row) for row in connection.execute(wanted.limit(limit)))
 
+    def append_decision(self, event: str) -> LoggedDecision:
+        """Add one event to the decision log; durable when this returns.
+
+        Args:
+            event: In the form of OPA's decision log, as JSON, masked by the caller.
+
+        Raises:
+            UsageError: It is no event with a decision id.
+            LedgerError: The database refused the row, or there is an event of that id already.
+            UnavailableError: The database did not answer; try again.
+        """
+        with database_errors(self._engine), _writing(self._engine) as connection:
+            return append_event(connection, event, recorded=timestamp(self._clock()))
+
+    def decisions(self, *, since: datetime | None = None, limit: int | None = None) -> tuple[LoggedDecision, ...]:
+        """The newest events of the decision log, oldest first, each compared with its own hashes.
+
+        Args:
+            since: Only those recorded from then on, UTC.
+            limit: How many at most.
+
+        Raises:
+            LedgerError: One was altered; names it. Then none is returned.
+            UnavailableError: The database did not answer; try again.
+        """
+        from_then = timestamp(since) if since is not None else ""
+        with database_errors(self._engine), _reading(self._engine) as connection:
+            return newest_events(connection, since=from_then, limit=limit)
+
     def head(self) -> LedgerHead:
         """The newest link; kept elsewhere, it later shows whether the tail was cut.
 
@@ -200,7 +230,7 @@ class Ledger:
             return _head(connection)
 
     def verify(self, head: LedgerHead | str | None = None) -> LedgerHead:
-        """Walk the whole chain.
+        """Walk the whole chain of receipts, and that of the decision log, and compare the one with the other.
 
         Args:
             head: A head that was noted earlier (`LedgerHead` or its text); the ledger must still contain it.

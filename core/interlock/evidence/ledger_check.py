@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from interlock.evidence.ledger_decisions import check_bound, check_events
 from interlock.evidence.ledger_tables import ENTRIES, MARKS, REPORTS
 from interlock.evidence.receipt import strict_json
 from interlock.gate.documents import canonical_json
@@ -215,9 +216,11 @@ def check_ledger(connection: Connection, expected: LedgerHead | None) -> LedgerH
             check_entry(entry)
             _check_report(entry, reports.get(entry.report_digest))
             _check_marks(entry, marks[entry.seq])
+            check_bound(connection, statement_of(entry.envelope), where=entry.receipt_id)
             head = LedgerHead(seq=entry.seq, link=entry.link)
             passed = passed or head == expected
     _refuse_strays(connection, head)
+    check_events(connection)
     if expected is not None and not passed:
         raise _not_the_expected(head, expected)
     return head

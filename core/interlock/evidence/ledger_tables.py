@@ -44,6 +44,20 @@ REPORTS: Final = Table(
 )
 """Report documents as canonical JSON, by their sha256."""
 
+DECISIONS: Final = Table(
+    "interlock_decisions",
+    TABLES,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("decision_id", String(200), nullable=False, unique=True),
+    Column("event", Text, nullable=False),
+    Column("event_digest", String(64), nullable=False),
+    Column("recorded", String(27), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("link", String(64), nullable=False),
+    Index("interlock_decisions_recorded", "recorded"),
+)
+"""The decision log: one row a decision, chained like the entries; a receipt's signature binds its event's digest."""
+
 APPEND_ONLY = "the interlock ledger is append-only"
 
 ADVISORY_LOCK = 0x1_2E71_0C4B
@@ -56,8 +70,8 @@ BEGIN SELECT RAISE(ABORT, '{message}'); END
 
 # INSERT OR REPLACE deletes without firing a DELETE trigger unless recursive_triggers is on, so it is refused by itself.
 _SQLITE_NO_REPLACE = """
-CREATE TRIGGER IF NOT EXISTS interlock_entries_no_replace BEFORE INSERT ON interlock_entries
-WHEN EXISTS (SELECT 1 FROM interlock_entries WHERE seq = NEW.seq OR receipt_id = NEW.receipt_id)
+CREATE TRIGGER IF NOT EXISTS {table}_no_replace BEFORE INSERT ON {table}
+WHEN EXISTS (SELECT 1 FROM {table} WHERE seq = NEW.seq OR {key} = NEW.{key})
 BEGIN SELECT RAISE(ABORT, '{message}'); END
 """
 
@@ -73,16 +87,19 @@ FOR EACH STATEMENT EXECUTE FUNCTION interlock_append_only()
 
 
 def create_tables(connection: Connection) -> None:
-    """Make tables and triggers; the caller holds the writer's lock, so only one process does it."""
+    """Make the tables and triggers that are not there; the caller holds the writer's lock, so one process does it."""
+    present = set(inspect(connection).get_table_names())
+    missing = [name for name in TABLES.tables if name not in present]
     TABLES.create_all(connection)
     if connection.dialect.name == "sqlite":
         for table in TABLES.tables:
             for event in ("UPDATE", "DELETE"):
                 connection.execute(text(_SQLITE_TRIGGER.format(table=table, event=event, message=APPEND_ONLY)))
-        connection.execute(text(_SQLITE_NO_REPLACE.format(message=APPEND_ONLY)))
+        for table, key in (("interlock_entries", "receipt_id"), ("interlock_decisions", "decision_id")):
+            connection.execute(text(_SQLITE_NO_REPLACE.format(table=table, key=key, message=APPEND_ONLY)))
         return
     connection.execute(text(_POSTGRESQL_FUNCTION.format(message=APPEND_ONLY)))
-    for table in TABLES.tables:
+    for table in missing:
         connection.execute(text(_POSTGRESQL_TRIGGER.format(table=table)))
 
 

@@ -67,7 +67,7 @@ def authentic(envelope: bytes | str, keyring: KeyRing) -> Authentic:
         ReceiptError: It is malformed.
     """
     opened = open_envelope(envelope)
-    signers = _verified_signers(opened, keyring)
+    signers = verified_signers(opened, keyring)
     receipt = receipt_from(opened.payload)
     key = signers.get(receipt.keyid)
     if key is None:
@@ -146,7 +146,12 @@ def _check_signatures(signatures: Any) -> None:
             raise ReceiptError("a signature is a keyid and a sig", where=f"signatures/{place}")
 
 
-def _verified_signers(envelope: Envelope, keyring: KeyRing) -> dict[str, TrustedKey]:
+def verified_signers(envelope: Envelope, keyring: KeyRing) -> dict[str, TrustedKey]:
+    """The trusted keys that signed an envelope, by key id.
+
+    Raises:
+        SignatureError: There is none, or a trusted key's signature does not hold.
+    """
     from securesystemslib.exceptions import UnverifiedSignatureError
 
     signers: dict[str, TrustedKey] = {}

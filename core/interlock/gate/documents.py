@@ -131,7 +131,8 @@ def report_from(document: Mapping[str, Json]) -> Report:
 
 def decision_document(decision: Decision) -> dict[str, Json]:
     """A decision as it stands in receipts and in `--format json`."""
-    return {
+    event: dict[str, Json] = {"event": {"sha256": decision.event_digest}} if decision.event_digest else {}
+    return event | {
         "verdict": decision.verdict.value,
         "reasons": [_reason_document(reason) for reason in decision.reasons],
         "warnings": [_reason_document(reason) for reason in decision.warnings],
@@ -150,6 +151,7 @@ def decision_from(document: Mapping[str, Json]) -> Decision:
         KeyError, TypeError, ValueError: The document has another shape.
     """
     engine = _mapping(document["engine"])
+    event = _mapping(document.get("event", {}))
     return Decision(
         verdict=Verdict(document["verdict"]),
         reasons=tuple(reason_from(reason) for reason in _mappings(document["reasons"])),
@@ -160,6 +162,7 @@ def decision_from(document: Mapping[str, Json]) -> Decision:
         bundle_digest=str(document["bundle_digest"]),
         decision_id=str(document["decision_id"]),
         errors=tuple(str(item) for item in _items(document["errors"])),
+        event_digest=str(event.get("sha256", "")),
     )
 
 

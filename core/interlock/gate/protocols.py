@@ -79,6 +79,36 @@ class Decider(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What people signed for one question, as policy reads it.
+
+    Args:
+        exemptions: Verified exemptions for this gate and subject (`exemption` of the input document's schema).
+        approvals: Verified approvals of this step for exactly these bytes (`approval` there).
+        refused: What was there for this question and does not count, each with the reason.
+    """
+
+    exemptions: tuple[Mapping[str, Json], ...] = ()
+    approvals: tuple[Mapping[str, Json], ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+class Grants(Protocol):
+    """Knows the signed exemptions and approvals. Implemented by `interlock.evidence`."""
+
+    def holding(self, *, gate: str, name: str, digest: str, profile: str) -> Granted:
+        """What holds now for one gate, subject and profile. Never raises: what cannot be read does not hold.
+
+        Args:
+            gate: Kind of gate, or of protected step.
+            name: The subject's name.
+            digest: The subject's sha256.
+            profile: Policy profile of the deployment.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """A receipt that is signed and durably stored.
 

@@ -263,6 +263,7 @@ class Decision:
         bundle_digest: sha256 of the policy bundle.
         decision_id: Unique id, the same in OPA's decision log.
         errors: What kept the engine from answering; only with UNDECIDED.
+        event_digest: sha256 of this decision's event in the ledger's decision log; empty where none was written.
     """
 
     verdict: Verdict
@@ -274,6 +275,7 @@ class Decision:
     bundle_digest: str = ""
     decision_id: str = ""
     errors: tuple[str, ...] = ()
+    event_digest: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict is Verdict.ALLOW and (self.errors or self.reasons):
