@@ -8,13 +8,17 @@ from pathlib import Path
 
 import click
 
-from interlock.cli import show
+from interlock.cli import policy_author, show
 from interlock.gate import Json, Settings, UsageError
 
 
 @click.group()
 def policy() -> None:
     """Evaluate policy; install the embedded engine."""
+
+
+policy.add_command(policy_author.test)
+policy.add_command(policy_author.coverage)
 
 
 @policy.command("install-engine")
