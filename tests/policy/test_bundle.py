@@ -76,7 +76,7 @@ def test_tests_and_files_that_opa_does_not_load_leave_the_digest_alone(tmp_path:
         pytest.param({"r.rego": RULE + "\n"}, id="a rule changes by one byte"),
         pytest.param({"data.json": '{"a": 2}'}, id="data changes"),
         pytest.param({"s.rego": RULE}, id="a rule is added"),
-        pytest.param({".manifest": "{}"}, id="the manifest changes"),
+        pytest.param({".manifest": '{"roots": ["site", "a"]}'}, id="the manifest changes"),
     ],
 )
 def test_what_takes_part_in_decisions_changes_the_digest(tmp_path: Path, change: dict[str, str]) -> None:

@@ -58,6 +58,8 @@ def test_exported_members() -> None:
         "PolicyEngine",
         "evaluate",
         "install_engine",
+        "layered",
+        "load_policy",
         "locate",
         "open_decider",
         "open_engine",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from interlock.cli import policy_author, show
+from interlock.cli import policy_author, policy_bundle, show
 from interlock.gate import Json, Settings, UsageError
 
 
@@ -19,6 +19,8 @@ def policy() -> None:
 
 policy.add_command(policy_author.test)
 policy.add_command(policy_author.coverage)
+policy.add_command(policy_bundle.bundle)
+policy.add_command(policy_bundle.fetch)
 
 
 @policy.command("install-engine")

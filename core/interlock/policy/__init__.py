@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from interlock.policy.bundle import Bundle, Module, required_gates
 
 if TYPE_CHECKING:
+    from interlock.policy.bundle_layers import layered
+    from interlock.policy.bundle_source import load_policy
     from interlock.policy.decider import DECISION_PATH, PolicyDecider, open_decider, open_engine
     from interlock.policy.embedded import EmbeddedEngine
     from interlock.policy.engine import Answer, PolicyEngine
@@ -26,6 +28,8 @@ __all__ = [
     "PolicyEngine",
     "evaluate",
     "install_engine",
+    "layered",
+    "load_policy",
     "locate",
     "open_decider",
     "open_engine",
@@ -42,6 +46,8 @@ _LAZY = {
     "PolicyEngine": "engine",
     "evaluate": "evaluation",
     "install_engine": "install",
+    "layered": "bundle_layers",
+    "load_policy": "bundle_source",
     "locate": "install",
     "open_decider": "decider",
     "open_engine": "decider",

@@ -3,21 +3,30 @@
 ALLOW needs all of this: the input is what the schema says, the engine answered in time, and the answer is a complete
 document whose `allow` is true and which gives no reason. DENY needs a complete document that says so. Everything else
 is UNDECIDED, with what was wrong in `errors`.
+
+Every path of a deployment goes through `PolicyDecider.decide`, so it is also where signed exemptions and approvals come
+in, and where each decision is logged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import perf_counter_ns
 from uuid import uuid4
 
 from interlock.gate.documents import reason_from
 from interlock.gate.errors import InterlockError, PolicyError, SettingsError
+from interlock.gate.protocols import Granted, Grants
 from interlock.gate.settings import Settings
-from interlock.gate.values import Decision, Json, Reason, Verdict
+from interlock.gate.values import Decision, Json, Reason, Severity, Verdict
 from interlock.policy.bundle import Bundle
+from interlock.policy.bundle_source import load_policy
+from interlock.policy.decision_log import DecisionLog, Judged
 from interlock.policy.embedded import EmbeddedEngine
 from interlock.policy.engine import Answer, PolicyEngine
 from interlock.policy.install import locate
+from interlock.policy.log_file import LineFile
 from interlock.policy.schemas import decision_problems, input_problems
 
 DECISION_PATH = "data.interlock.decision.result"
@@ -27,17 +36,27 @@ NO_ANSWER = Answer(defined=False, value=None)
 """What a decision rests on when the engine gave none."""
 
 
+GRANT_REFUSED = "exemption.refused"
+"""Id of the warning that an exemption or approval was there and did not count."""
+
+
 class PolicyDecider:
     """Implements `interlock.gate.Decider` over any engine.
 
     Args:
         engine: Answers; closed with this decider.
         bundle: The policy as this process reads it, for `required_gates`; what decides is the engine's.
+        grants: Knows the signed exemptions and approvals; without it none holds.
+        log: Keeps every decision; without it none is kept.
     """
 
-    def __init__(self, engine: PolicyEngine, bundle: Bundle) -> None:
+    def __init__(
+        self, engine: PolicyEngine, bundle: Bundle, *, grants: Grants | None = None, log: DecisionLog | None = None
+    ) -> None:
         self._engine = engine
         self._bundle = bundle
+        self._grants = grants
+        self._log = log
 
     @property
     def bundle(self) -> Bundle:
@@ -55,63 +74,47 @@ class PolicyDecider:
         return self._engine.bundle_digest
 
     def decide(self, document: Mapping[str, Json]) -> Decision:
-        """Decide one input document (``policies/schemas/decision_input.json``).
+        """Decide one input document (``policies/schemas/decision_input.json``), and log it.
+
+        What the document itself says of exemptions and approvals is thrown away: only what was verified here counts.
+        Never raises for an input, an answer or a log that cannot be used; that is UNDECIDED.
+        """
+        granted = self._granted(document)
+        asked = {**document, "exemptions": list(granted.exemptions), "approvals": list(granted.approvals)}
+        judged = self.judge(asked)
+        decision = judged.decision
+        if granted.refused:
+            decision = replace(decision, warnings=(*decision.warnings, *map(_refusal, granted.refused)))
+        if self._log is None:
+            return decision
+        try:
+            event_digest = self._log.write(judged, asked, refused=granted.refused)
+        except InterlockError as error:
+            errors = (*decision.errors, f"the decision could not be logged: {error}")
+            return replace(decision, verdict=Verdict.UNDECIDED, errors=errors)
+        return replace(decision, event_digest=event_digest)
+
+    def judge(self, document: Mapping[str, Json]) -> Judged:
+        """Decide a document as it stands: nothing is filled in and nothing is logged. For replay.
 
         Never raises for an input or an answer that cannot be used; that is UNDECIDED.
         """
-        try:
-            problems = input_problems(document)
-            if problems:
-                return self._undecided(*(f"the input document is not as its schema says: {p}" for p in problems))
-            answer = self._engine.evaluate(DECISION_PATH, document)
-        except InterlockError as error:
-            return self._undecided(str(error))
-        except RecursionError:
-            return self._undecided("the input document is nested too deeply")
-        if not answer.defined:
-            return self._undecided(f"{DECISION_PATH} is undefined for this input", answer=answer)
-        if not answer.bundle_digest:
-            return self._undecided("the policy engine does not say by which bundle it decides", answer=answer)
-        return self._from_answer(answer)
-
-    def close(self) -> None:
-        """Close the engine."""
-        self._engine.close()
-
-    def _from_answer(self, answer: Answer) -> Decision:
-        value = answer.value
-        problems = decision_problems(value)
-        if problems or not isinstance(value, Mapping):
-            return self._undecided(
-                *(f"the policy's answer is not as its schema says: {p}" for p in problems), answer=answer
-            )
-        try:
-            reasons, warnings = _reasons(value["reasons"]), _reasons(value["warnings"])
-        except PolicyError as error:
-            return self._undecided(str(error), answer=answer)
-        exemptions = value["exemptions"]
-        return self._decision(
-            Verdict.ALLOW if value["allow"] is True and not reasons else Verdict.DENY,
-            answer,
-            reasons=reasons,
-            warnings=warnings,
-            exemptions=tuple(str(e) for e in exemptions) if isinstance(exemptions, list) else (),
-        )
-
-    def _undecided(self, *errors: str, answer: Answer = NO_ANSWER) -> Decision:
-        return self._decision(Verdict.UNDECIDED, answer, errors=errors or ("the policy gave no answer",))
-
-    def _decision(
-        self,
-        verdict: Verdict,
-        answer: Answer,
-        *,
-        reasons: tuple[Reason, ...] = (),
-        warnings: tuple[Reason, ...] = (),
-        exemptions: tuple[str, ...] = (),
-        errors: tuple[str, ...] = (),
-    ) -> Decision:
-        return Decision(
+        began = perf_counter_ns()
+        answer, errors, input_valid = self._ask(document)
+        reasons: tuple[Reason, ...] = ()
+        warnings: tuple[Reason, ...] = ()
+        exemptions: tuple[str, ...] = ()
+        verdict = Verdict.UNDECIDED
+        answer_valid = False
+        if not errors:
+            problems = _answer_problems(answer.value, document)
+            errors = tuple(f"the policy's answer is not as its schema says: {problem}" for problem in problems)
+        if not errors and isinstance(answer.value, Mapping):
+            reasons, warnings = _reasons(answer.value["reasons"]), _reasons(answer.value["warnings"])
+            exemptions = _texts(answer.value["exemptions"])
+            verdict = Verdict.ALLOW if answer.value["allow"] is True and not reasons else Verdict.DENY
+            answer_valid = True
+        decision = Decision(
             verdict=verdict,
             reasons=reasons,
             warnings=warnings,
@@ -122,17 +125,73 @@ class PolicyDecider:
             decision_id=answer.decision_id or str(uuid4()),
             errors=errors,
         )
+        return Judged(
+            decision=decision,
+            answer=answer,
+            input_valid=input_valid,
+            answer_valid=answer_valid,
+            nanoseconds=perf_counter_ns() - began,
+        )
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()
+
+    def _granted(self, document: Mapping[str, Json]) -> Granted:
+        """What holds for the question; a document of another shape gets nothing, and is refused by its schema."""
+        subject = document.get("subject")
+        digest = subject.get("digest") if isinstance(subject, Mapping) else None
+        if self._grants is None or not isinstance(subject, Mapping) or not isinstance(digest, Mapping):
+            return Granted()
+        return self._grants.holding(
+            gate=str(document.get("gate")),
+            name=str(subject.get("name")),
+            digest=str(digest.get("sha256")),
+            profile=str(document.get("profile")),
+        )
+
+    def _ask(self, document: Mapping[str, Json]) -> tuple[Answer, tuple[str, ...], bool]:
+        """The engine's answer, what is wrong with it as a whole, and whether the input had its shape."""
+        valid = False
+        try:
+            problems = input_problems(document)
+            if problems:
+                return NO_ANSWER, tuple(f"the input document is not as its schema says: {p}" for p in problems), False
+            valid = True
+            answer = self._engine.evaluate(DECISION_PATH, document)
+        except InterlockError as error:
+            return NO_ANSWER, (str(error),), valid
+        except RecursionError:
+            return NO_ANSWER, ("the input document is nested too deeply",), False
+        if not answer.defined:
+            return answer, (f"{DECISION_PATH} is undefined for this input",), True
+        if not answer.bundle_digest:
+            return answer, ("the policy engine does not say by which bundle it decides",), True
+        return answer, (), True
 
 
-def open_decider(settings: Settings) -> PolicyDecider:
+def open_decider(
+    settings: Settings, *, grants: Grants | None = None, ledger: Callable[[str], object] | None = None
+) -> PolicyDecider:
     """The decider that the settings name. Nothing is started before the first decision.
+
+    Args:
+        settings: Say which engine, which bundle, and where else decisions are logged.
+        grants: Knows the signed exemptions and approvals; without it none holds.
+        ledger: Keeps the event of each decision (`interlock.evidence.Ledger.append_decision`).
 
     Raises:
         SettingsError: The engine or the bundle that the settings name is not there.
         EngineMissingError: The embedded engine is not installed.
         PolicyError: The bundle cannot be used.
     """
-    return PolicyDecider(open_engine(settings, bundle := Bundle.load(settings.policy)), bundle)
+    bundle = Bundle.load(settings.policy)
+    engine = open_engine(settings, bundle)
+    lines = LineFile(settings.decision_log) if settings.decision_log else None
+    log = None
+    if lines is not None or ledger is not None:
+        log = DecisionLog(engine=engine, bundle=bundle, ledger=ledger, lines=lines)
+    return PolicyDecider(engine, bundle, grants=grants, log=log)
 
 
 def open_engine(settings: Settings, bundle: Bundle) -> EmbeddedEngine:
@@ -150,6 +209,35 @@ def open_engine(settings: Settings, bundle: Bundle) -> EmbeddedEngine:
             next_step="set engine to 'embedded', which is the real OPA too",
         )
     return EmbeddedEngine(bundle, deadline=settings.engine_deadline, library=locate(settings))
+
+
+def _answer_problems(value: Json, document: Mapping[str, Json]) -> tuple[str, ...]:
+    """What is wrong with a policy's answer; it may name no exemption but those that it was given."""
+    problems = decision_problems(value)
+    if problems or not isinstance(value, Mapping):
+        return problems
+    try:
+        _reasons(value["reasons"]), _reasons(value["warnings"])
+    except PolicyError as error:
+        return (str(error),)
+    given = document.get("exemptions", [])
+    ids = {one.get("id") for one in given if isinstance(one, Mapping)} if isinstance(given, list) else set()
+    strangers = [name for name in _texts(value["exemptions"]) if name not in ids]
+    return tuple(f"$.exemptions: {name!r} is no exemption that it was given" for name in strangers)
+
+
+def _refusal(text: str) -> Reason:
+    return Reason(
+        id=GRANT_REFUSED,
+        title="An exemption or approval does not count",
+        severity=Severity.LOW,
+        message=text,
+        remediation="See `interlock exempt list`; sign a new one, or take the file away",
+    )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(str(text) for text in value) if isinstance(value, list) else ()
 
 
 def _reasons(value: Json) -> tuple[Reason, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from interlock.gate.settings import Settings
 from interlock.gate.values import Json
 from interlock.policy.bundle import Bundle
+from interlock.policy.bundle_source import load_policy
 from interlock.policy.decider import open_engine
 
 
@@ -28,7 +29,7 @@ def evaluate(settings: Settings, *, query: str, document: Json, policies: Sequen
         SettingsError: A bundle is not there, or the engine is not.
         PolicyError: The bundles cannot be used or joined, or the query cannot be evaluated.
     """
-    bundles = [Bundle.load(path) for path in policies] or [Bundle.load(settings.policy)]
+    bundles = [Bundle.load(path) for path in policies] or [load_policy(settings)]
     engine = open_engine(settings, reduce(Bundle.joined, bundles))
     try:
         found = engine.query(query, document)

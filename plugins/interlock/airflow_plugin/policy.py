@@ -18,6 +18,7 @@ from airflow.policies import hookimpl
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
+    from interlock.gate import Settings
     from interlock.policy import Bundle
 
 
@@ -51,14 +52,17 @@ def _judge(dag: DAG) -> str:
     from interlock.policy import required_gates
 
     settings = Settings.load()
-    bundle = _bundle(settings.policy)
+    bundle = _bundle(settings)
     violations = check(graph_of(dag, lambda step: required_gates(bundle, settings.profile, step)))
     return refusal(dag, violations, profile=settings.profile) if violations else ""
 
 
 @cache
-def _bundle(location: str) -> Bundle:
-    """One read for a process; Airflow parses each DAG file in a process of its own, so it is never old for long."""
-    from interlock.policy import Bundle
+def _bundle(settings: Settings) -> Bundle:
+    """One read for a process; Airflow parses each DAG file in a process of its own, so it is never old for long.
 
-    return Bundle.load(location)
+    No server is asked: of a bundle from a URL this reads the copy that this machine keeps.
+    """
+    from interlock.policy import load_policy
+
+    return load_policy(settings, online=False)
