@@ -2,9 +2,12 @@
 # title: The decision
 # description: |-
 #   Collects what the rules of all packs say of one input document. Allows only if at least one rule is written for
-#   this gate at this stage, and no rule denies.
+#   this gate at this stage, and no rule denies, or a signed exemption sets each denial aside.
+# schemas:
+#   - input: schema.decision_input
 package interlock.decision
 
+import data.interlock.exemptions
 import data.interlock.facts
 
 # METADATA
@@ -36,36 +39,52 @@ covered if data.interlock.evidence[_].applies
 
 # METADATA
 # title: Reasons to deny
+# description: Those that no exemption sets aside.
+reasons contains reason if {
+	some reason in raised
+	not exempted(reason)
+}
+
+# METADATA
+# title: A reason is set aside
+# description: Undefined unless an exemption that counts names it.
+exempted(reason) if {
+	some exemption in exemptions.usable
+	exemptions.sets_aside(exemption, reason)
+}
+
+# METADATA
+# title: What the rules say against the step
 # description: With an unknown profile only that is said, because every other rule would deny for the same cause.
 # scope: document
-reasons contains data.interlock.gate[_].deny[_]
+raised contains data.interlock.gate[_].deny[_]
 
-reasons contains reason if {
+raised contains reason if {
 	facts.profile
 	reason := data.interlock.dataset[_].deny[_]
 }
 
-reasons contains reason if {
+raised contains reason if {
 	facts.profile
 	reason := data.interlock.model[_].deny[_]
 }
 
-reasons contains reason if {
+raised contains reason if {
 	facts.profile
 	reason := data.interlock.training[_].deny[_]
 }
 
-reasons contains reason if {
+raised contains reason if {
 	facts.profile
 	reason := data.interlock.pipeline[_].deny[_]
 }
 
-reasons contains reason if {
+raised contains reason if {
 	facts.profile
 	reason := data.interlock.deployment[_].deny[_]
 }
 
-reasons contains reason if {
+raised contains reason if {
 	facts.profile
 	reason := data.interlock.evidence[_].deny[_]
 }
@@ -77,8 +96,12 @@ reasons contains reason if {
 #   id: gate.no-rules
 #   severity: critical
 #   remediation: Add rules for this gate to the policy bundle, or leave the gate out of the pipeline
-#   controls: []
-reasons contains facts.reason(rego.metadata.rule(), message) if {
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 4.1}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
+raised contains facts.reason(rego.metadata.rule(), message) if {
 	not covered
 	message := sprintf(
 		"no rules for this gate: %v at stage %v",
@@ -105,6 +128,74 @@ warnings contains data.interlock.deployment[_].warn[_]
 warnings contains data.interlock.evidence[_].warn[_]
 
 # METADATA
+# title: An exemption sets a reason aside
+# description: The step may go on although a rule denies it; who answers for that is named here.
+# custom:
+#   id: exemption.used
+#   severity: high
+#   remediation: Repair what the rule found before the exemption runs out
+#   controls: []
+warnings contains facts.reason(rego.metadata.rule(), message) if {
+	some [reason, exemption] in used
+	message := sprintf(
+		"exemption %v, signed by %v (%v) and in force until %v, sets aside %v (%v): %v",
+		[
+			exemption.id,
+			exemption.by,
+			exemption.reason,
+			exemption.expires,
+			reason.id,
+			object.get(reason, "severity", "of no severity"),
+			object.get(reason, "message", "no message"),
+		],
+	)
+}
+
+# METADATA
+# title: An exemption does not count
+# description: It names a reason that stands, and something is wrong with it.
+# custom:
+#   id: exemption.not-used
+#   severity: low
+#   remediation: Have it signed again for this gate, subject and profile, or repair what the rule found
+#   controls: []
+warnings contains facts.reason(rego.metadata.rule(), message) if {
+	some number, exemption in exemptions.brought
+	flaws := exemptions.flaws[number]
+	spoken := {facts.shown(reason.id) | some reason in raised; exemptions.speaks_of(exemption, reason)}
+	count(spoken) > 0
+	message := sprintf(
+		"exemption %v sets nothing aside: %v",
+		[facts.shown(named(exemption, "id")), concat("; ", flaws)],
+	)
+}
+
+# METADATA
+# title: An exemption names what nothing sets aside
+# description: The profile or the rules keep this reason whatever is signed.
+# custom:
+#   id: exemption.never
+#   severity: low
+#   remediation: Repair what the rule found; no exemption helps against this reason
+#   controls: []
+warnings contains facts.reason(rego.metadata.rule(), message) if {
+	some exemption in exemptions.usable
+	some reason in raised
+	reason.id in exemption.rules
+	exemptions.stays(reason.id)
+	message := sprintf("exemption %v does not set aside %v: no exemption does", [exemption.id, reason.id])
+}
+
+# METADATA
+# title: Which exemption sets aside which reason
+# description: Pairs, for the receipt.
+used contains [reason, exemption] if {
+	some reason in raised
+	some exemption in exemptions.usable
+	exemptions.sets_aside(exemption, reason)
+}
+
+# METADATA
 # title: The answer
 # description: What Interlock asks for and puts into the receipt.
 # entrypoint: true
@@ -112,15 +203,24 @@ result := {
 	"allow": allow,
 	"reasons": by_severity(reasons),
 	"warnings": by_severity(warnings),
-	"exemptions": [],
+	"exemptions": sort({exemption.id | some [_, exemption] in used}),
 }
 
 # METADATA
 # title: The worst first
 # description: A severity that is not known comes before all others.
 by_severity(those) := [reason |
-	some [_, _, _, reason] in sort([[rank(reason), reason.id, reason.message, reason] | some reason in those])
+	some [_, _, _, reason] in sort([[rank(reason), named(reason, "id"), named(reason, "message"), reason] |
+		some reason in those
+	])
 ]
+
+# METADATA
+# title: One field of a reason
+# description: Always defined, so that a reason of another shape is still said; no ALLOW comes of it.
+named(reason, field) := text if {
+	text := reason[field]
+} else := ""
 
 # METADATA
 # title: Place of a severity

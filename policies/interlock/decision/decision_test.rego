@@ -11,10 +11,10 @@ test_every_example_is_allowed if {
 	}
 }
 
-test_strict_profile_allows_what_is_clean if {
-	clean := examples.with_profile("strict")
-	every name in ["validation", "poisoning", "artifact", "finished_training"] {
-		decision.result.allow with input as clean[name]
+test_strict_profile_allows_what_is_complete if {
+	every name in ["validation", "poisoning", "artifact", "finished_training", "training_guard"] {
+		decision.result == {"allow": true, "reasons": [], "warnings": [], "exemptions": []} with input as examples.complete[name]
+			with data.interlock.budgets as examples.budgets
 	}
 }
 

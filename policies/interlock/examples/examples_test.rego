@@ -57,6 +57,7 @@ receipt(gate) := {
 	"same_run": true,
 	"same_pipeline": true,
 	"bundle_known": true,
+	"exemptions": [],
 }
 
 validation := document(
@@ -124,6 +125,91 @@ allowed := {
 }
 
 with_profile(name) := {key: object.union(example, {"profile": name}) | some key, example in allowed}
+
+with_facts(example, facts) := object.union(example, {"profile": "strict", "report": {"facts": facts}})
+
+with_measures(example, measures) := object.union(example, {
+	"profile": "strict",
+	"report": {"measures": {name: {"value": value, "unit": ""} | some name, value in measures}},
+})
+
+gpu := {
+	"uuid": "GPU-5a7c",
+	"mig": true,
+	"compute_mode": "DEFAULT",
+	"ecc_uncorrected": 0,
+	"retired_pages": 0,
+	"foreign_processes": 0,
+	"driver": "580.05.08",
+	"confidential": true,
+}
+
+strict_guard(example) := object.union(example, {"receipts": [object.union(one, {
+	"profile": "strict",
+	"issued": "2026-11-23T11:30:00.000000Z",
+}) |
+	some one in example.receipts
+]})
+
+# The same with every fact that a gate can establish, under the strict profile.
+complete := {
+	"validation": with_facts(validation, {"dataset": {
+		"card": "croissant.json",
+		"sources": ["s3://lake/raw/"],
+		"licences": ["CC-BY-4.0", "MIT"],
+		"pii": "none",
+		"region": "eu-central-1",
+	}}),
+	"poisoning": with_measures(poisoning, {
+		"classes": 10,
+		"smallest_class_rows": 4800,
+		"smallest_class_fraction": 0.096,
+		"unlabelled_rows": 0,
+		"knn_flagged_rows": 3,
+		"knn_strength": 0.1,
+		"pattern_flagged_rows": 0,
+		"pattern_strength": 0,
+	}),
+	"artifact": object.union(
+		with_facts(artifact, {"model": {
+			"signature": {"verified": true, "signer": "release"},
+			"provenance": {"verified": true, "builder": "https://ci.example/builder"},
+			"base_models": ["hub://acme/base@sha256:1f2e"],
+			"bom": {"format": "CycloneDX", "version": "1.6"},
+		}}),
+		{"report": {"configuration": {"profile": "torch-state-dict"}}},
+	),
+	"finished_training": object.union(
+		with_measures(
+			with_facts(finished_training, {"training": {"deterministic": true}, "gpu": {"devices": [gpu]}}),
+			{"epsilon": 3, "gpu_hours": 4, "energy_kwh": 2, "money": 9},
+		),
+		{"requested": {
+			"isolation": "bwrap",
+			"gpus": 1,
+			"team": "fraud",
+			"budget": {"gpu_hours": 5, "energy_kwh": 4, "money": 20},
+		}},
+	),
+	"training_guard": object.union(
+		with_measures(
+			with_facts(strict_guard(training_guard), {"gpu": {"devices": [gpu]}}),
+			{"month_gpu_hours": 90, "month_energy_kwh": 50, "month_money": 300},
+		),
+		{"requested": {
+			"image": sprintf("registry.example/fraud/train@sha256:%s", [digest]),
+			"gpus": 1,
+			"confidential": true,
+			"team": "fraud",
+			"budget": {"gpu_hours": 5, "energy_kwh": 4, "money": 20},
+		}},
+	),
+	"deployment_guard": object.union(strict_guard(deployment_guard), {"profile": "strict"}),
+}
+
+budgets := {"fraud": {"pipelines": ["retrain"], "gpu_hours": 100, "energy_kwh": "any", "money": 400}}
+
+strictly(path, value) := changed(data.interlock.profiles, sprintf("strict/%s", [path]), value)
 
 # The value at a path like "report/measures/rows/value".
 at(root, path) := object.get(root, [key(part) | some part in split(path, "/")], null)

@@ -30,7 +30,14 @@ evaluated if {
 #   remediation: Draft a suite with `interlock validation suggest DATA`, edit it, and name it in the gate
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0059}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.012}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not evaluated
@@ -54,7 +61,13 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0059}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.012}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.zero("expectations_failed")
@@ -72,7 +85,15 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   severity: high
 #   remediation: Look at the errors in the report; a column may be missing or of another type
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0059}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.012}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.zero("expectations_errored")
@@ -87,7 +108,15 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   severity: high
 #   remediation: Add the missing expectations to the suite
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0059}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.012}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.zero("required_missing")

@@ -43,10 +43,15 @@ weak_evidence if {
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0043.004}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
-#     - {framework: OWASP ML Top 10, version: "2023", id: ML02}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.013}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.023}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.024}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not few_flagged
@@ -73,9 +78,17 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0020}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0043.004}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.013}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.023}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.024}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not weak_evidence

@@ -32,7 +32,14 @@ sound if facts.at_least("rows", sections[facts.gate], "min_rows")
 #   remediation: Check the path and the partition that the pipeline asked for; the data may not have arrived yet
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0059}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.012}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not sound

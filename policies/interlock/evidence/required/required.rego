@@ -20,6 +20,9 @@ applies if receipts.guarded
 #   remediation: Name the gates under `required` in the profile's data
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 4.1}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not receipts.required
@@ -38,8 +41,13 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0025}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML06:2023"}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.051}
+#     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 3.1}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate in receipts.required
@@ -55,7 +63,17 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   severity: medium
 #   remediation: Run the missing gates on exactly these bytes, then this step again
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0010}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0025}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML06:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.051}
+#     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 3.1}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.zero("receipts_missing")

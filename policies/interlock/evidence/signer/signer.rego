@@ -29,8 +29,15 @@ good_signer(receipt) if {
 #   severity: critical
 #   remediation: Set `signer` to a key in a KMS or HSM in the settings of the gates, then run them again
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0055}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0013}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML06:2023"}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate, receipt in receipts.chosen

@@ -42,7 +42,11 @@ skipping_accepted if {
 #   severity: critical
 #   remediation: Check that the subject is not empty and that the gate understands its format
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0008}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	not looked
 	message := sprintf("nothing of the subject was looked at (looked_at: %v)", [listed("looked_at")])
@@ -56,7 +60,11 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   severity: critical
 #   remediation: Repair or remove the parts named here, then run the gate again
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0008}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	not whole
 	message := sprintf("parts of the subject could not be examined: %v", [listed("failed")])
@@ -70,7 +78,11 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   severity: high
 #   remediation: Remove the skipped parts from the subject, or use a gate that can examine them
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0008}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	not skipping_accepted
 	message := sprintf("profile %v accepts no skipped parts: %v", [facts.shown_profile, listed("skipped")])

@@ -43,7 +43,12 @@ tolerated(finding) if finding.level in {"warning", "note"}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0011.000}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML06:2023"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.051}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not sound

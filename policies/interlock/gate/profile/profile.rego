@@ -12,7 +12,11 @@ import data.interlock.facts
 #   id: gate.profile
 #   severity: critical
 #   remediation: Set `profile` in the settings to one that the policy bundle has, or add it to the bundle's data
-#   controls: []
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 4.1}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	not facts.profile
 	message := sprintf(

@@ -21,7 +21,10 @@ applies if {
 #   severity: high
 #   remediation: Read the end of the training's log in the report
 #   controls:
-#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0008}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.zero("exit_status")

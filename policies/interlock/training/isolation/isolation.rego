@@ -32,7 +32,9 @@ sound if {
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0105}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM03:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM06:2025"}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.039}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies

@@ -21,7 +21,10 @@ applies if {
 #   severity: high
 #   remediation: Let the training write its weights under the output folder that it is given
 #   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0008}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.at_least("output_bytes", "training", "min_output_bytes")
