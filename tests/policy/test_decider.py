@@ -124,9 +124,9 @@ def test_a_document_as_gates_write_it_is_decided_by_real_opa(engine: EmbeddedEng
 
 def test_a_complete_answer_is_taken() -> None:
     assert decider_that_hears(ALLOW).decide(measured(**CLEAN)).verdict is Verdict.ALLOW
-    denied = decider_that_hears(DENY | {"warnings": [REASON], "exemptions": ["e1"]}).decide(measured(**CLEAN))
+    denied = decider_that_hears(DENY | {"warnings": [REASON]}).decide(measured(**CLEAN))
     assert denied.verdict is Verdict.DENY
-    assert (denied.reasons, denied.exemptions) == (denied.warnings, ("e1",))
+    assert denied.reasons == denied.warnings
 
 
 @pytest.mark.parametrize(

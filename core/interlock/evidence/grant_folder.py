@@ -86,7 +86,7 @@ class GrantFolder:
             if claimed is not None and not claimed.concerns(gate=gate, name=name, digest=digest, profile=profile):
                 continue
             if one.authentic is None or one.problem:
-                refused.append(f"{one.place.name}: {one.problem}")
+                refused.append(_plain(f"{one.place.name}: {one.problem}"))
             elif isinstance(one.authentic.grant, Exemption):
                 exemptions.append(one.authentic.grant.document(one.authentic.signed))
             elif isinstance(one.authentic.grant, Approval):
@@ -114,6 +114,11 @@ class GrantFolder:
             problem = f"it cannot be read: {error.strerror}"
             return FoundGrant(place=place, claimed=None, authentic=None, problem=problem)
         return FoundGrant(place=place, claimed=claimed, authentic=authentic, problem="")
+
+
+def _plain(text: str) -> str:
+    """A file may be named in bytes that no receipt could hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _content(place: Path) -> bytes:

@@ -183,9 +183,10 @@ def open_decider(
     Raises:
         SettingsError: The engine or the bundle that the settings name is not there.
         EngineMissingError: The embedded engine is not installed.
-        PolicyError: The bundle cannot be used.
+        PolicyError: The bundle cannot be used, or what it says of masking cannot be read.
+        UnavailableError: The bundle's server does not answer, and no good copy of it is kept.
     """
-    bundle = Bundle.load(settings.policy)
+    bundle = load_policy(settings)
     engine = open_engine(settings, bundle)
     lines = LineFile(settings.decision_log) if settings.decision_log else None
     log = None
