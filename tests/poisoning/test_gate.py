@@ -57,6 +57,8 @@ def test_clean_digits_are_silent(clean: Dataset, write: Write, hold: Hold) -> No
         "rows": 1797,
         "features": 64,
         "classes": 10,
+        "smallest_class_rows": 174,
+        "smallest_class_fraction": 174 / 1797,
         "unlabelled_rows": 0,
         "incomplete_rows": 0,
         "flagged_rows": 0,

@@ -10,8 +10,9 @@ import pytest
 from tests.validation.conftest import Hold
 
 from interlock.gate import Json, SubjectError
+from interlock.gate.cards import MAX_BYTES, MAX_ENTRIES, MAX_FRONT_MATTER
 from interlock.validation import ValidationGate
-from interlock.validation.card import MAX_BYTES, MAX_ENTRIES, MAX_FRONT_MATTER, DatasetCard, read_card
+from interlock.validation.card import DatasetCard, read_card
 
 SUITE: dict[str, Json] = {"name": "s", "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "a"}}]}
 

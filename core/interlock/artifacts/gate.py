@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 
+from interlock.artifacts.declared import model_facts
 from interlock.artifacts.limits import Budget, Limits
 from interlock.artifacts.profiles import profile_named
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
+from interlock.gate.documents import canonical_json
+from interlock.gate.errors import SubjectError
 from interlock.gate.protocols import OpenSubject
 from interlock.gate.values import Json, Observation, Tool
 
@@ -64,4 +68,9 @@ class ArtifactGate:
         for relative in opened.files:
             file = opened.path / relative if relative else opened.path
             scan_file(file, shown(relative or opened.subject.name, 1000), profile=self.profile, record=record)
-        return record.observation()
+        facts: dict[str, Json] = {"scanner_profile": self.profile.name}
+        try:
+            facts |= model_facts(opened)
+        except SubjectError as error:  # what was found in the files must not be lost with a broken card
+            record.fail(error.where, error.what)
+        return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))

@@ -1,5 +1,6 @@
 """Values, errors, the Gate protocol and the run of one gate. Depends on no other room of the house."""
 
+from interlock.gate.cards import DATASET_CARDS
 from interlock.gate.errors import (
     DeniedError,
     EvidenceError,
@@ -23,7 +24,6 @@ from interlock.gate.protocols import Decider, Gate, GateContext, Opener, OpenSub
 from interlock.gate.run import GateOutcome, conclude, look, run_gate
 from interlock.gate.settings import Settings
 from interlock.gate.values import (
-    DATASET_CARDS,
     GATE_KINDS,
     Control,
     Coverage,

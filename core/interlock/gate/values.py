@@ -32,9 +32,6 @@ GATE_KINDS = (
 )
 """The kinds of gate that the design names, in the order in which a pipeline meets them."""
 
-DATASET_CARDS = ("croissant.json", "README.md")
-"""Files at the top of a dataset folder that speak of the data and hold no rows: MLCommons Croissant, Hugging Face."""
-
 
 class Verdict(Enum):
     """The three outcomes. Only ALLOW lets a step go on, so there is no truth value that would hide the third."""

@@ -11,21 +11,13 @@ the digest. What it says is a claim of whoever wrote it; policy decides which cl
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from interlock.gate import DATASET_CARDS, Json, OpenSubject, SubjectError
+from interlock.gate import Json, OpenSubject
+from interlock.gate.cards import CROISSANT, README, front_matter, json_card, text_in, texts_in
 
-CROISSANT, README = DATASET_CARDS
-MAX_BYTES = 4 * 1024 * 1024
-MAX_FRONT_MATTER = 64 * 1024
-MAX_ENTRIES, MAX_TEXT = 1000, 2000
-
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?P<yaml>.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _SPDX_URL = re.compile(r"https?://(?:www\.)?spdx\.org/licenses/(?P<id>[A-Za-z0-9.+-]+?)(?:\.html|\.json)?/?\Z")
 _CC_URL = re.compile(r"https?://creativecommons\.org/licenses/(?P<kind>[a-z-]+)/(?P<version>\d\.\d)/?(?:deed.*)?\Z")
 _CC0_URL = re.compile(r"https?://creativecommons\.org/publicdomain/zero/1\.0/?(?:deed.*)?\Z")
@@ -86,71 +78,25 @@ def read_card(opened: OpenSubject) -> DatasetCard | None:
 
 
 def _from_croissant(path: Path) -> DatasetCard:
-    try:
-        document = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise _broken(CROISSANT, f"no JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise _broken(CROISSANT, "no JSON object")
+    said = json_card(path)
     return DatasetCard(
         path=CROISSANT,
-        sources=_texts(document.get("isBasedOn"), CROISSANT, "isBasedOn"),
-        licences=_licences(_texts(document.get("license"), CROISSANT, "license")),
-        pii=_one_text(document.get("interlock:pii"), CROISSANT, "interlock:pii"),
+        sources=texts_in(said.get("isBasedOn"), card=CROISSANT, key="isBasedOn"),
+        licences=_licences(texts_in(said.get("license"), card=CROISSANT, key="license")),
+        pii=text_in(said.get("interlock:pii"), card=CROISSANT, key="interlock:pii"),
     )
 
 
 def _from_readme(path: Path) -> DatasetCard | None:
-    import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
-
-    found = _FRONT_MATTER.match(_text(path))
-    if found is None:
+    said = front_matter(path)
+    if said is None:
         return None
-    if len(found["yaml"]) > MAX_FRONT_MATTER:
-        raise _broken(README, f"its front matter has more than {MAX_FRONT_MATTER} characters")
-    try:
-        document = yaml.safe_load(found["yaml"])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _broken(README, f"its front matter is no YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(document, dict):
-        raise _broken(README, "its front matter is no mapping")
     return DatasetCard(
         path=README,
-        sources=_texts(document.get("source_datasets"), README, "source_datasets"),
-        licences=_licences(_texts(document.get("license"), README, "license")),
-        pii=_one_text(document.get("pii"), README, "pii"),
+        sources=texts_in(said.get("source_datasets"), card=README, key="source_datasets"),
+        licences=_licences(texts_in(said.get("license"), card=README, key="license")),
+        pii=text_in(said.get("pii"), card=README, key="pii"),
     )
-
-
-def _text(path: Path) -> str:
-    if path.stat().st_size > MAX_BYTES:
-        raise _broken(path.name, f"more than {MAX_BYTES} bytes")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _broken(path.name, "no UTF-8") from error
-
-
-def _texts(value: Any, card: str, key: str) -> tuple[str, ...] | None:
-    """One text or a list of them; in JSON-LD an entry may be an object that names itself."""
-    if value is None:
-        return None
-    entries = value if isinstance(value, list) else [value]
-    if len(entries) > MAX_ENTRIES:
-        raise _broken(card, f"{key} has more than {MAX_ENTRIES} entries")
-    return tuple(_named(entry, card, key) for entry in entries)
-
-
-def _named(entry: Any, card: str, key: str) -> str:
-    if isinstance(entry, Mapping):
-        entry = next((entry[name] for name in ("@id", "url", "name") if isinstance(entry.get(name), str)), None)
-    if not isinstance(entry, str) or not entry.strip() or len(entry) > MAX_TEXT:
-        raise _broken(card, f"{key} holds something else than a text of up to {MAX_TEXT} characters")
-    return entry.strip()
-
-
-def _one_text(value: Any, card: str, key: str) -> str | None:
-    return None if value is None else _named(value, card, key)
 
 
 def _licences(named: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -165,9 +111,3 @@ def _spdx(licence: str) -> str:
     elif _CC0_URL.match(licence):
         licence = "CC0-1.0"
     return _SPDX_SPELLINGS.get(licence.lower(), licence)
-
-
-def _broken(card: str, what: str) -> SubjectError:
-    return SubjectError(
-        f"the dataset's card cannot be read: {what}", where=card, next_step="repair the card, or take it out"
-    )
