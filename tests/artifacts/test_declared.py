@@ -37,7 +37,7 @@ def held(folder: Path, **files: str) -> OpenSubject:
         ),
         pytest.param(
             {"bom.json": '{"bomFormat": "CycloneDX", "specVersion": "1.6"}'},
-            {"bom": {"format": "CycloneDX", "version": "1.6", "path": "bom.json"}},
+            {"bom": {"format": "CycloneDX", "version": "1.6"}},
             id="bill of materials",
         ),
     ],
@@ -61,9 +61,9 @@ def test_a_broken_word_is_an_error(tmp_path: Path, files: dict[str, str]) -> Non
         model_facts(held(tmp_path, **files))
 
 
-def test_the_gate_tells_policy_the_scanner_profile(tmp_path: Path) -> None:
-    seen = ArtifactGate(profile="numpy").look(held(tmp_path, **{"notes.txt": "weights"}))
-    assert {name: json.loads(text) for name, text in seen.facts} == {"model": {"scanner_profile": "numpy"}}
+def test_the_gate_tells_policy_what_the_folder_says(tmp_path: Path) -> None:
+    seen = ArtifactGate().look(held(tmp_path, **{"notes.txt": "weights", "README.md": "# Model"}))
+    assert {name: json.loads(text) for name, text in seen.facts} == {"model": {"base_models": []}}
 
 
 def test_a_broken_card_leaves_what_was_found_in_the_files(tmp_path: Path) -> None:

@@ -60,4 +60,4 @@ def _bills_of_materials(opened: OpenSubject) -> Iterator[dict[str, Json]]:
         version = text_in(document.get("specVersion"), card=file, key="specVersion")
         if version is None:
             raise broken_card(file, "it has no specVersion")
-        yield {"format": "CycloneDX", "version": version, "path": file}
+        yield {"format": "CycloneDX", "version": version}

@@ -68,9 +68,9 @@ class ArtifactGate:
         for relative in opened.files:
             file = opened.path / relative if relative else opened.path
             scan_file(file, shown(relative or opened.subject.name, 1000), profile=self.profile, record=record)
-        facts: dict[str, Json] = {"scanner_profile": self.profile.name}
+        facts: dict[str, Json] = {}
         try:
-            facts |= model_facts(opened)
+            facts = model_facts(opened)
         except SubjectError as error:  # what was found in the files must not be lost with a broken card
             record.fail(error.where, error.what)
         return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))
