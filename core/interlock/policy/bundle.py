@@ -157,7 +157,7 @@ class Bundle:
                 where=f"data.interlock.profiles.{name}.extends",
                 next_step="name a profile that extends none",
             )
-        return _over(_object_at(profiles, below), own)
+        return _over(_object_at(profiles, below), {key: value for key, value in own.items() if key != "extends"})
 
 
 def required_gates(bundle: Bundle, profile: str, step: str) -> tuple[str, ...]:
