@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlock.evidence.export import Exported, export_ledger
+    from interlock.evidence.grant_folder import FoundGrant, GrantFolder
+    from interlock.evidence.grants import Approval, Exemption, Signed, sign_grant
     from interlock.evidence.guard import BundledDecider, Guard, Opened
     from interlock.evidence.keyring import KeyRing, TrustedKey
     from interlock.evidence.keys import ReceiptSigner, fetch_public, load_signer
     from interlock.evidence.ledger import Ledger
     from interlock.evidence.ledger_check import LedgerEntry, LedgerHead
+    from interlock.evidence.ledger_decisions import LoggedDecision
     from interlock.evidence.listing import SnapshotLimits
     from interlock.evidence.receipt import Receipt
     from interlock.evidence.recorder import ReceiptRecorder
@@ -25,19 +28,25 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "CLOCK_SKEW": "verification",
+    "Approval": "grants",
     "Authentic": "verification",
     "BundledDecider": "guard",
+    "Exemption": "grants",
     "Exported": "export",
     "FileEntry": "snapshot",
+    "FoundGrant": "grant_folder",
+    "GrantFolder": "grant_folder",
     "Guard": "guard",
     "KeyRing": "keyring",
     "Ledger": "ledger",
     "LedgerEntry": "ledger_check",
     "LedgerHead": "ledger_check",
+    "LoggedDecision": "ledger_decisions",
     "Opened": "guard",
     "Receipt": "receipt",
     "ReceiptRecorder": "recorder",
     "ReceiptSigner": "keys",
+    "Signed": "grants",
     "Snapshot": "snapshot",
     "SnapshotLimits": "listing",
     "State": "testimony",
@@ -48,6 +57,7 @@ _PLACES = {
     "export_ledger": "export",
     "fetch_public": "keys",
     "load_signer": "keys",
+    "sign_grant": "grants",
     "speaks_for": "testimony",
     "take_snapshot": "snapshot",
     "verify_file": "testimony",
@@ -56,19 +66,25 @@ _PLACES = {
 
 __all__ = [
     "CLOCK_SKEW",
+    "Approval",
     "Authentic",
     "BundledDecider",
+    "Exemption",
     "Exported",
     "FileEntry",
+    "FoundGrant",
+    "GrantFolder",
     "Guard",
     "KeyRing",
     "Ledger",
     "LedgerEntry",
     "LedgerHead",
+    "LoggedDecision",
     "Opened",
     "Receipt",
     "ReceiptRecorder",
     "ReceiptSigner",
+    "Signed",
     "Snapshot",
     "SnapshotLimits",
     "State",
@@ -79,6 +95,7 @@ __all__ = [
     "export_ledger",
     "fetch_public",
     "load_signer",
+    "sign_grant",
     "speaks_for",
     "take_snapshot",
     "verify_file",

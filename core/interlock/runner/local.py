@@ -70,14 +70,17 @@ class LocalRunner:
         """The public keys whose receipts count here."""
         from interlock.evidence import KeyRing
 
+        _ = self.recorder  # first: on a fresh machine it makes the dev key that the ring reads
         return KeyRing.load(self._settings)
 
     @cached_property
     def decider(self) -> PolicyDecider:
-        """OPA, as the settings name it."""
+        """OPA, as the settings name it, with what people signed; each decision goes into the ledger."""
+        from interlock.evidence import GrantFolder
         from interlock.policy import open_decider
 
-        decider = open_decider(self._settings)
+        grants = GrantFolder(self._settings.exemptions, self.keyring)
+        decider = open_decider(self._settings, grants=grants, ledger=self.ledger.append_decision)
         self._open.callback(decider.close)
         return decider
 
@@ -213,13 +216,12 @@ class LocalRunner:
     def _guard(self) -> Guard:
         from interlock.evidence import Guard
 
-        recorder = self.recorder  # before the key ring: on a fresh machine it makes the dev key that the ring reads
         return Guard(
             ledger=self.ledger,
             keyring=self.keyring,
             opener=self.store,
             decider=self.decider,
-            recorder=recorder,
+            recorder=self.recorder,
             known_bundles=self._settings.known_bundles,
         )
 
