@@ -10,7 +10,8 @@ from interlock.policy.bundle import Bundle, Module, required_gates
 if TYPE_CHECKING:
     from interlock.policy.bundle_layers import layered
     from interlock.policy.bundle_source import load_policy
-    from interlock.policy.decider import DECISION_PATH, PolicyDecider, open_decider, open_engine
+    from interlock.policy.choose import open_engine
+    from interlock.policy.decider import DECISION_PATH, PolicyDecider, open_decider
     from interlock.policy.embedded import EmbeddedEngine
     from interlock.policy.engine import Answer, PolicyEngine
     from interlock.policy.evaluation import evaluate
@@ -50,7 +51,7 @@ _LAZY = {
     "load_policy": "bundle_source",
     "locate": "install",
     "open_decider": "decider",
-    "open_engine": "decider",
+    "open_engine": "choose",
 }
 
 

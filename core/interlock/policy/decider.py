@@ -16,16 +16,15 @@ from time import perf_counter_ns
 from uuid import uuid4
 
 from interlock.gate.documents import reason_from
-from interlock.gate.errors import InterlockError, PolicyError, SettingsError
+from interlock.gate.errors import InterlockError, PolicyError
 from interlock.gate.protocols import Granted, Grants
 from interlock.gate.settings import Settings
 from interlock.gate.values import Decision, Json, Reason, Severity, Verdict
 from interlock.policy.bundle import Bundle
 from interlock.policy.bundle_source import load_policy
+from interlock.policy.choose import open_engine
 from interlock.policy.decision_log import DecisionLog, Judged
-from interlock.policy.embedded import EmbeddedEngine
 from interlock.policy.engine import Answer, PolicyEngine
-from interlock.policy.install import locate
 from interlock.policy.log_file import LineFile
 from interlock.policy.schemas import decision_problems, input_problems
 
@@ -193,23 +192,6 @@ def open_decider(
     if lines is not None or ledger is not None:
         log = DecisionLog(engine=engine, bundle=bundle, ledger=ledger, lines=lines)
     return PolicyDecider(engine, bundle, grants=grants, log=log)
-
-
-def open_engine(settings: Settings, bundle: Bundle) -> EmbeddedEngine:
-    """The engine that the settings name, over `bundle`.
-
-    Raises:
-        SettingsError: The settings name an engine that this release does not have.
-        EngineMissingError: The embedded engine is not installed.
-    """
-    wanted = "server" if settings.engine == "auto" and settings.opa_url else settings.engine
-    if wanted not in {"auto", "embedded"}:
-        raise SettingsError(
-            f"this release cannot ask the policy engine {wanted!r}",
-            where="opa_url" if settings.engine == "auto" else "engine",
-            next_step="set engine to 'embedded', which is the real OPA too",
-        )
-    return EmbeddedEngine(bundle, deadline=settings.engine_deadline, library=locate(settings))
 
 
 def _answer_problems(value: Json, document: Mapping[str, Json]) -> tuple[str, ...]:

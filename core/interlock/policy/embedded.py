@@ -20,10 +20,10 @@ from interlock.gate.errors import PolicyError
 from interlock.gate.settings import Settings
 from interlock.gate.values import Json
 from interlock.policy import evaluator
-from interlock.policy.bundle import Bundle, Module
+from interlock.policy.bundle import Bundle
 from interlock.policy.engine import Answer
 from interlock.policy.evaluator import Evaluator
-from interlock.policy.forbidden import suspicious
+from interlock.policy.forbidden import query_as_module, suspicious
 from interlock.policy.install import Library, locate
 from interlock.policy.question import ANSWER_LIMIT, answer_of, dotted_path, encoded
 
@@ -182,11 +182,6 @@ class EmbeddedEngine:
         left, self._all, self._idle = self._all, [], []
         for each in left:
             each.let_go()
-
-
-def query_as_module(query: str) -> Module:
-    """The query as a rule, for the parser; whoever breaks out of the rule writes no Rego."""
-    return Module(path="query", source=f"package query\n\nanswer if {{\n{query}\n}}\n")
 
 
 _ENGINES: weakref.WeakSet[EmbeddedEngine] = weakref.WeakSet()

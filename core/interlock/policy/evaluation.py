@@ -10,7 +10,7 @@ from interlock.gate.settings import Settings
 from interlock.gate.values import Json
 from interlock.policy.bundle import Bundle
 from interlock.policy.bundle_source import load_policy
-from interlock.policy.decider import open_engine
+from interlock.policy.choose import open_engine
 
 
 def evaluate(settings: Settings, *, query: str, document: Json, policies: Sequence[Path] = ()) -> dict[str, Json]:
@@ -30,7 +30,7 @@ def evaluate(settings: Settings, *, query: str, document: Json, policies: Sequen
         PolicyError: The bundles cannot be used or joined, or the query cannot be evaluated.
     """
     bundles = [Bundle.load(path) for path in policies] or [load_policy(settings)]
-    engine = open_engine(settings, reduce(Bundle.joined, bundles))
+    engine = open_engine(settings, reduce(Bundle.joined, bundles), exactly=bool(policies))
     try:
         found = engine.query(query, document)
     finally:

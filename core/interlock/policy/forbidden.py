@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from interlock.gate.errors import PolicyError
+from interlock.policy.bundle import Module
 
 BANNED = ("http", "net", "opa")
 """First names of banned builtins: ``http.send``, ``net.*``, ``opa.runtime``."""
@@ -27,6 +28,11 @@ def suspicious(source: str) -> bool:
     return _MENTIONED.search(source) is not None
 
 
+def query_as_module(query: str) -> Module:
+    """A query as a rule, to be parsed and looked through; what breaks out of the rule is no Rego and is refused."""
+    return Module(path="query", source=f"package query\n\nanswer if {{\n{query}\n}}\n")
+
+
 def check_parsed(tree: object, *, where: str) -> None:
     """Refuse a syntax tree that refers to a banned builtin, called or handed on.
 
@@ -37,11 +43,11 @@ def check_parsed(tree: object, *, where: str) -> None:
     Raises:
         PolicyError: It does.
     """
-    for name in _references(tree):
+    for name in banned_names(tree):
         raise PolicyError(f"policy may not use {name}", where=where, next_step=_NEXT_STEP)
 
 
-def _references(node: object) -> Iterator[str]:
+def banned_names(node: object) -> Iterator[str]:
     """Every reference in the tree that starts with a banned name; iterative, for trees of any depth."""
     left = [node]
     while left:

@@ -7,23 +7,23 @@ connection, or name another one in a DAG file, must not be able to say how stric
 
 from __future__ import annotations
 
-import ipaddress
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
-from interlock.gate.errors import InterlockError, MissingExtraError, UnavailableError, UsageError
+from interlock.gate.errors import InterlockError, PolicyError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from opa_client.opa import OpaClient  # type: ignore[import-untyped]  # it ships no types
 
     from interlock.gate import Settings
+    from interlock.policy.endpoint import Endpoint
+    from interlock.policy.server import ServerEngine
+    from interlock.policy.server_async import AsyncServerEngine
 
-DECISION_PACKAGE, DECISION_RULE = "interlock.decision", "result"
+DECISION_PATH = "interlock.decision.result"
 TIMEOUT_SECONDS = 5.0
-OPA_PORT = 8181
 
 
 class InterlockHook(BaseHook):
@@ -85,10 +85,12 @@ class InterlockHook(BaseHook):
 
 
 class OpaHook(BaseHook):
-    """Connects to an OPA server.
+    """Connects to an OPA server, as `interlock.policy.server` does.
 
     The connection's fields: host is its URL or host name, port, password is the bearer token; extras ``ca_file``,
-    ``client_cert``, ``client_key`` (paths of PEM files on the machine that connects) and ``timeout`` (seconds).
+    ``client_cert``, ``client_key`` (paths of PEM files on the machine that connects), ``timeout`` (seconds for one
+    question, all its tries together), ``retries`` (further tries) and ``decision_path`` (dotted, what a test of the
+    connection asks for).
 
     A host without a scheme means https. A token is never sent over plain http to another machine. Proxies and
     ``.netrc`` of the environment are not used, and redirects are not followed: nothing but that OPA is talked to.
@@ -107,46 +109,55 @@ class OpaHook(BaseHook):
         self.opa_conn_id = opa_conn_id
 
     def get_conn(self) -> OpaClient:
-        """A client; close it with ``close_connection()`` or use it in ``with``.
+        """A client; close it with ``close_connection()`` or use it in ``with``. It asks each question once.
 
         Raises:
             MissingExtraError: opa-python-client is not installed.
             UsageError: The connection's host, port, timeout or files cannot be used.
         """
-        try:
-            from opa_client.opa import OpaClient
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("opa-python-client", extra="opa") from error
+        from interlock.policy.server import require_client
+
+        require_client()
+        from interlock.policy.server_client import GuardedClient
+
+        return GuardedClient(_endpoint(self.get_connection(self.opa_conn_id)))
+
+    def get_engine(self) -> ServerEngine:
+        """An engine over the server's own bundle, for tasks.
+
+        Raises:
+            MissingExtraError: opa-python-client is not installed.
+            UsageError: As `get_conn`.
+        """
+        from interlock.policy.server import ServerEngine
+
         connection = self.get_connection(self.opa_conn_id)
-        extra = connection.extra_dejson
-        scheme, host, port = _place(connection)
-        token = connection.password or ""
-        if token and scheme == "http" and not _is_loopback(host):
-            raise UsageError(
-                "a bearer token would travel unencrypted", where=f"http://{host}:{port}", next_step="use https://"
-            )
-        certificate = tuple(str(extra[name]) for name in ("client_cert", "client_key") if extra.get(name))
-        client = OpaClient(
-            host=host,
-            port=port,
-            # The client's `ssl` becomes the session's `verify`: True, or the path of a private CA.
-            ssl=(str(extra.get("ca_file") or "") or True) if scheme == "https" else False,
-            cert=(certificate if len(certificate) == 2 else certificate[0]) if certificate else None,
-            token=token or None,
-            retries=0,
-            timeout=_timeout(extra.get("timeout")),
-        )
-        # The client has no public way to say this: requests would take proxies and a .netrc login from the
-        # environment, the latter in place of the token, and follow redirects to other servers.
-        client._session.trust_env = False  # noqa: SLF001
-        client._session.max_redirects = 0  # noqa: SLF001
-        return client
+        return ServerEngine(_endpoint(connection), decision_path=_decision_path(connection))
+
+    def get_async_engine(self) -> AsyncServerEngine:
+        """The same for triggers.
+
+        Raises:
+            MissingExtraError: opa-python-client is not installed.
+            UsageError: As `get_conn`.
+        """
+        from interlock.policy.server import require_client
+
+        require_client()
+        from interlock.policy.server_async import AsyncServerEngine
+
+        connection = self.get_connection(self.opa_conn_id)
+        return AsyncServerEngine(_endpoint(connection), decision_path=_decision_path(connection))
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask whether the server is healthy and answers Interlock's decision rule, with a document it must refuse."""
         try:
-            with self.get_conn() as client:
-                return True, _ask(client)
+            path = _decision_path(self.get_connection(self.opa_conn_id))
+            engine = self.get_engine()
+            try:
+                return True, _ask(engine, path)
+            finally:
+                engine.close()
         except InterlockError as error:
             return False, str(error)
 
@@ -182,32 +193,35 @@ def _verified_head(url: str, noted: str) -> str:
         ledger.close()
 
 
-def _place(connection: Connection) -> tuple[str, str, int]:
-    """Scheme, host and port of an OPA connection."""
+def _endpoint(connection: Connection) -> Endpoint:
+    """Where an OPA connection leads, and how it is trusted."""
+    from interlock.policy.endpoint import Endpoint, parse_address
+
     where = f"connection {connection.conn_id}"
-    said = (connection.host or "").strip()
-    if not said:
+    if not (connection.host or "").strip():
         raise UsageError("the connection names no OPA server", where=where, next_step="write https://opa.example:8181")
-    try:
-        parts = urlsplit(said if "://" in said else f"https://{said}")
-        port = connection.port or parts.port or OPA_PORT
-    except ValueError as error:
-        raise UsageError(f"the OPA server's address cannot be read: {error}", where=where) from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"{said!r} is no address of an OPA server", where=where, next_step="use https://<host>:<port>")
-    if parts.username or parts.path.strip("/") or parts.query or parts.fragment:
-        raise UsageError(
-            "an OPA server's address is scheme, host and port only", where=where, next_step="leave the rest out"
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts.scheme, host, port
+    scheme, host, port = parse_address(connection.host or "", where=where, port=connection.port)
+    extra = connection.extra_dejson
+    return Endpoint(
+        scheme=scheme,
+        host=host,
+        port=port,
+        token=connection.password or "",
+        ca_file=str(extra.get("ca_file") or ""),
+        client_cert=str(extra.get("client_cert") or ""),
+        client_key=str(extra.get("client_key") or ""),
+        timeout=_timeout(extra.get("timeout")),
+        retries=_retries(extra.get("retries")),
+    )
 
 
-def _is_loopback(host: str) -> bool:
+def _decision_path(connection: Connection) -> str:
+    from interlock.policy.question import dotted_path
+
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return dotted_path(str(connection.extra_dejson.get("decision_path") or DECISION_PATH))
+    except PolicyError as error:
+        raise UsageError(error.what, where="extra `decision_path`", next_step=f"for example {DECISION_PATH}") from error
 
 
 def _timeout(said: object) -> float:
@@ -222,44 +236,36 @@ def _timeout(said: object) -> float:
     return seconds
 
 
-def _root_of(error: BaseException) -> BaseException:
-    """The error that the others only pass on: `Connection refused`, not the pool's account of its retries."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return error
+def _retries(said: object) -> int:
+    text = "2" if said in (None, "") else str(said)
+    if not text.isascii() or not text.isdigit() or int(text) > 10:
+        raise UsageError(f"retries is a whole number up to 10, not {said!r}", where="extra `retries`")
+    return int(text)
 
 
-def _ask(client: OpaClient) -> str:
+def _ask(engine: ServerEngine, path: str) -> str:
     """What a test says when all is well.
 
     Raises:
-        UnavailableError: The server does not answer, or says that it is not healthy.
-        UsageError: It refuses us, has no Interlock policy, or has one that lets everything through.
+        InterlockError: The server does not answer or refuses us, has no Interlock policy, or has one that lets
+            everything through.
     """
-    import requests
-
-    where = f"{client.schema}{client.host}:{client.port}"
-    try:
-        answer: Any = client.query_rule(input_data={}, package_path=DECISION_PACKAGE, rule_name=DECISION_RULE)
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if status in (401, 403):
-            raise UsageError(f"OPA refuses us ({status})", where=where, next_step="check the bearer token") from error
-        raise UnavailableError(f"OPA answered {status}", where=where) from error
-    except requests.RequestException as error:
-        raise UnavailableError(f"OPA cannot be asked: {_root_of(error)}", where=where) from error
-    except OSError as error:  # requests names a CA or certificate file that is not there in this way
-        raise UsageError(f"OPA cannot be asked: {error}", where=where) from error
-    if not client.check_health():
-        raise UnavailableError("OPA answers, but says that it is not healthy", where=f"{where}/health")
+    where = engine.endpoint.base
+    answer = engine.evaluate(path, {})
     # An undefined rule is 200 with {}: not an answer.
-    result = answer.get("result") if isinstance(answer, dict) else None
+    result = answer.value
     if not isinstance(result, dict) or not isinstance(result.get("allow"), bool):
         raise UsageError(
-            f"OPA has no Interlock policy: data.{DECISION_PACKAGE}.{DECISION_RULE} is undefined or of another shape",
+            f"OPA has no Interlock policy: data.{path} is undefined or of another shape",
             where=where,
             next_step="load the bundle, for example opa run -s -b policies",
         )
     if result["allow"]:
         raise UsageError("the policy there allows an empty document, so it would allow anything", where=where)
-    return f"OPA at {where} is healthy and answers data.{DECISION_PACKAGE}.{DECISION_RULE}"
+    if not engine.is_healthy():
+        raise UnavailableError("OPA answers, but says that it is not healthy", where=f"{where}/health")
+    return f"OPA at {where} is healthy and answers data.{path}{_by(answer.bundle_digest)}"
+
+
+def _by(digest: str) -> str:
+    return f" by bundle {digest}" if digest else ""
