@@ -12,8 +12,10 @@ import click
 from interlock.gate.errors import EXIT_UNDECIDED, EXIT_USAGE, InterlockError
 
 _COMMANDS = {
+    "approve": ("interlock.cli.approve", "approve"),
     "demo": ("interlock.cli.demo", "demo"),
     "doctor": ("interlock.cli.doctor", "doctor"),
+    "exempt": ("interlock.cli.exempt", "exempt"),
     "gate": ("interlock.cli.gates", "gate"),
     "keys": ("interlock.cli.keys", "keys"),
     "ledger": ("interlock.cli.ledger", "ledger"),

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from interlock.cli import show
 from interlock.gate import GATE_KINDS, Settings, UsageError
+
+if TYPE_CHECKING:
+    from interlock.evidence import TrustedKey
 
 
 @click.group()
@@ -24,10 +28,7 @@ def list_() -> int:
 
     settings = Settings.load()
     ring = KeyRing.load(settings)
-    rows = [
-        (key.name, key.keyid, "dev" if key.dev else "", "all" if key.gates is None else " ".join(sorted(key.gates)))
-        for key in ring
-    ]
+    rows = [(key.name, key.keyid, "dev" if key.dev else "", _rights(key)) for key in ring]
     show.table(("name", "key id", "kind", "may sign"), rows)
     if not rows:
         show.progress(
@@ -51,7 +52,9 @@ def create() -> int:
 @click.argument("pem", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", required=True, help="A name for people.")
 @click.option("--gate", "gates", multiple=True, type=click.Choice(GATE_KINDS), help="May sign only this; repeatable.")
-def trust(pem: Path, name: str, gates: tuple[str, ...]) -> int:
+@click.option("--exemptions", is_flag=True, help="May sign exemptions; and no receipts, unless --gate says which.")
+@click.option("--approvals", is_flag=True, help="May sign approvals; and no receipts, unless --gate says which.")
+def trust(*, pem: Path, name: str, gates: tuple[str, ...], exemptions: bool, approvals: bool) -> int:
     """Trust a public key (PEM): receipts it signed open guards on this deployment."""
     from interlock.evidence import KeyRing
     from interlock.evidence.keys import public_key_of
@@ -66,11 +69,12 @@ def trust(pem: Path, name: str, gates: tuple[str, ...]) -> int:
     if target.exists():
         raise UsageError("a key of that name is trusted already", where=str(target), next_step="give another --name")
     settings.trusted_keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if gates:  # the limits first: there is no moment in which the key is trusted for everything
-        write_whole(target.with_suffix(".json"), json.dumps({"gates": list(gates)}).encode())
+    limits = {name: True for name, said in (("exemptions", exemptions), ("approvals", approvals)) if said}
+    if gates or limits:  # the limits first: there is no moment in which the key is trusted for everything
+        write_whole(target.with_suffix(".json"), json.dumps({"gates": list(gates), **limits}).encode())
     write_whole(target, content)
-    KeyRing.load(settings)
-    show.say(f"{key.keyid} is trusted as {name} for {', '.join(gates) or 'all gates'}")
+    trusted = KeyRing.load(settings).get(key.keyid)
+    show.say(f"{key.keyid} is trusted as {name} for {_rights(trusted) if trusted is not None else 'nothing'}")
     return 0
 
 
@@ -82,3 +86,9 @@ def fetch(uri: str) -> int:
 
     click.echo(fetch_public(uri), nl=False)
     return 0
+
+
+def _rights(key: TrustedKey) -> str:
+    gates = ["all gates"] if key.gates is None else sorted(key.gates)
+    more = [name for name, may in (("exemptions", key.exemptions), ("approvals", key.approvals)) if may]
+    return ", ".join([*gates, *more]) or "nothing any more"

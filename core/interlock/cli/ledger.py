@@ -64,7 +64,8 @@ def verify(head: str | None) -> int:
     """Walk the chain; name the first broken link."""
     opened, _ = _open()
     now = opened.verify(head)
-    show.say(f"{now.seq} receipts, the chain holds; head {now}")
+    logged = next((one.seq for one in opened.decisions(limit=1)), 0)
+    show.say(f"{now.seq} receipts and {logged} logged decisions, the chain holds; head {now}")
     return 0
 
 
@@ -105,7 +106,7 @@ def _row(entry: LedgerEntry, keyring: KeyRing) -> tuple[str, ...]:
         receipt.stage.value,
         receipt.run.task_id,
         f"{receipt.subject.name} sha256:{receipt.subject.digest[:12]}",
-        _state(entry, keyring),
+        _state(entry, keyring) + (f", EXEMPTED by {' '.join(receipt.exemptions)}" if receipt.exemptions else ""),
     )
 
 
@@ -123,6 +124,8 @@ def _state(entry: LedgerEntry, keyring: KeyRing) -> str:
 def _present(entry: LedgerEntry, receipt: Receipt, state: str) -> None:
     run, decision = receipt.run, receipt.decision
     show.say_verdict(receipt.verdict, f"{receipt.gate} ({receipt.stage.value}) of {receipt.subject.uri}")
+    for exemption in receipt.exemptions:
+        show.say(f"EXEMPTED  exemption {exemption} was used: interlock exempt list", style="bold yellow")
     show.table(
         ("field", "value"),
         [
@@ -130,6 +133,7 @@ def _present(entry: LedgerEntry, receipt: Receipt, state: str) -> None:
             ("run", f"{run.orchestrator} {run.pipeline} {run.run_id} {run.task_id} try {run.attempt}"),
             ("profile", receipt.profile),
             ("policy", f"{decision.engine} {decision.engine_version}, bundle sha256:{decision.bundle_digest}"),
+            ("decision", decision.decision_id),
             ("signer", f"{receipt.keyid}{' (dev key)' if receipt.dev else ''}"),
             ("state", state),
             ("issued", timestamp(receipt.issued)),

@@ -96,7 +96,8 @@ def mask(event: Mapping[str, Json], rules: Iterable[MaskRule]) -> Masked:
     erased: list[Path] = []
     masked: list[Path] = []
     for rule in rules:
-        for path in reversed(list(_places(working, rule.path))):
+        places = list(_places(working, rule.path))
+        for path in reversed(places) if rule.op == "remove" else places:
             if _apply(working, path, rule, secrets):
                 (erased if rule.op == "remove" else masked).append(path)
     for path, replacement, hidden in list(credentials(working)):
