@@ -19,6 +19,7 @@ def policy() -> None:
 
 policy.add_command(policy_author.test)
 policy.add_command(policy_author.coverage)
+policy.add_command(policy_author.check)
 policy.add_command(policy_bundle.bundle)
 policy.add_command(policy_bundle.fetch)
 

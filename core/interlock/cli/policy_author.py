@@ -76,6 +76,41 @@ def coverage(policies: tuple[Path, ...], *, threshold: float, format_: str, out:
     return _status(run, threshold)
 
 
+@click.command("check")
+@_POLICIES
+@_formats("table", "json", "sarif")
+@_OUT
+def check(policies: tuple[Path, ...], *, format_: str, out: Path | None) -> int:
+    """Compile policies as strictly as OPA can, and look for what would fail open.
+
+    Exit status: 0 nothing but warnings, 1 a finding, 3 could not look.
+    """
+    from interlock.policy.authoring import load_sources
+    from interlock.policy.authoring_reports import check_document, check_sarif
+    from interlock.policy.lint import check_policies, read_schemas
+    from interlock.policy.workbench import Workbench
+
+    sources = load_sources(policies)
+    with Workbench() as workbench, show.working("checking"):
+        checked = check_policies(workbench, sources, read_schemas(policies))
+    if format_ == "table":
+        for one in checked.findings:
+            style = "red" if one.level.value == "error" else "yellow"
+            place = f"{sources.place(one.path)}:{one.row}:{one.column}" if one.path else "the policies"
+            show.say(f"{place}  {one.level.value}  {one.rule_id}", style=style)
+            for line in one.message.splitlines():
+                show.say(f"  {line}")
+            for line in one.fix.splitlines():
+                show.say(f"    {line}")
+        untested = "" if checked.tests_seen else "; without tests nothing is said of rules that have none"
+        count = len(checked.findings)
+        show.say(f"{checked.files} files, {count or 'no'} finding{'s' * (count != 1)}{untested}")
+    if format_ != "table" or out is not None:
+        sarif = format_ == "sarif" or (format_ == "table" and out is not None and out.suffix == ".sarif")
+        _hand_out(_json(check_sarif(checked, sources) if sarif else check_document(checked, sources)), out)
+    return EXIT_ALLOW if checked.clean else EXIT_DENY
+
+
 def _run(policies: tuple[Path, ...], pattern: str) -> tuple[TestRun, Sources]:
     from interlock.policy.authoring import load_sources
     from interlock.policy.testing import run_tests

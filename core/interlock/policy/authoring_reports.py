@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from interlock.gate.values import Json
 from interlock.policy.authoring import Sources
 from interlock.policy.coverage import Coverage, FileCoverage, ranges
+from interlock.policy.lint import Checked
 from interlock.policy.testing import Outcome, TestResult, TestRun
 
 
@@ -53,6 +56,53 @@ def run_junit(run: TestRun, sources: Sources) -> str:
             )
             _outcome(case, result)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def check_document(checked: Checked, sources: Sources) -> dict[str, Json]:
+    """What a check found, as one JSON object."""
+    return {
+        "clean": checked.clean,
+        "files": checked.files,
+        "findings": [
+            {
+                "file": sources.place(one.path),
+                "row": one.row,
+                "column": one.column,
+                "level": one.level.value,
+                "rule": one.rule_id,
+                "message": one.message,
+                "fix": one.fix,
+            }
+            for one in checked.findings
+        ],
+    }
+
+
+def check_sarif(checked: Checked, sources: Sources) -> dict[str, Json]:
+    """What a check found, as SARIF 2.1.0."""
+    results: list[Json] = [
+        {
+            "ruleId": one.rule_id,
+            "level": one.level.value,
+            "message": {"text": f"{one.message}\n\n{one.fix}".strip()},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": quote(sources.place(one.path))},
+                        "region": {"startLine": one.row, "startColumn": one.column},
+                    }
+                }
+            ],
+        }
+        for one in checked.findings
+    ]
+    rules: list[Json] = [{"id": rule_id} for rule_id in sorted({one.rule_id for one in checked.findings})]
+    driver: Json = {"name": "interlock policy check", "version": version("interlock"), "rules": rules}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    }
 
 
 def _outcome(case: Element, result: TestResult) -> None:
