@@ -116,42 +116,42 @@ accepting if {
 # description: By its place in the list; nothing is there for one that counts.
 # scope: document
 flaws[number] contains sprintf("profile %v accepts no exemptions", [facts.shown_profile]) if {
-	some number in numbers
+	some number in places
 	not accepting
 }
 
 flaws[number] contains "a field is missing or has another type" if {
-	some number in numbers
+	some number in places
 	exemption := brought[number]
 	not readable(exemption)
 }
 
 flaws[number] contains "it is for another gate or another profile" if {
-	some number in numbers
+	some number in places
 	exemption := brought[number]
 	not for_this_gate(exemption)
 }
 
 flaws[number] contains "it is for another subject" if {
-	some number in numbers
+	some number in places
 	exemption := brought[number]
 	not for_this_subject(exemption)
 }
 
 flaws[number] contains "it is not in force now" if {
-	some number in numbers
+	some number in places
 	exemption := brought[number]
 	not in_force(exemption)
 }
 
 flaws[number] contains "it lives longer than the profile accepts" if {
-	some number in numbers
+	some number in places
 	exemption := brought[number]
 	not short_lived(exemption)
 }
 
 flaws[number] contains "its key is a development key, which the profile does not accept" if {
-	some number in numbers
+	some number in places
 	exemption := brought[number]
 	not good_signer(exemption)
 }
@@ -159,7 +159,7 @@ flaws[number] contains "its key is a development key, which the profile does not
 # METADATA
 # title: The places of the list
 # description: Undefined unless there is a list.
-numbers := {number | some number, _ in brought}
+places contains place if some place, _ in brought
 
 # METADATA
 # title: The exemptions that count

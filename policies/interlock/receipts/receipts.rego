@@ -46,6 +46,7 @@ other_runs_count if facts.profile.evidence.same_run == false
 # METADATA
 # title: Whether the run of a receipt is the right one
 # description: Undefined unless it is this run, or the profile lets others count.
+# scope: document
 right_run(receipt) if receipt.same_run == true
 
 right_run(receipt) if {

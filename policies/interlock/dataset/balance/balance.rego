@@ -61,7 +61,11 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 	not facts.bounded_below("smallest_class_rows", "dataset", "min_smallest_class_rows")
 	message := sprintf(
 		"%v rows in the smallest class; profile %v asks for at least %v",
-		[facts.shown_measure("smallest_class_rows"), facts.shown_profile, facts.shown_limit("dataset", "min_smallest_class_rows")],
+		[
+			facts.shown_measure("smallest_class_rows"),
+			facts.shown_profile,
+			facts.shown_limit("dataset", "min_smallest_class_rows"),
+		],
 	)
 }
 
@@ -86,6 +90,10 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 	not facts.bounded_below("smallest_class_fraction", "dataset", "min_smallest_class_fraction")
 	message := sprintf(
 		"%v of the rows are in the smallest class; profile %v asks for at least %v",
-		[facts.shown_measure("smallest_class_fraction"), facts.shown_profile, facts.shown_limit("dataset", "min_smallest_class_fraction")],
+		[
+			facts.shown_measure("smallest_class_fraction"),
+			facts.shown_profile,
+			facts.shown_limit("dataset", "min_smallest_class_fraction"),
+		],
 	)
 }

@@ -37,7 +37,7 @@ sound if {
 # custom:
 #   id: dataset.licence
 #   severity: medium
-#   remediation: State SPDX ids in the dataset's card (`license`), or add them to `dataset.licences` in the profile
+#   remediation: State SPDX ids in the dataset's card, or add them to `dataset.licences` in the profile
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0025}
 #     - {framework: NIST AI RMF, version: "1.0", id: MAP 4.1}

@@ -37,7 +37,7 @@ sound if {
 # custom:
 #   id: dataset.source
 #   severity: high
-#   remediation: State the sources in the dataset's card (`isBasedOn`, or `source_datasets`), or add them to `dataset.sources` in the profile
+#   remediation: State the sources in the dataset's card, or add them to `dataset.sources` in the profile
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0010.002}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0019}

@@ -18,33 +18,51 @@ applies if {
 
 # METADATA
 # title: The limits by detector
-# description: Undefined unless the profile has an object there; it may be empty.
-limits := facts.profile.poisoning.detectors if is_object(facts.profile.poisoning.detectors)
+# description: Undefined unless the profile has an object there, with limits for detectors that it does not name.
+limits := facts.profile.poisoning.detectors if {
+	is_object(facts.profile.poisoning.detectors)
+	is_object(facts.profile.poisoning.detectors.others)
+}
+
+# METADATA
+# title: The detectors to judge
+# description: Those that the profile names, and all that measured something.
+# scope: document
+detectors contains name if {
+	some name, _ in limits
+	name != "others"
+}
+
+detectors contains trim_suffix(measured, suffix) if {
+	some suffix in ["_strength", "_flagged_rows"]
+	some measured, _ in input.report.measures
+	endswith(measured, suffix)
+}
 
 # METADATA
 # title: One detector saw little
 # description: Undefined unless both its measures are there and within its limits.
-quiet(name) if {
+quiet(name, bounds) if {
 	facts.measure("rows") > 0
 	flagged := facts.measure(sprintf("%s_flagged_rows", [name]))
 	flagged >= 0
-	is_number(limits[name].max_flagged_fraction)
-	flagged / facts.measure("rows") <= limits[name].max_flagged_fraction
+	is_number(bounds.max_flagged_fraction)
+	flagged / facts.measure("rows") <= bounds.max_flagged_fraction
 	strength := facts.measure(sprintf("%s_strength", [name]))
 	strength >= 0
-	is_number(limits[name].max_strength)
-	strength <= limits[name].max_strength
+	is_number(bounds.max_strength)
+	strength <= bounds.max_strength
 }
 
 # METADATA
 # title: One detector did not look, and need not
 # description: Undefined unless the profile says that it need not and the report has neither of its measures.
-excused(name) if {
-	limits[name].required == false
+excused(name, bounds) if {
+	bounds.required == false
 	measured := object.keys(input.report.measures)
 	rows := sprintf("%s_flagged_rows", [name])
-	strength := sprintf("%s_strength", [name])
 	not rows in measured
+	strength := sprintf("%s_strength", [name])
 	not strength in measured
 }
 
@@ -52,17 +70,17 @@ excused(name) if {
 # title: One detector is within its limits
 # description: Undefined unless it saw little, or need not look and did not.
 # scope: document
-sound(name) if quiet(name)
+sound(name, bounds) if quiet(name, bounds)
 
-sound(name) if excused(name)
+sound(name, bounds) if excused(name, bounds)
 
 # METADATA
 # title: The profile has no limits for detectors
-# description: Without an object there, nothing would be judged.
+# description: Without limits there, nothing would be judged.
 # custom:
 #   id: dataset.detector-limits
 #   severity: critical
-#   remediation: Write an object `poisoning.detectors` into the profile's data; it may be empty
+#   remediation: Write `poisoning.detectors` with limits for `others` into the profile's data
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0020}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0043.004}
@@ -80,7 +98,7 @@ sound(name) if excused(name)
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not limits
-	message := sprintf("profile %v has no object poisoning.detectors", [facts.shown_profile])
+	message := sprintf("profile %v has no object poisoning.detectors with an object others", [facts.shown_profile])
 }
 
 # METADATA
@@ -106,8 +124,9 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
-	some name in object.keys(limits)
-	not sound(name)
+	some name in detectors
+	bounds := object.get(limits, name, limits.others)
+	not sound(name, bounds)
 	message := sprintf(
 		"detector %v flagged %v of %v rows with strength %v; profile %v bears %v",
 		[
@@ -116,7 +135,7 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 			facts.shown_measure("rows"),
 			facts.shown_measure(sprintf("%s_strength", [name])),
 			facts.shown_profile,
-			facts.shown(limits[name]),
+			facts.shown(bounds),
 		],
 	)
 }

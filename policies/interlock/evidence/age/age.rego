@@ -14,14 +14,14 @@ applies if receipts.guarded
 # METADATA
 # title: Seconds since a receipt was issued
 # description: Undefined unless both times can be read.
-age(receipt) := (receipts.now - receipts.issued(receipt)) / 1000000000
+seconds_since(receipt) := (receipts.now - receipts.issued(receipt)) / 1000000000
 
 # METADATA
 # title: One receipt is fresh
 # description: Undefined unless times and limits are there. Clocks of two machines may differ by the profile's skew.
 fresh(receipt) if {
-	age(receipt) <= facts.limit("evidence", "max_age_seconds")
-	age(receipt) >= 0 - facts.limit("evidence", "clock_skew_seconds")
+	seconds_since(receipt) <= facts.limit("evidence", "max_age_seconds")
+	seconds_since(receipt) >= 0 - facts.limit("evidence", "clock_skew_seconds")
 	receipts.now < receipts.expires(receipt)
 }
 

@@ -14,6 +14,7 @@ applies if receipts.guarded
 # METADATA
 # title: The signer of one receipt is good enough
 # description: Undefined unless the receipt says whether its key is a development key.
+# scope: document
 good_signer(receipt) if receipt.dev == false
 
 good_signer(receipt) if {

@@ -17,9 +17,9 @@ applies if receipts.guarded
 # title: The signer of one receipt may speak for its gate
 # description: Undefined unless the profile leaves that to the key ring, or lists the key under the gate.
 # scope: document
-trusted(_) if facts.off("evidence", "signers")
+may_speak(_) if facts.off("evidence", "signers")
 
-trusted(receipt) if {
+may_speak(receipt) if {
 	is_string(receipt.keyid)
 	is_array(facts.profile.evidence.signers[receipt.gate])
 	receipt.keyid in facts.profile.evidence.signers[receipt.gate]
@@ -45,7 +45,7 @@ trusted(receipt) if {
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate, receipt in receipts.chosen
-	not trusted(receipt)
+	not may_speak(receipt)
 	message := sprintf(
 		"the receipt of %v is signed with key %v; profile %v does not list it for that gate",
 		[gate, facts.shown(object.get(receipt, "keyid", "(none)")), facts.shown_profile],

@@ -24,6 +24,7 @@ whole if {
 # METADATA
 # title: No more was skipped than the profile accepts
 # description: Undefined unless the list is there, and is empty or the profile accepts skipped parts.
+# scope: document
 skipping_accepted if {
 	is_array(input.report.coverage.skipped)
 	count(input.report.coverage.skipped) == 0

@@ -49,15 +49,17 @@ tolerated(finding) if finding.level in {"warning", "note"}
 #     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
-deny contains facts.reason(rego.metadata.rule(), message) if {
+deny contains facts.reason(rego.metadata.rule(), described) if {
 	applies
 	not sound
-	message := described
 }
 
 # METADATA
 # title: The first findings as text
 # description: Always defined; at most three findings.
+# scope: document
+default described := "the findings of the report cannot be read"
+
 described := text if {
 	is_array(input.report.findings)
 	errors := [sprintf("%v: %v", [object.get(f, "rule_id", "?"), object.get(f, "message", "?")]) |
@@ -67,4 +69,4 @@ described := text if {
 	]
 	count(errors) > 0
 	text := sprintf("%d found: %v", [count(errors), concat("; ", array.slice(errors, 0, 3))])
-} else := "the findings of the report cannot be read"
+}

@@ -37,7 +37,7 @@ sound if {
 # custom:
 #   id: model.base-models
 #   severity: high
-#   remediation: Start from a model that `model.base_models` in the profile names, and name it in the model's bill of materials
+#   remediation: Start from a model that `model.base_models` names, and name it in the bill of materials
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0010.003}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0058}

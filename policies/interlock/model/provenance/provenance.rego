@@ -55,7 +55,7 @@ trained if {
 # custom:
 #   id: model.provenance
 #   severity: high
-#   remediation: Get the model with SLSA provenance of a builder that `model.builders` names, or train it behind Interlock
+#   remediation: Get the model with SLSA provenance of a builder that `model.builders` names, or train it here
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0010.003}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0018.000}

@@ -51,7 +51,7 @@ applies if {
 # METADATA
 # title: The budget of the team
 # description: Undefined unless the team has one and this pipeline may spend it.
-budget := found if {
+own := found if {
 	is_string(input.requested.team)
 	found := data.interlock.budgets[input.requested.team]
 	is_object(found)
@@ -76,16 +76,16 @@ may_spend(found) if {
 # description: |-
 #   Undefined unless it has no limit, or what was used and what is asked for are numbers and within it together.
 # scope: document
-affordable(resource) if budget[resource] == "any"
+affordable(_, "any")
 
-affordable(resource) if {
+affordable(resource, bound) if {
 	used := facts.measure(sprintf("month_%s", [resource]))
 	used >= 0
-	asked := input.requested.budget[resource]
+	asked := object.get(input, ["requested", "budget", resource], null)
 	is_number(asked)
 	asked >= 0
-	is_number(budget[resource])
-	used + asked <= budget[resource]
+	is_number(bound)
+	used + asked <= bound
 }
 
 # METADATA
@@ -104,7 +104,7 @@ affordable(resource) if {
 #     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 3.1}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
-	not budget
+	not own
 	message := sprintf(
 		"team %v has no budget that pipeline %v may spend",
 		[facts.shown_field(["requested", "team"]), facts.shown_field(["run", "pipeline"])],
@@ -127,9 +127,9 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 3.1}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
-	budget
 	some resource in resources
-	not affordable(resource)
+	bound := object.get(own, resource, null)
+	not affordable(resource, bound)
 	message := sprintf(
 		"%v of team %v: %v used this month and %v asked for, of %v",
 		[
@@ -137,7 +137,7 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 			facts.shown_field(["requested", "team"]),
 			facts.shown_measure(sprintf("month_%s", [resource])),
 			facts.shown_field(["requested", "budget", resource]),
-			facts.shown(object.get(budget, resource, "(none)")),
+			facts.shown(bound),
 		],
 	)
 }

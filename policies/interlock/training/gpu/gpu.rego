@@ -138,9 +138,9 @@ version(text) := [to_number(regex.replace(part, `^0+([0-9])`, "$1")) | some part
 current if facts.off("gpu", "min_driver")
 
 current if {
-	floor := version(facts.profile.gpu.min_driver)
+	oldest := version(facts.profile.gpu.min_driver)
 	every device in devices {
-		version(device.driver) >= floor
+		version(device.driver) >= oldest
 	}
 }
 
