@@ -14,11 +14,11 @@ test_data_of_the_lake_passes if {
 }
 
 test_data_of_the_landing_zone_is_denied if {
-	every uri in ["s3://acme-landing/2026/train.parquet", "file:///lake/landing/train.parquet"] {
-		changed := examples.changed(examples.validation, "subject/uri", uri)
+	every place in ["s3://acme-landing/2026/train.parquet", "file:///lake/landing/train.parquet"] {
+		changed := examples.changed(examples.validation, "subject/uri", place)
 		{reason.message | some reason in acme_landing.deny} == {sprintf(
 			"%v lies in the landing zone, or nowhere",
-			[uri],
+			[place],
 		)} with input as changed with data.acme.landing_zones as zones
 	}
 }
