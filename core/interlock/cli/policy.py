@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from interlock.cli import policy_author, policy_bundle, show
+from interlock.cli import policy_author, policy_bundle, policy_replay, show
 from interlock.gate import Json, Settings, UsageError
 
 
@@ -22,6 +22,7 @@ policy.add_command(policy_author.coverage)
 policy.add_command(policy_author.check)
 policy.add_command(policy_bundle.bundle)
 policy.add_command(policy_bundle.fetch)
+policy.add_command(policy_replay.diff)
 
 
 @policy.command("install-engine")
