@@ -87,21 +87,30 @@ def opa_server(*arguments: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    command = [opa_program(), "run", "--server", "--addr", address, "--disable-telemetry", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        _wait_until_healthy(process, f"http://{address}")
-        yield f"http://{address}"
-    finally:
-        process.kill()
-        process.communicate()
+    command = [
+        opa_program(),
+        "run",
+        "--server",
+        "--addr",
+        address,
+        "--skip-version-check",
+        "--log-level",
+        "error",
+        *arguments,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            _wait_until_healthy(process, f"http://{address}")
+            yield f"http://{address}"
+        finally:
+            process.kill()
 
 
 def _wait_until_healthy(process: subprocess.Popen[str], url: str) -> None:
     for _ in range(600):
         if process.poll() is not None:
-            assert process.stderr is not None
-            raise RuntimeError(process.stderr.read())
+            assert process.stdout is not None
+            raise RuntimeError(process.stdout.read())
         try:
             with urllib.request.urlopen(f"{url}/health?bundles") as answer:
                 if answer.status == 200:

@@ -145,7 +145,7 @@ def test_a_pipe_in_a_folder_is_refused(tmp_path: Path) -> None:
         Bundle.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["/r.rego", "../r.rego", "a/../../r.rego", "a\\..\\r.rego"])
+@pytest.mark.parametrize("name", ["//r.rego", "/../r.rego", "../r.rego", "a/../../r.rego", "a\\..\\r.rego"])
 def test_a_path_that_leaves_the_archive_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(PolicyError, match="leaves the bundle"):
         Bundle.load(archive(tmp_path / "b.tar.gz", {"r.rego": RULE, name: RULE}))
@@ -162,9 +162,10 @@ def test_a_link_or_device_in_an_archive_is_refused(tmp_path: Path, kind: bytes) 
         Bundle.load(archive(tmp_path / "b.tar.gz", {"r.rego": RULE}, extra=add))
 
 
-def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["./r.rego", "/r.rego", "/./r.rego"])
+def test_two_members_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(PolicyError, match="two members"):
-        Bundle.load(archive(tmp_path / "b.tar.gz", {"r.rego": RULE, "./r.rego": RULE}))
+        Bundle.load(archive(tmp_path / "b.tar.gz", {"r.rego": RULE, name: RULE}))
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -193,7 +194,9 @@ def test_an_option_of_the_signature_without_a_key_is_a_mistake(
 def test_a_disk_that_is_full_leaves_the_old_bundle_and_says_so(tmp_path: Path, home: Path) -> None:
     out = tmp_path / "bundle.tar.gz"
     out.write_bytes(b"the old one")
-    command = [sys.executable, "-m", "interlock.cli.app", "policy", "bundle", "--out", str(out)]
+    data = json.dumps({"noise": os.urandom(20_000).hex()})
+    source = write(tmp_path / "source", {"r.rego": RULE, "data.json": data})
+    command = [sys.executable, "-m", "interlock.cli.app", "policy", "bundle", str(source), "--out", str(out)]
 
     def small() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # a write beyond fails as on a full disk
@@ -205,4 +208,4 @@ def test_a_disk_that_is_full_leaves_the_old_bundle_and_says_so(tmp_path: Path, h
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".bundle")] == []
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert Bundle.load(out).digest == Bundle.load().digest
+    assert Bundle.load(out).digest == Bundle.load(source).digest

@@ -179,7 +179,7 @@ def _refuse_only_opa(path: str, where: str) -> None:
 
 
 def _inside(member: tarfile.TarInfo, where: str) -> str:
-    path = PurePosixPath(member.name)
+    path = PurePosixPath(member.name.removeprefix("/"))  # `opa build` writes the root of the bundle as /
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or "\0" in member.name:
         raise PolicyError(
             "a path leaves the bundle", where=f"{where}: {member.name!r}", next_step="do not use this archive"
