@@ -48,22 +48,31 @@ def load_sources(policies: Sequence[Path]) -> Sources:
     if not policies:
         bundle = Bundle.load()
         return Sources(bundle=bundle, places=_places(bundle, packaged_folder()))
-    bundles = [Bundle.load(path) for path in policies]
+    return named_as(policies, reduce(Bundle.joined, [Bundle.load(path) for path in policies]))
+
+
+def named_as(policies: Sequence[Path], bundle: Bundle) -> Sources:
+    """A bundle that was joined from `policies`, with the paths of those that are folders and files."""
     places: dict[str, str] = {}
-    for path, bundle in zip(policies, bundles, strict=True):
-        root = path if path.is_dir() else path.parent
+    for path in policies:
         if path.is_dir() or path.suffix == ".rego":
-            places.update(_places(bundle, root))
-    return Sources(bundle=reduce(Bundle.joined, bundles), places=places)
+            places.update(_places(bundle, path if path.is_dir() else path.parent))
+    return Sources(bundle=bundle, places=places)
 
 
-def refuse_banned(workbench: Workbench, sources: Sources) -> None:
+def refuse_banned(workbench: Workbench, sources: Sources, *, tests: bool) -> None:
     """Refuse policies that reach for the network or the environment, before any of their rules is evaluated.
+
+    Args:
+        workbench: Parses them.
+        sources: What is to be evaluated.
+        tests: Whether its tests are, too.
 
     Raises:
         PolicyError: One does, or cannot be parsed, which hides what it does.
     """
-    modules = [module for module in sources.modules if suspicious(module.source)]
+    used = sources.modules if tests else sources.bundle.modules
+    modules = [module for module in used if suspicious(module.source)]
     for module, tree in zip(modules, parsed_trees(workbench, modules), strict=True):
         if isinstance(tree, str):
             raise PolicyError(
@@ -76,4 +85,5 @@ def _places(bundle: Bundle, root: Path) -> dict[str, str]:
     shown = root
     if root.is_absolute() and root.is_relative_to(Path.cwd()):
         shown = root.relative_to(Path.cwd())
-    return {module.path: str(shown / module.path) for module in (*bundle.modules, *bundle.tests)}
+    paths = [module.path for module in (*bundle.modules, *bundle.tests)]
+    return {path: str(shown / path) for path in paths if (root / path).is_file()}

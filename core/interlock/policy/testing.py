@@ -101,7 +101,7 @@ def run_tests(workbench: Workbench, sources: Sources, *, pattern: str = "") -> T
         wanted = re.compile(pattern)
     except re.error as error:
         raise UsageError(f"--run is no regular expression: {error}", where=pattern) from error
-    refuse_banned(workbench, sources)
+    refuse_banned(workbench, sources, tests=True)
     files, broken = parse(workbench, sources.modules)
     for path, said in broken.items():
         raise PolicyError(f"a rule cannot be parsed: {said}", where=sources.place(path))
