@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,14 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from tests.evidence import writers
-from tests.evidence.bench import BUNDLE, NOON, RUN, Bench
+from tests.evidence.bench import BUNDLE, NOON, RUN, Bench, decision, report
 from tests.evidence.postgres_server import binaries, server
 
 from interlock.evidence import Ledger, LedgerHead
 from interlock.evidence.ledger_check import GENESIS
 from interlock.gate import (
+    Decision,
+    GateContext,
     LedgerError,
     MissingExtraError,
     Recorded,
@@ -503,3 +506,140 @@ def test_envelopes_in_the_ledger_are_plain_dsse(bench: Bench) -> None:
     assert set(json.loads(entry.envelope)) == {"payload", "payloadType", "signatures"}
     assert BUNDLE
     assert bench.clock.now == NOON
+
+
+def event_of(decision_id: str, said: str = "ALLOW") -> str:
+    return json.dumps({"decision_id": decision_id, "custom": {"verdict": said}})
+
+
+def logged(bench: Bench, count: int = 4) -> None:
+    for number in range(count):
+        bench.ledger.append_decision(event_of(f"d{number}"))
+
+
+def bound(bench: Bench, event: str, subject: Subject = SUBJECTS[0]) -> Recorded:
+    """A receipt whose signature binds `event`."""
+    digest = bench.ledger.append_decision(event).event_digest
+    judged: Decision = replace(decision(), decision_id=json.loads(event)["decision_id"], event_digest=digest)
+    return bench.recorder().record(report(subject), judged, GateContext(run=RUN, profile="standard"))
+
+
+def test_logged_decisions_come_back_in_order_and_since_a_moment(bench: Bench) -> None:
+    logged(bench, 3)
+    bench.clock.now = NOON + timedelta(hours=1)
+    bench.ledger.append_decision(event_of("later"))
+    assert [one.decision_id for one in bench.ledger.decisions()] == ["d0", "d1", "d2", "later"]
+    assert [one.decision_id for one in bench.ledger.decisions(limit=2)] == ["d2", "later"]
+    assert [one.decision_id for one in bench.ledger.decisions(since=bench.clock.now)] == ["later"]
+    assert bench.ledger.decisions()[0].document()["custom"] == {"verdict": "ALLOW"}
+    assert bench.ledger.verify() == GENESIS
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param("{", id="no JSON"),
+        pytest.param("[]", id="a list"),
+        pytest.param("{}", id="no decision id"),
+        pytest.param('{"decision_id": 1}', id="a number"),
+        pytest.param('{"decision_id": ""}', id="empty"),
+        pytest.param(json.dumps({"decision_id": "x" * 201}), id="too long"),
+    ],
+)
+def test_what_is_no_event_is_not_logged(bench: Bench, event: str) -> None:
+    with pytest.raises(UsageError, match="decision"):
+        bench.ledger.append_decision(event)
+    assert bench.ledger.decisions() == ()
+
+
+def test_one_decision_id_is_logged_once(bench: Bench) -> None:
+    logged(bench, 1)
+    with pytest.raises(LedgerError):
+        bench.ledger.append_decision(event_of("d0", "DENY"))
+    assert len(bench.ledger.decisions()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("UPDATE interlock_decisions SET event = '{}'", id="update"),
+        pytest.param("DELETE FROM interlock_decisions", id="delete"),
+    ],
+)
+def test_the_decision_log_is_append_only(bench: Bench, url: str, change: str) -> None:
+    logged(bench)
+    with pytest.raises(DBAPIError, match="append-only"), raw(url, triggers=True) as connection:
+        connection.execute(text(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(
+            """UPDATE interlock_decisions SET event = '{"decision_id": "d1"}' WHERE seq = 2""",
+            "event 2 .* was altered",
+            id="event rewritten",
+        ),
+        pytest.param(
+            "UPDATE interlock_decisions SET recorded = '2020-01-01T00:00:00.000000Z' WHERE seq = 2",
+            "event 2 .* was altered",
+            id="moved in time",
+        ),
+        pytest.param("UPDATE interlock_decisions SET decision_id = 'x' WHERE seq = 2", "event 2", id="filed elsewhere"),
+        pytest.param("DELETE FROM interlock_decisions WHERE seq = 2", "event 2 is missing", id="taken out"),
+        pytest.param("DELETE FROM interlock_decisions WHERE seq = 1", "event 1 is missing", id="first taken out"),
+        pytest.param("UPDATE interlock_decisions SET seq = -1 WHERE seq = 4", "event 1 is missing", id="moved before"),
+    ],
+)
+def test_an_altered_decision_log_is_found(bench: Bench, url: str, change: str, says: str) -> None:
+    logged(bench)
+    with raw(url) as connection:
+        connection.execute(text(change))
+    with pytest.raises(LedgerError, match=says):
+        bench.ledger.verify()
+
+
+def test_an_event_that_a_receipt_binds_cannot_be_rewritten_with_its_chain(bench: Bench, url: str) -> None:
+    """The owner of the database can compute every hash, but not the signature over the receipt."""
+    bound(bench, event_of("d1", "DENY"))
+    bench.ledger.verify()
+    with raw(url) as connection:
+        connection.execute(text("DELETE FROM interlock_decisions"))
+    bench.ledger.append_decision(event_of("d1", "ALLOW"))
+    with pytest.raises(LedgerError, match="another event than the one that a receipt binds"):
+        bench.ledger.verify()
+
+
+def test_an_event_that_a_receipt_binds_cannot_be_cut_off(bench: Bench, url: str) -> None:
+    logged(bench)
+    bound(bench, event_of("last"))
+    with raw(url) as connection:
+        connection.execute(text("DELETE FROM interlock_decisions WHERE decision_id = 'last'"))
+    with pytest.raises(LedgerError, match="has lost a receipt's event"):
+        bench.ledger.verify()
+
+
+def test_altered_events_are_not_read(bench: Bench, url: str) -> None:
+    logged(bench)
+    with raw(url) as connection:
+        connection.execute(text("UPDATE interlock_decisions SET event = '{}' WHERE seq = 3"))
+    with pytest.raises(LedgerError, match="event 3"):
+        bench.ledger.decisions()
+
+
+def test_a_ledger_from_before_the_decision_log_gets_one(bench: Bench, url: str) -> None:
+    filled(bench, 2)
+    with raw(url, triggers=True) as connection:
+        connection.execute(text("DROP TABLE interlock_decisions"))
+    again = Ledger.open(url, clock=bench.clock)
+    again.append_decision(event_of("d0"))
+    assert again.verify().seq == 2
+    with pytest.raises(DBAPIError, match="append-only"), raw(url, triggers=True) as connection:
+        connection.execute(text("DELETE FROM interlock_decisions"))
+
+
+def test_many_writers_of_decisions_make_one_chain(bench: Bench) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(bench.ledger.append_decision, [event_of(f"d{number}") for number in range(20)]))
+    bench.ledger.verify()
+    assert [one.seq for one in bench.ledger.decisions()] == list(range(1, 21))

@@ -266,7 +266,9 @@ def grant_of(statement: Any) -> Grant:
 
 
 def _statement(grant: Grant, signer: ReceiptSigner) -> dict[str, Json]:
-    name = grant.subject or f"sha256:{grant.digest}" if isinstance(grant, Exemption) else grant.name
+    name = grant.name if isinstance(grant, Approval) else grant.subject
+    if isinstance(grant, Exemption) and grant.digest:
+        name = f"sha256:{grant.digest}"
     digest = {"sha256": grant.digest} if grant.digest else {NAME_DIGEST: sha256(name.encode()).hexdigest()}
     return {
         "_type": STATEMENT_TYPE,
