@@ -12,8 +12,8 @@ test_every_example_is_allowed if {
 }
 
 test_strict_profile_allows_what_is_complete if {
+	clean := {"allow": true, "reasons": [], "warnings": [], "exemptions": []}
 	every name in ["validation", "poisoning", "artifact", "finished_training", "training_guard"] {
-		clean := {"allow": true, "reasons": [], "warnings": [], "exemptions": []}
 		decision.result == clean with input as examples.complete[name]
 			with data.interlock.budgets as examples.budgets
 	}
@@ -97,4 +97,34 @@ test_warnings_of_every_pack_arrive if {
 	]})
 	[w.id | some w in decision.result.warnings] == ["evidence.signer"] with input as dev
 	decision.result.allow with input as dev
+}
+
+test_a_reason_of_another_shape_is_still_said if {
+	every strange in ["denied", 7, {"id": 7}, {"message": "m"}, {}, []] {
+		decision.by_severity({strange}) == [strange]
+	}
+}
+
+# One pack with one rule, which applies, denies and warns.
+pack(name, chosen) := {"rule": {
+	"applies": true,
+	"deny": {{"id": name, "message": "d"}},
+	"warn": {{"id": name, "message": "w"}},
+}} if {
+	name == chosen
+} else := {}
+
+test_every_pack_takes_part if {
+	every name in ["dataset", "model", "training", "pipeline", "deployment", "evidence"] {
+		result := decision.result with input as examples.changed(examples.validation, "gate", "model-probe")
+			with input.report.gate as "model-probe"
+			with data.interlock.dataset as pack("dataset", name)
+			with data.interlock.model as pack("model", name)
+			with data.interlock.training as pack("training", name)
+			with data.interlock.pipeline as pack("pipeline", name)
+			with data.interlock.deployment as pack("deployment", name)
+			with data.interlock.evidence as pack("evidence", name)
+		[reason.id | some reason in result.reasons] == [name]
+		[warning.id | some warning in result.warnings] == [name]
+	}
 }

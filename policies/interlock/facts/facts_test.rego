@@ -61,12 +61,39 @@ test_reads_are_typed if {
 	not facts.names("artifacts", "formats") with input as examples.artifact
 		with data.interlock.profiles as {"standard": {"artifacts": {"formats": ["safetensors", null]}}}
 	every profiles in examples.profiles_without("standard/artifacts/formats") {
-		not denied_formats(profiles)
+		not facts.permitted("artifacts", "formats", "safetensors") with input as examples.artifact
+			with data.interlock.profiles as profiles
 	}
 }
 
-# An empty or foreign list is a list of texts too; what matters is that it does not hold the format.
-denied_formats(profiles) if {
-	"safetensors" in facts.names("artifacts", "formats") with input as examples.artifact
-		with data.interlock.profiles as profiles
+acme := {
+	"base": {"a": {"x": 1, "y": 2}, "list": [1, 2], "n": 1},
+	"standard": {"extends": "base", "a": {"y": 3}, "list": [3]},
+}
+
+test_a_profile_lies_over_the_one_it_extends if {
+	facts.profile == {"a": {"x": 1, "y": 3}, "list": [3], "n": 1} with input as examples.validation
+		with data.interlock.profiles as acme
+}
+
+test_a_profile_that_extends_nothing_there_is_no_profile if {
+	every wrong in ["missing", "standard", "grandchild", null, true, 7, "", [], {}] {
+		not facts.profile with input as examples.validation
+			with data.interlock.profiles as object.union(acme, {
+				"grandchild": {"extends": "base"},
+				"standard": {"extends": wrong},
+				"text": "base",
+			})
+	}
+	every wrong in [null, true, 7, "text", ["extends"]] {
+		not facts.profile with input as examples.validation with data.interlock.profiles as {"standard": wrong}
+		not facts.profile with input as examples.validation
+			with data.interlock.profiles as {"base": wrong, "standard": {"extends": "base"}}
+	}
+}
+
+test_parameters_as_text_are_always_defined if {
+	facts.shown_parameter("gpu", "exclusive") == "true" with input as examples.validation
+	facts.shown_parameter("gpu", "nothing") == "nothing (no gpu.nothing)" with input as examples.validation
+	facts.shown_parameter("gpu", "exclusive") == "nothing (no gpu.exclusive)" with input as {}
 }

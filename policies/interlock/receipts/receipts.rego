@@ -2,6 +2,8 @@
 # title: The receipts that a guard brings
 # description: |-
 #   Signatures are verified before policy is asked. Here: which gates are required, and which receipt speaks for each.
+# schemas:
+#   - input: schema.decision_input
 package interlock.receipts
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: Detectors looked
 # description: A scan in which no detector ran has found nothing and means nothing.
+# schemas:
+#   - input: schema.decision_input
 package interlock.dataset.detectors
 
 import data.interlock.facts

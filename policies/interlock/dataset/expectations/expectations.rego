@@ -1,6 +1,8 @@
 # METADATA
 # title: The expectations hold
 # description: Great Expectations calls a suite that evaluated nothing a success; this rule does not.
+# schemas:
+#   - input: schema.decision_input
 package interlock.dataset.expectations
 
 import data.interlock.facts

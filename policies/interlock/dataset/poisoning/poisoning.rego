@@ -1,6 +1,8 @@
 # METADATA
 # title: The dataset does not look poisoned
 # description: How much suspicion is too much stands in the profile.
+# schemas:
+#   - input: schema.decision_input
 package interlock.dataset.poisoning
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The dataset has rows
 # description: An empty table satisfies every expectation and holds no poison.
+# schemas:
+#   - input: schema.decision_input
 package interlock.dataset.rows
 
 import data.interlock.facts

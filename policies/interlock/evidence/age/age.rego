@@ -1,6 +1,8 @@
 # METADATA
 # title: The receipts are fresh
 # description: Issued not long ago, not in the future, and not expired.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.age
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The receipts were decided by a known policy
 # description: The bundle that allowed must be the one in use, or one that the settings name.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.bundle
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The receipts were issued under a profile that is strict enough
 # description: An ALLOW of the dev profile says little to a guard of the strict one.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.profile
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The receipts can be read
 # description: A receipt with a missing or mistyped field could hide that it refuses.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.readable
 
 import data.interlock.facts

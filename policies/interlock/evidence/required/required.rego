@@ -1,6 +1,8 @@
 # METADATA
 # title: Every required gate has a receipt for these bytes
 # description: The profile says which gates a training or a deployment needs.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.required
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The receipts come from this run
 # description: Where the profile asks for it, receipts of an earlier run do not open the guard of this one.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.run
 
 import data.interlock.facts

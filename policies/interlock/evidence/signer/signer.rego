@@ -1,6 +1,8 @@
 # METADATA
 # title: The signer is good enough for the profile
 # description: A development key lies where tasks can read it; whoever reads it can sign anything.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.signer
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The newest receipt allows
 # description: A later DENY for the same bytes takes back an earlier ALLOW.
+# schemas:
+#   - input: schema.decision_input
 package interlock.evidence.verdict
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The subject was looked at
 # description: No findings and nothing looked at are two different things.
+# schemas:
+#   - input: schema.decision_input
 package interlock.gate.coverage
 
 import data.interlock.facts

@@ -4,6 +4,8 @@
 #   What a gate itself calls an error stops the step. Poisoning is judged by its measures against the profile instead
 #   (`dataset.poisoning`): a detector that suspects one row of a million found something, and the profile says whether
 #   that is too much.
+# schemas:
+#   - input: schema.decision_input
 package interlock.gate.findings
 
 import data.interlock.facts

@@ -1,6 +1,8 @@
 # METADATA
 # title: The profile is known
 # description: A profile that the bundle's data does not have allows nothing.
+# schemas:
+#   - input: schema.decision_input
 package interlock.gate.profile
 
 import data.interlock.facts
@@ -20,7 +22,7 @@ import data.interlock.facts
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	not facts.profile
 	message := sprintf(
-		"profile %v is unknown; the bundle has %v",
+		"profile %v is unknown or extends something unknown; the bundle has %v",
 		[facts.shown_profile, concat(", ", sort(object.keys(data.interlock.profiles)))],
 	)
 }

@@ -22,7 +22,7 @@ test_an_unknown_profile_is_denied if {
 	changed := examples.changed(examples.validation, "profile", "relaxed")
 	{[reason.id, reason.message] | some reason in profile.deny} == {[
 		"gate.profile",
-		"profile relaxed is unknown; the bundle has dev, standard, strict",
+		"profile relaxed is unknown or extends something unknown; the bundle has dev, standard, strict",
 	]} with input as changed
 }
 

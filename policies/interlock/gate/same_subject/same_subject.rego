@@ -1,6 +1,8 @@
 # METADATA
 # title: One document, one subject
 # description: The envelope of the input document and the report inside it speak of the same gate and the same bytes.
+# schemas:
+#   - input: schema.decision_input
 package interlock.gate.same_subject
 
 import data.interlock.facts

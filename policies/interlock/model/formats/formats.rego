@@ -1,6 +1,8 @@
 # METADATA
 # title: Every file of the model has an allowed format
 # description: The scanner says of each file what it is by its content; the profile says which formats it accepts.
+# schemas:
+#   - input: schema.decision_input
 package interlock.model.formats
 
 import data.interlock.facts

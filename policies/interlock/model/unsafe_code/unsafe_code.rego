@@ -1,6 +1,8 @@
 # METADATA
 # title: Loading the model runs no code
 # description: The scanner's allow-list holds every global that the file names.
+# schemas:
+#   - input: schema.decision_input
 package interlock.model.unsafe_code
 
 import data.interlock.facts

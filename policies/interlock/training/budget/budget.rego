@@ -154,6 +154,7 @@ warn contains facts.reason(rego.metadata.rule(), message) if {
 	facts.stage == "gate"
 	facts.gate == "training"
 	some resource in resources
+	is_number(input.requested.budget[resource])
 	facts.measure(resource) > input.requested.budget[resource]
 	message := sprintf(
 		"%v used %v and asked for %v",

@@ -1,6 +1,8 @@
 # METADATA
 # title: The training ended well
 # description: A training that was killed or failed leaves weights that nobody meant.
+# schemas:
+#   - input: schema.decision_input
 package interlock.training.exit_status
 
 import data.interlock.facts

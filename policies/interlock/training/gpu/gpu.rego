@@ -67,7 +67,10 @@ devices := listed if {
 # title: Every GPU that the step asks for was seen
 # description: Undefined unless there are as many as asked for; at least one where the step does not say.
 # scope: document
-all_seen if count(devices) >= input.requested.gpus
+all_seen if {
+	is_number(input.requested.gpus)
+	count(devices) >= input.requested.gpus
+}
 
 all_seen if {
 	unstated
@@ -325,4 +328,5 @@ seen := sprintf("%d", [count(devices)])
 # description: Always defined.
 shown_counts(field) := text if {
 	text := concat(", ", [facts.shown(object.get(device, field, "(none)")) | some device in devices])
+	text != ""
 } else := "nothing readable"

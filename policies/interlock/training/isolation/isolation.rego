@@ -1,6 +1,8 @@
 # METADATA
 # title: The training ran isolated enough
 # description: The level that the sandbox names must be one that the profile accepts, and be what was measured.
+# schemas:
+#   - input: schema.decision_input
 package interlock.training.isolation
 
 import data.interlock.facts

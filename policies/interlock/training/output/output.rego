@@ -1,6 +1,8 @@
 # METADATA
 # title: The training left something
 # description: An empty output folder is no model.
+# schemas:
+#   - input: schema.decision_input
 package interlock.training.output
 
 import data.interlock.facts
