@@ -1,0 +1,108 @@
+# METADATA
+# title: The receipt that an object names
+# description: |-
+#   An object that uses a GPU, trains or serves says by two annotations which receipt opens it and for which bytes. With
+#   `receipts: present` only their form is checked, and whoever creates the object can write them. With
+#   `receipts: known` the receipt must stand in `data.interlock_admission.receipts`, which somebody who verified the
+#   ledger brings to OPA; it lies outside of this bundle's root, so that another bundle or the data API can bring it.
+#   Neither looks into a running pod: that its bytes are those is what the guard in it checks.
+package interlock.kubernetes.claims
+
+import data.interlock.kubernetes.gpu
+import data.interlock.kubernetes.parameters
+import data.interlock.kubernetes.workloads
+
+# METADATA
+# title: The annotations
+# description: Names of the two.
+annotations := {"receipt": "interlock.dev/receipt", "subject": "interlock.dev/subject-sha256"}
+
+# METADATA
+# title: The steps that a kind stands for
+# description: Receipts of these gates open it; for a kind that is not here those of either.
+gates := {
+	"serving.kserve.io/InferenceService": {"deployment"},
+	"trainer.kubeflow.org/TrainJob": {"training"},
+}
+
+# METADATA
+# title: Why an object must name a receipt
+# description: Texts; empty when it need not.
+causes(manifest) := by_kind(manifest) | by_gpu(manifest)
+
+# METADATA
+# title: Kinds that must always name one
+# description: A TrainJob may wait for its receipt as long as it is suspended.
+by_kind(manifest) := {"an InferenceService serves a model"} if {
+	workloads.kind(manifest) == "serving.kserve.io/InferenceService"
+} else := {"a TrainJob trains as soon as it is not suspended"} if {
+	workloads.kind(manifest) == "trainer.kubeflow.org/TrainJob"
+	not suspended(manifest)
+} else := set()
+
+# METADATA
+# title: Objects of every kind that use a GPU
+# description: |-
+#   All but those that run nothing themselves (`templates` in the profile), and a suspended TrainJob. A kind that nobody
+#   has heard of is among them.
+by_gpu(manifest) := gpu.uses(manifest) if {
+	not runs_nothing(manifest)
+} else := set()
+
+# METADATA
+# title: Whether an object runs nothing
+# description: Undefined where the profile cannot say so.
+# scope: document
+runs_nothing(manifest) if workloads.kind(manifest) in parameters.names("kubernetes", "templates")
+
+runs_nothing(manifest) if {
+	workloads.kind(manifest) == "trainer.kubeflow.org/TrainJob"
+	suspended(manifest)
+}
+
+# METADATA
+# title: Whether a TrainJob waits
+# description: Undefined unless it says so.
+suspended(manifest) if manifest.spec.suspend == true
+
+# METADATA
+# title: What an object names
+# description: Undefined unless both annotations are there in their form.
+named(manifest) := {"receipt": receipt, "subject": subject} if {
+	receipt := workloads.annotations(manifest)[annotations.receipt]
+	regex.match(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`, receipt)
+	subject := workloads.annotations(manifest)[annotations.subject]
+	regex.match(`^[0-9a-f]{64}$`, subject)
+}
+
+# METADATA
+# title: What is wrong with the receipt that an object names
+# description: Always defined; empty when nothing is wrong.
+problem(manifest) := "" if {
+	named(manifest)
+	parameters.profile.kubernetes.receipts == "present"
+} else := sprintf("it carries no annotations %s and %s in their form", [annotations.receipt, annotations.subject]) if {
+	not carries(manifest)
+} else := "" if {
+	parameters.profile.kubernetes.receipts == "known"
+	good(manifest)
+} else := sprintf("receipt %s is not known here as one that opens it for these bytes now", [named(manifest).receipt])
+
+# METADATA
+# title: Whether an object names a receipt at all
+# description: Undefined unless both annotations are there in their form.
+carries(manifest) if named(manifest)
+
+# METADATA
+# title: The receipt is known, allows, is for these bytes and this kind of step, and has not expired
+# description: Undefined unless all of it holds.
+good(manifest) if {
+	claim := named(manifest)
+	known := data.interlock_admission.receipts[claim.receipt]
+	known.verdict == "ALLOW"
+	known.stage == "guard"
+	known.subject == claim.subject
+	known.gate in object.get(gates, workloads.kind(manifest), {"deployment", "training"})
+	is_string(known.expires)
+	time.parse_rfc3339_ns(known.expires) > time.now_ns()
+}
