@@ -16,7 +16,7 @@ deny contains data.interlock.kubernetes.rules[_].deny[_]
 
 # METADATA
 # title: Whether the object may be created or changed
-# description: False unless the review can be read and no rule refuses. Nothing starts by a deletion: no rule speaks of it.
+# description: False unless the review can be read and no rule refuses. No rule speaks of a deletion, which starts nothing.
 # scope: document
 default allow := false
 
