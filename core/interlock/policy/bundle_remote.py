@@ -76,13 +76,12 @@ def check_url(url: str) -> None:
         )
 
 
-def fetch(url: str, *, etag: str = "", deadline: float = DEADLINE) -> Fetched | None:
+def fetch(url: str, *, etag: str = "") -> Fetched | None:
     """Ask for a bundle.
 
     Args:
         url: One that `check_url` lets through.
         etag: That of the copy at hand; empty without one.
-        deadline: Seconds for all of it.
 
     Returns:
         What was sent, or None when the copy at hand is still the newest.
@@ -93,7 +92,7 @@ def fetch(url: str, *, etag: str = "", deadline: float = DEADLINE) -> Fetched | 
         MissingExtraError: s3fs is not installed.
     """
     ask = _from_s3 if url.startswith("s3://") else _from_http
-    return _within(deadline, lambda: ask(url, etag, deadline), url)
+    return _within(DEADLINE, lambda: ask(url, etag, DEADLINE), url)
 
 
 def _from_http(url: str, etag: str, deadline: float) -> Fetched | None:
