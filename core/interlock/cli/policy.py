@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from interlock.cli import policy_author, policy_bundle, policy_eval, policy_replay, show
+from interlock.cli import policy_author, policy_bundle, policy_eval, policy_replay, policy_show, show
 from interlock.gate import Settings
 
 
@@ -17,6 +17,9 @@ policy.add_command(policy_author.test)
 policy.add_command(policy_author.coverage)
 policy.add_command(policy_author.check)
 policy.add_command(policy_eval.evaluate)
+policy.add_command(policy_show.new)
+policy.add_command(policy_show.schema)
+policy.add_command(policy_show.controls)
 policy.add_command(policy_bundle.bundle)
 policy.add_command(policy_bundle.fetch)
 policy.add_command(policy_replay.diff)
