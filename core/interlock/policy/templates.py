@@ -135,7 +135,7 @@ rules:
   imports:
     unresolved-reference:
       except-paths: # Regal reads no data.json
-        - data.parameters.*
+        - data.parameters.**
 """
 
 
