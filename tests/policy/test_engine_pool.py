@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from interlock.gate import PolicyError
-from interlock.policy import EmbeddedEngine, evaluator
+from interlock.policy import Answer, EmbeddedEngine, evaluator
 
 MakeEngine = Callable[..., EmbeddedEngine]
 SLOW = """package a
@@ -29,7 +29,7 @@ endless if {
 
 
 @contextmanager
-def endless(engine: EmbeddedEngine) -> Iterator[Future[object]]:
+def endless(engine: EmbeddedEngine) -> Iterator[Future[Answer]]:
     """One question that does not end, on its way in another thread while the block runs."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(engine.evaluate, "a.endless", {"endless": True})

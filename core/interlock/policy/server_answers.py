@@ -111,7 +111,7 @@ def check_content(content_type: str, *, where: str) -> None:
         PolicyError: It is something else, as a login page or a captive portal sends it.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        what = f"what answered is no OPA: it sent {content_type or 'no content type'!r} and not JSON"
+        what = f"what answered is no OPA: it sent {content_type or 'no content type'} and not JSON"
         raise PolicyError(what, where=where, next_step="check the server's address")
 
 

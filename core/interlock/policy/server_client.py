@@ -30,6 +30,7 @@ from interlock.policy.server_answers import check_content, too_large
 
 T = TypeVar("T")
 _CHUNK = 1 << 16
+_BEHIND = 1.0  # seconds that a socket's own timeout comes after the deadline, which then says what happened
 
 
 class Exchange:
@@ -42,7 +43,7 @@ class Exchange:
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
         self._lock = threading.Lock()
-        self._connection: HTTPConnection | None = None
+        self._wire: socket.socket | None = None
         self._over = False
 
     @property
@@ -50,26 +51,26 @@ class Exchange:
         """Seconds left, never below a thousandth: a timeout of nothing would mean none."""
         return max(0.001, self._until - time.monotonic())
 
-    def uses(self, connection: HTTPConnection) -> None:
-        """Say which connection is spoken through now."""
+    def uses(self, wire: socket.socket | None) -> None:
+        """Say which socket is spoken through now; `http.client` forgets it before the answer is read."""
         with self._lock:
             if self._over:
                 raise TimeoutError("the deadline has passed")
-            self._connection = connection
+            self._wire = wire
 
     def finish(self) -> None:
-        """The connection is free for another exchange; `abort` does nothing from now on."""
+        """The socket is free for another exchange; `abort` does nothing from now on."""
         with self._lock:
-            self._connection, self._over = None, True
+            self._wire, self._over = None, True
 
     def abort(self) -> None:
         """Shut the socket down, so that the thread which reads from it wakes up."""
         with self._lock:
             self._over = True
-            wire = self._connection.sock if self._connection is not None else None
-            if wire is not None:
+            if self._wire is not None:
                 with contextlib.suppress(OSError):
-                    socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would free what is in use
+                    # A TLS socket's own `shutdown` would free what the other thread is using.
+                    socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
 
 
 _current = threading.local()
@@ -168,6 +169,10 @@ class GuardedSession(requests.Session):
         except TimeoutError as error:
             raise requests.Timeout(f"no complete answer within {seconds:g} seconds") from error
 
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - overrides
+        """None, ever: even a redirect that is not followed would be prepared, and its body read without a limit."""
+        return
+
     def _bounded(self, exchange: Exchange, method: Any, url: Any, *args: Any, **said: Any) -> requests.Response:
         document = said.pop("json", None)
         headers = dict(said.pop("headers", None) or {})
@@ -177,7 +182,7 @@ class GuardedSession(requests.Session):
         token = self._endpoint.bearer()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        said |= {"headers": headers, "timeout": exchange.left, "stream": True, "allow_redirects": False}
+        said |= {"headers": headers, "timeout": exchange.left + _BEHIND, "stream": True, "allow_redirects": False}
         response = super().request(method, url, *args, **said)
         try:
             response._content = self._body(response)  # noqa: SLF001 - no public way to read with a limit and keep it
@@ -214,7 +219,9 @@ class _Response(requests.Response):
 
 
 class _Tracked:
-    """A connection that tells the exchange of its thread that it is in use."""
+    """A connection that tells the exchange of its thread which socket is in use."""
+
+    sock: socket.socket | None
 
     def connect(self) -> None:
         self._tell()
@@ -228,7 +235,7 @@ class _Tracked:
     def _tell(self) -> None:
         exchange: Exchange | None = getattr(_current, "exchange", None)
         if exchange is not None:
-            exchange.uses(self)  # type: ignore[arg-type]  # mixed into a connection
+            exchange.uses(self.sock)
 
 
 class _PlainConnection(_Tracked, HTTPConnection):
