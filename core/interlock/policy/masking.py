@@ -144,8 +144,8 @@ def _places(node: Any, path: tuple[str, ...], at: Path = ()) -> Iterator[Path]:
 def _apply(working: dict[str, Any], path: Path, rule: MaskRule, secrets: Secrets) -> bool:
     parent = _parent(working, path)
     old = parent[path[-1]]
-    if rule.op == "upsert" and old in ("", rule.value):
-        return False
+    if rule.op == "upsert" and (old == rule.value or (old == "" and rule.value == PLACEHOLDER)):
+        return False  # an empty text hides nothing
     secrets.add(old)
     if rule.op == "remove":
         del parent[path[-1]]
