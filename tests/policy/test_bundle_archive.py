@@ -122,6 +122,13 @@ def test_what_two_readers_could_read_in_two_ways_is_refused(name: str, content: 
     assert refused.value.next_step
 
 
+def test_rules_behind_a_broken_header_are_not_left_out_in_silence() -> None:
+    unpacked = bytearray(gzip.decompress(tar_gz({"a.rego": RULE.encode(), "b.rego": b"package site.other\n"})))
+    unpacked[1024 + 148 : 1024 + 156] = b"7777777\0"  # the checksum in the second header
+    with pytest.raises(PolicyError, match="a member is broken"):
+        Bundle.unpack(gzip.compress(bytes(unpacked)), origin="bundle")
+
+
 @pytest.mark.parametrize(
     "head",
     ["", "# package other\n", "\n\n#\n\t\n", "# METADATA\r\n# title: x\r\n", "  "],

@@ -30,7 +30,7 @@ def bundle_of(files: Mapping[str, str], name: str = "layer") -> Bundle:
     return Bundle.unpack(tar_gz({path: text.encode() for path, text in files.items()}), origin=name)
 
 
-def layer_of(data: Json, name: str = "layer") -> Bundle:
+def layer_of(data: object, name: str = "layer") -> Bundle:
     """A layer of data; every bundle has a rule, so this one brings one that nobody asks."""
     return bundle_of({f"{name}.rego": f"package {name}\n", "data.json": json.dumps(data)}, name)
 

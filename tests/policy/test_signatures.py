@@ -278,6 +278,12 @@ def test_a_signature_counts_until_it_expires(bundle: Bundle, keys: PolicyKeys, r
         check_signature(files, keys, where="bundle", now=NOW + 1000)
 
 
+def test_a_bundle_of_many_files_can_be_signed(keys: PolicyKeys, release: BundleKey) -> None:
+    files = {f"rules/rule_{number}.rego": b"package rules.rule_%d\n" % number for number in range(2000)}
+    many = Bundle.unpack(tar_gz(files), origin="many")
+    assert Bundle.unpack(packed(many, key=release), origin="many", keys=keys).digest == many.digest
+
+
 def test_a_key_of_one_scope_signs_nothing_of_another(bundle: Bundle, key_folder: Path, tmp_path: Path) -> None:
     trusted = tmp_path / "trusted"
     (trusted / "prod").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ from tests.policy.bundle_tools import RULE, tar_gz, untar, write, write_key
 
 from interlock.cli import main
 from interlock.gate import InterlockError, PolicyError, Settings, SettingsError, UnavailableError
-from interlock.policy import Bundle, bundle_remote, load_policy, open_decider
+from interlock.policy import Bundle, Library, bundle_remote, load_policy, open_decider
 from interlock.policy.bundle_archive import packed
 from interlock.policy.bundle_kept import place_of
 from interlock.policy.bundle_keys import load_signing_key
@@ -524,15 +525,17 @@ def test_a_bundle_of_an_object_store_decides_and_is_kept(
     assert "cannot be reached" in found.notes[0]
 
 
-def test_the_command_fetches_and_tells(
-    keys: Path,
-    server: BundleServer,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("INTERLOCK_POLICY", server.url)
-    monkeypatch.setenv("INTERLOCK_POLICY_KEYS", str(keys / "trusted"))
+@pytest.fixture
+def deployed(named: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same for the command line, by its environment."""
+    monkeypatch.setenv("INTERLOCK_POLICY", named.policy)
+    monkeypatch.setenv("INTERLOCK_POLICY_KEYS", named.policy_keys)
+    monkeypatch.setenv("INTERLOCK_POLICY_POLL", "0.000001")
+    return named
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_command_fetches_and_tells(server: BundleServer, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         with pytest.raises(SystemExit, match="0"):
             main(["policy", "fetch"])
@@ -542,6 +545,34 @@ def test_the_command_fetches_and_tells(
     with pytest.raises(SystemExit, match="3"):
         main(["policy", "fetch"])
     assert "cannot be unpacked" in capsys.readouterr().err
+
+
+def test_doctor_says_that_the_kept_copy_decides(
+    deployed: Settings,
+    server: BundleServer,
+    library: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("INTERLOCK_OPA_LIB", str(library.path))
+    load_policy(deployed)
+    server.misbehaviour = answering(503)
+    with pytest.raises(SystemExit):
+        main(["doctor", "--format", "json"])
+    (check,) = (c for c in json.loads(capsys.readouterr().out)["checks"] if c["what"] == "policy engine")
+    assert check["state"] == "ok"
+    assert "deciding by the copy" in check["next_step"]
+
+
+def test_the_cluster_policy_asks_no_server(named: Settings, server: BundleServer) -> None:
+    pytest.importorskip("airflow")
+    from interlock.airflow_plugin.policy import _bundle
+
+    with pytest.raises(PolicyError, match="interlock policy fetch"):
+        _bundle(named)
+    load_policy(named)
+    assert _bundle(named).data["number"] == 1
+    assert len(server.asked) == 1
 
 
 def test_errors_of_a_fetch_are_of_this_project(named: Settings, server: BundleServer) -> None:

@@ -124,7 +124,7 @@ def _engine(settings: Settings) -> Check:
         found = f"{engine.name} {engine.version}, bundle sha256:{decider.bundle_digest[:12]}"
     finally:
         decider.close()
-    return Check(what="policy engine", state=State.OK, found=found)
+    return Check(what="policy engine", state=State.OK, found=found, next_step="; ".join(decider.bundle.notes))
 
 
 def _signer(settings: Settings) -> Check:

@@ -133,6 +133,8 @@ def files_of_archive(packed: bytes, *, where: str) -> list[BundleFile]:
                         "two members of one name", where=f"{where}/{path}", next_step="make the archive again"
                     )
                 found[path] = BundleFile(path=path, content=_member(tar, member, where))
+            if unpacked[tar.offset :].strip(b"\0"):  # Python takes a broken header for the end, and Go does not
+                raise PolicyError("a member is broken", where=where, next_step="make the archive again")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise PolicyError(
             f"the bundle cannot be unpacked: {error}", where=where, next_step="make it with `interlock policy bundle`"

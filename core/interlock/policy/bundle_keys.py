@@ -141,7 +141,7 @@ def load_signing_key(path: Path, *, keyid: str = "", scope: str = "", algorithm:
         ) from error
     try:
         taken, algorithms = _for_joserfc(key)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(str(error), where=str(path), next_step=f"use {_KINDS}") from error
     if algorithm and algorithm not in algorithms:
         raise UsageError(
@@ -159,7 +159,7 @@ def _public_key(pem: bytes, path: Path, *, scope: str) -> BundleKey:
 
     try:
         key, algorithms = _for_joserfc(load_pem_public_key(pem))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SettingsError(
             f"no public key that signs policy bundles: {error}",
             where=str(path),
@@ -169,27 +169,22 @@ def _public_key(pem: bytes, path: Path, *, scope: str) -> BundleKey:
 
 
 def _for_joserfc(key: object) -> tuple[RSAKey | ECKey, tuple[str, ...]]:
-    """The key for `joserfc`, with the algorithms of its kind; a ValueError for every other kind."""
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from joserfc.jwk import ECKey, RSAKey
-
-    if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
-        if key.key_size < MIN_RSA_BITS:
-            raise ValueError(f"an RSA key of {key.key_size} bits is too short")
-        return RSAKey.import_key(_pem(key)), _RSA
-    if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
-        taken = ECKey.import_key(_pem(key))
-        if taken.curve_name in _CURVES:
-            return taken, (_CURVES[taken.curve_name],)
-        raise ValueError(f"an EC key on {key.curve.name}")
-    raise ValueError(f"a key of the kind {type(key).__name__}")
-
-
-def _pem(key: object) -> bytes:
+    """The key for `joserfc`, with the algorithms of its kind; a TypeError or ValueError for every other."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+    from joserfc.jwk import ECKey, RSAKey
 
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    assert isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)  # noqa: S101 (for the type checker)
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    elif isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    else:
+        raise TypeError(f"a key of the kind {type(key).__name__}")
+    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+        if key.key_size < MIN_RSA_BITS:
+            raise ValueError(f"an RSA key of {key.key_size} bits is too short")
+        return RSAKey.import_key(pem), _RSA
+    taken = ECKey.import_key(pem)
+    if taken.curve_name not in _CURVES:
+        raise ValueError(f"an EC key on {key.curve.name}")
+    return taken, (_CURVES[taken.curve_name],)

@@ -45,11 +45,6 @@ class Fetched:
     etag: str
 
 
-def is_url(location: str) -> bool:
-    """Whether a setting names a URL and not a path."""
-    return "://" in location
-
-
 def check_url(url: str) -> None:
     """Refuse what is not to be fetched.
 
@@ -147,16 +142,14 @@ def _body(response: HTTPResponse, url: str) -> Fetched:
 
 def _refuse_status(error: HTTPError, url: str) -> NoReturn:
     if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code in _MAY_PASS:
-        raise _unavailable(f"the bundle server answers {error.code} {error.reason}", url) from error
+        raise _unavailable(f"the bundle server answers {error.code}", url) from error
     if HTTPStatus.MULTIPLE_CHOICES <= error.code < HTTPStatus.BAD_REQUEST and error.code != HTTPStatus.NOT_MODIFIED:
         raise PolicyError(
             f"the bundle server redirects ({error.code}), which is not followed",
             where=url,
             next_step="name the URL at which the bundle is",
         ) from error
-    raise PolicyError(
-        f"the bundle server answers {error.code} {error.reason}", where=url, next_step=_RIGHT_URL
-    ) from error
+    raise PolicyError(f"the bundle server answers {error.code}", where=url, next_step=_RIGHT_URL) from error
 
 
 def _from_s3(url: str, etag: str, deadline: float) -> Fetched | None:

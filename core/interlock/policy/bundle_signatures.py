@@ -13,17 +13,22 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from interlock.gate.errors import PolicyError
 from interlock.gate.values import Json
 from interlock.policy.bundle_files import MANIFEST, SIGNATURES, BundleFile
 from interlock.policy.bundle_keys import BundleKey, PolicyKeys
 
+if TYPE_CHECKING:
+    from joserfc.jws import JWSRegistry
+
 _HASHES = {"SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 _STRUCTURED = frozenset({"data.json", MANIFEST})
 _NEXT_STEP = "use a bundle as its maker sent it, or sign it again with `interlock policy bundle --signing-key`"
 _CLOCK_SKEW = 60.0
+_PAYLOAD_BYTES = 4 * 1024 * 1024
+"""Room for the hashes of as many files as a bundle may have."""
 
 
 class _Number(str):
@@ -50,7 +55,7 @@ def signed(files: Iterable[BundleFile], key: BundleKey, *, expires: int | None =
         claims["exp"] = expires
     header = {"alg": key.algorithms[0], "kid": key.keyid, "typ": "JWT"}
     payload = json.dumps(claims, separators=(",", ":")).encode()
-    token = jws.serialize_compact(header, payload, key.key, algorithms=list(key.algorithms))
+    token = jws.serialize_compact(header, payload, key.key, registry=_registry(key.algorithms))
     return BundleFile(path=SIGNATURES, content=json.dumps({"signatures": [token]}).encode() + b"\n")
 
 
@@ -113,7 +118,7 @@ def _claims(token: str, keys: PolicyKeys, where: str) -> Mapping[str, Json]:
 
     place = f"{where}/{SIGNATURES}"
     try:
-        unverified = jws.extract_compact(token.encode())
+        unverified = jws.extract_compact(token.encode(), registry=_registry(()))
         said = _object(unverified.payload)
         keyid, scope = _name(unverified.headers().get("kid") or said.get("keyid", "")), _name(said.get("scope", ""))
     except (JoseError, ValueError, TypeError, RecursionError) as error:
@@ -121,12 +126,21 @@ def _claims(token: str, keys: PolicyKeys, where: str) -> Mapping[str, Json]:
     problem = ""
     for key in keys.named(keyid, scope, where=place):
         try:
-            return _object(jws.deserialize_compact(token, key.key, algorithms=list(key.algorithms)).payload)
+            return _object(jws.deserialize_compact(token, key.key, registry=_registry(key.algorithms)).payload)
         except (JoseError, ValueError, TypeError) as error:
             problem = str(error)
     raise PolicyError(
         f"the signature of {keyid or 'no named key'} does not hold: {problem}", where=place, next_step=_NEXT_STEP
     )
+
+
+def _registry(algorithms: tuple[str, ...]) -> JWSRegistry:
+    """What a token may be made with, which is never for the token to say."""
+    from joserfc.jws import JWSRegistry
+
+    registry = JWSRegistry(algorithms=list(algorithms))
+    registry.max_payload_length = _PAYLOAD_BYTES
+    return registry
 
 
 def _object(payload: bytes) -> dict[str, Json]:

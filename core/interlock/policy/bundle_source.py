@@ -17,7 +17,6 @@ from interlock.policy.bundle import Bundle
 from interlock.policy.bundle_kept import Kept, confirm, keep, place_of, read_kept
 from interlock.policy.bundle_keys import PolicyKeys
 from interlock.policy.bundle_layers import layered
-from interlock.policy.bundle_remote import check_url, fetch, is_url
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,8 +39,10 @@ def load_policy(settings: Settings, *, online: bool = True) -> Bundle:
 
 
 def _one(location: str, settings: Settings, keys: PolicyKeys | None, *, online: bool) -> Bundle:
-    if not is_url(location):
+    if "://" not in location:
         return Bundle.load(location, keys=keys)
+    from interlock.policy.bundle_remote import check_url
+
     check_url(location)
     if keys is None and not settings.allow_unsigned_policy:
         raise SettingsError(
@@ -73,6 +74,8 @@ def _one(location: str, settings: Settings, keys: PolicyKeys | None, *, online: 
 
 def _asked(url: str, place: Path, kept: Kept | None, good: Bundle | None, keys: PolicyKeys | None) -> Bundle:
     """What the server has now, or the kept copy when it cannot be asked."""
+    from interlock.policy.bundle_remote import fetch
+
     try:
         fresh = fetch(url, etag=kept.etag if kept is not None else "")
     except UnavailableError as error:
