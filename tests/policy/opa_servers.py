@@ -7,12 +7,14 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cryptography import x509
@@ -43,21 +45,21 @@ def running_opa(*arguments: str, port: int = 0) -> Iterator[int]:
     """An OPA server; its port."""
     port = port or free_port()
     command = [str(opa_program()), "run", "--server", f"--addr=127.0.0.1:{port}", "--skip-version-check"]
-    process = subprocess.Popen(
-        [*command, "--log-level=error", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        _wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with tempfile.TemporaryFile() as said:  # a pipe would fill up with decision logs
+        process = subprocess.Popen([*command, "--log-level=error", *arguments], stdout=said, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(port, process, said)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     for _ in range(400):
         if process.poll() is not None:
-            raise AssertionError(process.communicate()[1].decode())
+            said.seek(0)
+            raise AssertionError(said.read().decode())
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
