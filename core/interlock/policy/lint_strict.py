@@ -45,9 +45,7 @@ def _import_row(file: Parsed, nth: int) -> int:
 def _arguments(file: Parsed, rule: Rule) -> Iterator[LintFinding]:
     head = rule.node["head"]
     arguments = [name for argument in head.get("args", ()) for name in _names(argument)]
-    body = {key: value for key, value in rule.node.items() if key != "head"}
-    rest = {key: value for key, value in head.items() if key not in {"args", "name", "ref"}}
-    used = set(_names([body, rest]))
+    used = {name for branch in _branches(rule.node) for name in _names(branch)}
     for name in dict.fromkeys(arguments):
         if name not in used and not name.startswith("$"):
             row, column = rule.place(name)
@@ -55,6 +53,15 @@ def _arguments(file: Parsed, rule: Rule) -> Iterator[LintFinding]:
                 path=file.module.path, row=row, column=column, rule_id="strict",
                 message=f"unused argument {name}. (hint: use _ (wildcard variable) instead)", fix="_",
             )  # fmt: skip
+
+
+def _branches(node: Node) -> Iterator[list[Any]]:
+    """What a rule and each of its else branches are made of, but for their names and arguments."""
+    branch: Any = node
+    while branch:
+        head = {key: value for key, value in branch["head"].items() if key not in {"args", "name", "ref"}}
+        yield [branch.get("body"), head]
+        branch = branch.get("else")
 
 
 def _assigned(file: Parsed, rule: Rule) -> Iterator[LintFinding]:
