@@ -25,9 +25,12 @@ PACKAGE = re.compile(r"^package ([\w.]+)$", re.MULTILINE)
 FRAMEWORKS = {
     ("EU AI Act", "2024/1689"): r"Art\. \d+",
     ("MITRE ATLAS", "5.6.1"): r"AML\.[TM]\d{4}(\.\d{3})?",
+    ("ISO/IEC 42001", "2023"): r"A\.\d+\.\d+(\.\d+)?",
     ("NIST AI 100-2", "e2025"): r"NISTAML\.\d{2,3}",
+    ("NIST AI RMF", "1.0"): r"(GOVERN|MAP|MEASURE|MANAGE) \d\.\d+",
+    ("OWASP LLM Top 10", "2025"): r"LLM(0\d|10):2025",
     ("OWASP LLM Top 10", "2026"): r"LLM(0\d|10):2026",
-    ("OWASP ML Top 10", "2023"): r"ML(0\d|10)",
+    ("OWASP ML Top 10", "2023"): r"ML(0\d|10):2023",
 }
 
 
@@ -190,33 +193,76 @@ def test_every_id_speaks_of_one_thing() -> None:
     assert [key for key, count in ids.items() if count > 1] == []
 
 
-def test_every_profile_has_the_same_parameters_with_the_same_types(engine: EmbeddedEngine) -> None:
+def parameters(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each parameter of a profile by its path."""
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from parameters(item, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", item
+
+
+def test_every_profile_has_the_same_parameters(engine: EmbeddedEngine) -> None:
     profiles: Any = engine.evaluate("interlock.profiles", {}).value
-
-    def shape(value: Any) -> Any:
-        return {key: shape(item) for key, item in value.items()} if isinstance(value, dict) else type(value)
-
     assert set(profiles) == {"dev", "standard", "strict"}
-    assert json.dumps(shape(profiles["dev"]), default=str, sort_keys=True).replace("int", "float") == json.dumps(
-        shape(profiles["strict"]), default=str, sort_keys=True
-    ).replace("int", "float")
-    assert shape(profiles["standard"]).keys() == shape(profiles["strict"]).keys()
+    names = {name: {path for path, _ in parameters(profile)} for name, profile in profiles.items()}
+    assert names["dev"] == names["standard"] == names["strict"]
 
 
-def test_a_stricter_profile_is_nowhere_looser(engine: EmbeddedEngine) -> None:
+def kind(value: Any) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def test_a_parameter_has_one_type_or_is_a_word(engine: EmbeddedEngine) -> None:
+    """The words are ``any``, which asks nothing, ``stated``, and those of one parameter alone."""
     profiles: Any = engine.evaluate("interlock.profiles", {}).value
-    for loose, tight in (("dev", "standard"), ("standard", "strict")):
-        a, b = profiles[loose], profiles[tight]
-        assert all(b["poisoning"][key] <= a["poisoning"][key] for key in a["poisoning"] if key.startswith("max_"))
-        assert all(b["poisoning"][key] >= a["poisoning"][key] for key in a["poisoning"] if key.startswith("min_"))
-        assert all(b["validation"][key] >= a["validation"][key] for key in a["validation"])
-        assert set(b["training"]["isolation"]) <= set(a["training"]["isolation"])
-        assert set(b["artifacts"]["formats"]) <= set(a["artifacts"]["formats"])
-        assert set(b["evidence"]["accept_profiles"]) <= set(a["evidence"]["accept_profiles"])
-        assert b["evidence"]["max_age_seconds"] <= a["evidence"]["max_age_seconds"]
-        assert b["evidence"]["accept_dev_receipts"] <= a["evidence"]["accept_dev_receipts"]
-        assert b["evidence"]["same_run"] >= a["evidence"]["same_run"]
-        assert all(set(b["required"][step]) >= set(a["required"][step]) for step in a["required"])
+    for path, value in parameters(profiles["standard"]):
+        kinds = {kind(value) for profile in profiles.values() for one, value in parameters(profile) if one == path}
+        assert len(kinds - {"str"}) <= 1, path
+        assert not isinstance(value, str) or value in WORDS.get(path, ("any", "stated")), path
+
+
+WORDS = {
+    "deployment.manifests": ("optional", "required"),
+    "deployment.rollout": ("optional", "required"),
+    "gpu.confidential": ("when-asked", "always"),
+    "gpu.unstated": ("none", "some"),
+    "images.pinned": ("tag", "digest"),
+    "kubernetes.receipts": ("present", "known"),
+    "pipeline.credentials": ("audit", "enforce"),
+    "pipeline.images": ("audit", "enforce"),
+    "training.budgets": ("any", "where-set", "required"),
+}
+"""Parameters whose value is one of some words, from the loosest to the strictest."""
+WANTED = ("required.", "exemptions.never", "deployment.", "images.mutable_tags", "pipeline.credential_names")
+"""Lists that ask for more the longer they are; the others permit more."""
+PERMISSIONS = ("evidence.accept_", "coverage.accept_", "exemptions.accept")
+"""Booleans that permit; the others ask."""
+
+
+def no_looser(path: str, loose: Any, tight: Any) -> bool:
+    """Whether `tight` lets through at most what `loose` lets through."""
+    if path in WORDS:
+        return WORDS[path].index(tight) >= WORDS[path].index(loose)
+    if "any" in (loose, tight):
+        return bool(loose == "any")
+    if "stated" in (loose, tight):
+        return bool(loose == "stated")
+    name = path.rsplit(".", 1)[1]
+    if isinstance(loose, bool):
+        return tight <= loose if path.startswith(PERMISSIONS) else tight >= loose
+    if isinstance(loose, list):
+        return set(tight) >= set(loose) if path.startswith(WANTED) else set(tight) <= set(loose)
+    most = name.startswith("max_") or name == "clock_skew_seconds"
+    return bool(tight <= loose) if most else bool(tight >= loose)
+
+
+@pytest.mark.parametrize(("loose", "tight"), [("dev", "standard"), ("standard", "strict")])
+def test_a_stricter_profile_is_nowhere_looser(engine: EmbeddedEngine, loose: str, tight: str) -> None:
+    profiles: Any = engine.evaluate("interlock.profiles", {}).value
+    wider = dict(parameters(profiles[loose]))
+    looser = [p for p, value in parameters(profiles[tight]) if not no_looser(p, wider[p], value)]
+    assert looser == []
 
 
 @pytest.fixture(scope="session")
@@ -239,6 +285,53 @@ def test_opa_finds_nothing_to_format(opa: str) -> None:
 def test_opa_check_strict_is_content(opa: str) -> None:
     done = run(opa, "check", "--strict", "--bundle", ".")
     assert done.returncode == 0, done.stderr
+
+
+def test_opa_check_finds_nothing_misspelt(opa: str) -> None:
+    done = run(opa, "check", "--strict", "--schema", "schemas", "--bundle", ".")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "misspelt"),
+    [
+        pytest.param("input.report.facts.dataset.licences", "input.report.facts.dataset.licenses", id="a-fact"),
+        pytest.param("input.report.coverage.looked_at", "input.report.coverage.lookedat", id="coverage"),
+        pytest.param("input.requested.image", "input.requested.img", id="requested"),
+        pytest.param("input.exemptions", "input.exemption", id="exemptions"),
+        pytest.param("input.subject.digest.sha256", "input.subject.digest.sha512", id="digest"),
+        pytest.param("input.report.facts.gpu.devices", "input.report.facts.gpus.devices", id="gpu"),
+    ],
+)
+def test_a_misspelt_field_is_found_by_the_schema(opa: str, tmp_path: Path, field: str, misspelt: str) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(packaged_folder(), folder)
+    touched = [path for path in folder.rglob("*.rego") if field in path.read_text()]
+    assert touched
+    for path in touched:
+        path.write_text(path.read_text().replace(field, misspelt))
+    done = run(opa, "check", "--schema", str(folder / "schemas"), "--bundle", str(folder))
+    assert done.returncode == 1
+    assert "undefined ref: " + misspelt in done.stderr
+
+
+def test_every_package_says_which_document_it_reads() -> None:
+    for module in BUNDLE.modules:
+        if "input." in re.sub(r"^#.*$", "", module.source, flags=re.MULTILINE):
+            described = next(block for block, line in metadata(module) if line.startswith("package "))
+            assert described.get("schemas"), module.path
+
+
+@pytest.mark.slow
+def test_regal_finds_nothing() -> None:
+    regal = shutil.which("regal", path=os.pathsep.join((os.environ.get("PATH", ""), str(Path.home() / "go" / "bin"))))
+    if regal is None:
+        pytest.skip("needs the regal binary: go install github.com/open-policy-agent/regal@v0.42.0")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [regal, "lint", "--format", "json", "policies"], capture_output=True, text=True, check=False, cwd=root
+    )
+    assert json.loads(done.stdout)["violations"] == []
 
 
 @pytest.mark.slow

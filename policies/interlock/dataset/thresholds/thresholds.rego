@@ -34,6 +34,7 @@ detectors contains name if {
 }
 
 detectors contains trim_suffix(measured, suffix) if {
+	is_object(input.report.measures)
 	some suffix in ["_strength", "_flagged_rows"]
 	some measured, _ in input.report.measures
 	endswith(measured, suffix)
@@ -59,6 +60,7 @@ quiet(name, bounds) if {
 # description: Undefined unless the profile says that it need not and the report has neither of its measures.
 excused(name, bounds) if {
 	bounds.required == false
+	is_object(input.report.measures)
 	measured := object.keys(input.report.measures)
 	rows := sprintf("%s_flagged_rows", [name])
 	not rows in measured
