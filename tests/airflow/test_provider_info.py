@@ -51,6 +51,8 @@ def test_airflow_draws_both_forms() -> None:
         "extra__opa__ca_file",
         "extra__opa__client_cert",
         "extra__opa__client_key",
+        "extra__opa__decision_path",
+        "extra__opa__retries",
         "extra__opa__timeout",
     }
     assert manager.field_behaviours["interlock"]["relabeling"]["host"] == "Ledger URL"

@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     )
     from interlock.airflow.hooks import InterlockHook, OpaHook
     from interlock.airflow.steps import DeployGateOperator, SecureTrainOperator, SnapshotOperator
+    from interlock.airflow.triggers import PolicyTrigger
+    from interlock.airflow.waiting import WaitForPolicyOperator
 
 _HOME = {
     "CheckPolicyOperator": "gates",
     "DeployGateOperator": "steps",
     "InterlockHook": "hooks",
     "OpaHook": "hooks",
+    "PolicyTrigger": "triggers",
     "ScanModelOperator": "gates",
     "ScanPoisoningOperator": "gates",
     "SecureTrainOperator": "steps",
     "SnapshotOperator": "steps",
     "ValidateDataOperator": "gates",
+    "WaitForPolicyOperator": "waiting",
     "guarded_task": "decorators",
 }
 
@@ -38,11 +42,13 @@ __all__ = [
     "DeployGateOperator",
     "InterlockHook",
     "OpaHook",
+    "PolicyTrigger",
     "ScanModelOperator",
     "ScanPoisoningOperator",
     "SecureTrainOperator",
     "SnapshotOperator",
     "ValidateDataOperator",
+    "WaitForPolicyOperator",
     "guarded_task",
 ]
 

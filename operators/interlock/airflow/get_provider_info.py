@@ -22,8 +22,12 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [_version()],
         "integrations": [{"integration-name": _NAME, "tags": ["software"]}],
         "operators": [
-            {"integration-name": _NAME, "python-modules": ["interlock.airflow.gates", "interlock.airflow.steps"]}
+            {
+                "integration-name": _NAME,
+                "python-modules": ["interlock.airflow.gates", "interlock.airflow.steps", "interlock.airflow.waiting"],
+            }
         ],
+        "triggers": [{"integration-name": _NAME, "python-modules": ["interlock.airflow.triggers"]}],
         "hooks": [{"integration-name": _NAME, "python-modules": ["interlock.airflow.hooks"]}],
         "connection-types": [_interlock_connection(), _opa_connection()],
         "task-decorators": [{"name": "guarded", "class-name": "interlock.airflow.decorators.guarded_task"}],
@@ -74,6 +78,16 @@ def _opa_connection() -> dict[str, Any]:
             "timeout": {
                 "label": "Timeout in seconds",
                 "schema": {"type": ["number", "null"], "default": 5, "exclusiveMinimum": 0},
+                "description": "For one question, all its tries together.",
+            },
+            "retries": {
+                "label": "Further tries",
+                "schema": {"type": ["integer", "null"], "default": 2, "minimum": 0, "maximum": 10},
+            },
+            "decision_path": {
+                "label": "Decision path",
+                "schema": _TEXT,
+                "description": "What a test of the connection asks for; interlock.decision.result when empty.",
             },
         },
         "ui-field-behaviour": {

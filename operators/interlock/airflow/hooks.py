@@ -134,8 +134,8 @@ class OpaHook(BaseHook):
         connection = self.get_connection(self.opa_conn_id)
         return ServerEngine(_endpoint(connection), decision_path=_decision_path(connection))
 
-    def get_async_engine(self) -> AsyncServerEngine:
-        """The same for triggers.
+    async def aget_engine(self) -> AsyncServerEngine:
+        """The same for triggers, which may not block while they look the connection up.
 
         Raises:
             MissingExtraError: opa-python-client is not installed.
@@ -146,7 +146,7 @@ class OpaHook(BaseHook):
         require_client()
         from interlock.policy.server_async import AsyncServerEngine
 
-        connection = self.get_connection(self.opa_conn_id)
+        connection = await self.aget_connection(self.opa_conn_id)
         return AsyncServerEngine(_endpoint(connection), decision_path=_decision_path(connection))
 
     def test_connection(self) -> tuple[bool, str]:
