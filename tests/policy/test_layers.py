@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.policy.bundle_tools import tar_gz
+from tests.policy.bundle_tools import run_opa, tar_gz
 
 from interlock.gate import Json, PolicyError, SettingsError
 from interlock.policy import Bundle, EmbeddedEngine, Library, layered, required_gates
@@ -250,6 +250,15 @@ def test_the_example_layer_decides_with_its_own_rule_and_threshold(
     result: Any = with_acme.evaluate("interlock.decision.result", document).value
     assert {reason["id"] for reason in result["reasons"]} == ids
     assert result["allow"] is (not ids)
+
+
+def test_the_rego_tests_of_the_example_pass_in_a_stock_opa_and_run_each_line(tmp_path: Path) -> None:
+    archive = tmp_path / "with-tests.tar.gz"
+    archive.write_bytes(packed(layered(Bundle.load(), [Bundle.load(ACME)]), with_tests=True))
+    done = run_opa("test", "-b", str(archive), "--run", "acme_landing_test", "--coverage")
+    assert done.returncode == 0, done.stdout
+    covered = json.loads(done.stdout)["files"]["interlock/dataset/acme_landing/acme_landing.rego"]
+    assert covered["coverage"] == 100
 
 
 def test_the_example_takes_nothing_outside_its_roots(tmp_path: Path) -> None:

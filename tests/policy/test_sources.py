@@ -472,6 +472,22 @@ def test_a_bundle_of_a_url_must_be_signed_unless_somebody_says_otherwise(setting
             load_policy(replace(settings, policy=state.url, allow_unsigned_policy=True))
 
 
+def test_a_url_that_is_signed_by_its_query_is_shown_without_it(settings: Settings, server: BundleServer) -> None:
+    named = replace(settings, policy=f"{server.url}?signature=hush", policy_poll=1e-9)
+    assert load_policy(named).origin == f"{server.url}?..."
+    for misbehaviour in (answering(503), cut, garbage):
+        server.misbehaviour = misbehaviour
+        assert "hush" not in str(load_policy(named).notes)
+    for misbehaviour in (answering(404), answering(302, {"Location": "/"}), answering(200)):
+        server.misbehaviour = misbehaviour
+        with pytest.raises(PolicyError) as refused:
+            load_policy(named)
+        assert "hush" not in str(refused.value)
+    with pytest.raises(PolicyError) as refused:
+        load_policy(replace(named, home=named.home / "other"), online=False)
+    assert "hush" not in str(refused.value)
+
+
 def test_loopback_is_asked_without_a_proxy(settings: Settings, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)

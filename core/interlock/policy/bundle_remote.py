@@ -45,6 +45,12 @@ class Fetched:
     etag: str
 
 
+def shown_url(url: str) -> str:
+    """A URL for messages: without the query, which may be what signs it."""
+    front, asked, _ = url.partition("?")
+    return f"{front}?..." if asked else front
+
+
 def check_url(url: str) -> None:
     """Refuse what is not to be fetched.
 
@@ -56,7 +62,7 @@ def check_url(url: str) -> None:
         host, secret = parts.hostname or "", parts.username is not None or parts.password is not None
         parts.port  # noqa: B018 (reading it checks it)
     except ValueError as error:
-        raise SettingsError(f"no URL of a bundle: {error}", where=url, next_step=_RIGHT_URL) from error
+        raise SettingsError(f"no URL of a bundle: {error}", where="policy", next_step=_RIGHT_URL) from error
     if secret:
         raise SettingsError(
             "a URL of a bundle holds no user name or password",
@@ -64,10 +70,12 @@ def check_url(url: str) -> None:
             next_step="let the server know this machine in another way; URLs are shown in logs",
         )
     if parts.scheme == "http" and not _is_loopback(host):
-        raise SettingsError("a bundle is not fetched over plain http", where=url, next_step="use https://")
+        raise SettingsError("a bundle is not fetched over plain http", where=shown_url(url), next_step="use https://")
     if parts.scheme not in {"https", "http", "s3"} or not host or parts.fragment:
         raise SettingsError(
-            "no URL that a bundle can come from", where=url, next_step="use https://HOST/PATH or s3://BUCKET/KEY"
+            "no URL that a bundle can come from",
+            where=shown_url(url),
+            next_step="use https://HOST/PATH or s3://BUCKET/KEY",
         )
 
 
@@ -134,7 +142,7 @@ def _body(response: HTTPResponse, url: str) -> Fetched:
         raise _too_large(url)
     said = response.headers.get("Content-Length")
     if response.status != HTTPStatus.OK:
-        raise PolicyError(f"the bundle server answers {response.status}", where=url, next_step=_RIGHT_URL)
+        raise PolicyError(f"the bundle server answers {response.status}", where=shown_url(url), next_step=_RIGHT_URL)
     if said is not None and said.isdigit() and int(said) != len(content):
         raise _unavailable(f"the bundle server broke off after {len(content)} of {said} bytes", url)
     return Fetched(content=content, etag=response.headers.get("ETag", "")[:_ETAG_CHARACTERS])
@@ -146,10 +154,10 @@ def _refuse_status(error: HTTPError, url: str) -> NoReturn:
     if HTTPStatus.MULTIPLE_CHOICES <= error.code < HTTPStatus.BAD_REQUEST and error.code != HTTPStatus.NOT_MODIFIED:
         raise PolicyError(
             f"the bundle server redirects ({error.code}), which is not followed",
-            where=url,
+            where=shown_url(url),
             next_step="name the URL at which the bundle is",
         ) from error
-    raise PolicyError(f"the bundle server answers {error.code}", where=url, next_step=_RIGHT_URL) from error
+    raise PolicyError(f"the bundle server answers {error.code}", where=shown_url(url), next_step=_RIGHT_URL) from error
 
 
 def _from_s3(url: str, etag: str, deadline: float) -> Fetched | None:
@@ -165,7 +173,7 @@ def _from_s3(url: str, etag: str, deadline: float) -> Fetched | None:
     except ImportError as error:
         raise MissingExtraError("s3fs", extra="s3") from error
     except (FileNotFoundError, PermissionError) as error:
-        raise PolicyError(f"the store gives no bundle: {error}", where=url, next_step=_RIGHT_URL) from error
+        raise PolicyError(f"the store gives no bundle: {error}", where=shown_url(url), next_step=_RIGHT_URL) from error
     except Exception as error:
         # The plug-in boundary: botocore and aiohttp raise families of their own.
         raise _unavailable(f"the store cannot be reached: {type(error).__name__}: {error}", url) from error
@@ -202,8 +210,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _unavailable(what: str, url: str) -> UnavailableError:
-    return UnavailableError(what, where=url, next_step=_UP_AGAIN)
+    return UnavailableError(what, where=shown_url(url), next_step=_UP_AGAIN)
 
 
 def _too_large(url: str) -> PolicyError:
-    return PolicyError(f"the bundle is larger than {MAX_BYTES} bytes", where=url, next_step=_RIGHT_URL)
+    return PolicyError(f"the bundle is larger than {MAX_BYTES} bytes", where=shown_url(url), next_step=_RIGHT_URL)

@@ -41,19 +41,20 @@ def load_policy(settings: Settings, *, online: bool = True) -> Bundle:
 def _one(location: str, settings: Settings, keys: PolicyKeys | None, *, online: bool) -> Bundle:
     if "://" not in location:
         return Bundle.load(location, keys=keys)
-    from interlock.policy.bundle_remote import check_url
+    from interlock.policy.bundle_remote import check_url, shown_url
 
     check_url(location)
+    origin = shown_url(location)
     if keys is None and not settings.allow_unsigned_policy:
         raise SettingsError(
             "a bundle from a URL must be signed",
-            where=location,
+            where=origin,
             next_step="set `policy_keys` to a folder with the public key, or `allow_unsigned_policy` if you mean it",
         )
     place = place_of(settings.home, location)
     kept = read_kept(place, location)
     try:
-        good = Bundle.unpack(kept.content, origin=location, keys=keys) if kept is not None else None
+        good = Bundle.unpack(kept.content, origin=origin, keys=keys) if kept is not None else None
     except PolicyError as error:
         if not online:
             raise
@@ -63,7 +64,7 @@ def _one(location: str, settings: Settings, keys: PolicyKeys | None, *, online: 
         if good is None:
             raise PolicyError(
                 "no copy of the bundle is kept on this machine, and here no server is asked",
-                where=location,
+                where=origin,
                 next_step="run `interlock policy fetch` once, and whenever policy changes",
             )
         return good
@@ -74,20 +75,20 @@ def _one(location: str, settings: Settings, keys: PolicyKeys | None, *, online: 
 
 def _asked(url: str, place: Path, kept: Kept | None, good: Bundle | None, keys: PolicyKeys | None) -> Bundle:
     """What the server has now, or the kept copy when it cannot be asked."""
-    from interlock.policy.bundle_remote import fetch
+    from interlock.policy.bundle_remote import fetch, shown_url
 
     try:
         fresh = fetch(url, etag=kept.etag if kept is not None else "")
     except UnavailableError as error:
         if good is None or kept is None:
             raise
-        return _noting(good, f"{error.what} ({url}); deciding by the copy of {_ago(kept.age)}")
-    if fresh is None:
-        if good is None:  # a 304 to a question without an etag
-            raise PolicyError("the bundle server sends nothing", where=url, next_step="check the bundle server")
+        return _noting(good, f"{error.what} ({shown_url(url)}); deciding by the copy of {_ago(kept.age)}")
+    if fresh is None and good is not None:
         confirm(place)
         return good
-    bundle = Bundle.unpack(fresh.content, origin=url, keys=keys)
+    if fresh is None:  # nothing was asked for by its etag
+        raise PolicyError("the bundle server sends nothing", where=shown_url(url), next_step="check the bundle server")
+    bundle = Bundle.unpack(fresh.content, origin=shown_url(url), keys=keys)
     try:
         keep(place, url, fresh.content, fresh.etag)
     except InterlockError as error:
