@@ -94,6 +94,20 @@ def test_what_is_no_secret_stays(document: Any) -> None:
     assert (done.erased, done.masked) == ((), ())
 
 
+@pytest.mark.parametrize(
+    ("evidence", "kept"),
+    [
+        pytest.param('{"format": "torch-zip"}', True, id="a format"),
+        pytest.param('{"format": "Alice Smith"}', False, id="no word of the scanner's"),
+        pytest.param('{"format": "zip", "value": "Alice"}', False, id="more than a format"),
+        pytest.param(f'{{"format": "{"a" * 40}"}}', False, id="a long text"),
+    ],
+)
+def test_the_format_that_a_rule_judges_by_stays(evidence: str, *, kept: bool) -> None:
+    done = masked({"report": {"findings": [finding("", evidence)]}})
+    assert (done.event["input"]["report"]["findings"][0]["evidence"] == evidence) is kept
+
+
 def test_a_masked_text_is_taken_out_of_the_policys_words_too() -> None:
     reason = {"id": "gate.findings", "severity": "high", "message": f"found: {SECRET}!", "title": "T"}
     done = masked({"report": {"findings": [finding(SECRET)]}}, result={"reasons": [reason]}, error={"message": SECRET})

@@ -11,6 +11,7 @@ for in the rest of the event (`interlock.policy.sweeping`).
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -35,11 +36,13 @@ class MaskRule:
         op: ``remove`` takes the member out; ``upsert`` puts `value` in its place.
         path: Steps below the event; ``*`` is every element or member.
         value: Only for ``upsert``.
+        keep: Texts that need no masking; none of OPA's, only of the rules here.
     """
 
     op: Literal["remove", "upsert"]
     path: tuple[str, ...]
     value: Json = None
+    keep: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +60,17 @@ class Masked:
     masked: tuple[str, ...]
 
 
-def _upsert(path: str) -> MaskRule:
-    return MaskRule(op="upsert", path=tuple(path.strip("/").split("/")), value=PLACEHOLDER)
+def _upsert(path: str, *, keep: re.Pattern[str] | None = None) -> MaskRule:
+    return MaskRule(op="upsert", path=tuple(path.strip("/").split("/")), value=PLACEHOLDER, keep=keep)
+
+
+_FORMAT = re.compile(r"""\{"format": ?"[a-z0-9][a-z0-9-]{0,31}"\}\Z""")
+"""The artifact scan's word for what a file is: no value of the data, and `model.formats` judges by it."""
 
 
 DEFAULTS: Final = (
     _upsert("/input/report/findings/*/message"),
-    _upsert("/input/report/findings/*/evidence"),
+    _upsert("/input/report/findings/*/evidence", keep=_FORMAT),
     _upsert("/input/report/coverage/skipped/*/reason"),
     _upsert("/input/report/coverage/failed/*/reason"),
     _upsert("/input/requested/command/*"),
@@ -146,6 +153,8 @@ def _apply(working: dict[str, Any], path: Path, rule: MaskRule, secrets: Secrets
     old = parent[path[-1]]
     if rule.op == "upsert" and (old == rule.value or (old == "" and rule.value == PLACEHOLDER)):
         return False  # an empty text hides nothing
+    if rule.keep is not None and isinstance(old, str) and rule.keep.match(old):
+        return False
     secrets.add(old)
     if rule.op == "remove":
         del parent[path[-1]]
