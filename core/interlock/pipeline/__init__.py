@@ -5,6 +5,20 @@ and says why. Which steps are protected and what they require is policy's; how a
 """
 
 from interlock.pipeline.chain import Obstacle, Violation, Why, check, describe
+from interlock.pipeline.document import graph_document, graph_from
 from interlock.pipeline.graph import Graph, Step
+from interlock.pipeline.settings import Setting, shape_of
 
-__all__ = ["Graph", "Obstacle", "Step", "Violation", "Why", "check", "describe"]
+__all__ = [
+    "Graph",
+    "Obstacle",
+    "Setting",
+    "Step",
+    "Violation",
+    "Why",
+    "check",
+    "describe",
+    "graph_document",
+    "graph_from",
+    "shape_of",
+]

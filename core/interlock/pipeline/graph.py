@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interlock.gate.errors import UsageError
+from interlock.pipeline.settings import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,9 @@ class Step:
             skipped).
         setup: The step is a setup.
         teardown: The step is a teardown.
+        image: The container image that it runs, as the pipeline names it; empty when the pipeline names none.
+        cached: The orchestrator may take the step's result from an earlier run.
+        settings: Variables, parameters and arguments that stand in the pipeline's text.
     """
 
     id: str
@@ -40,6 +44,9 @@ class Step:
     needs_all_upstreams: bool = True
     setup: bool = False
     teardown: bool = False
+    image: str = ""
+    cached: bool = False
+    settings: tuple[Setting, ...] = ()
 
     @property
     def passes_failure_on(self) -> bool:

@@ -28,6 +28,11 @@ def report_problems(document: Json) -> tuple[str, ...]:
     return _problems("report.json", document)
 
 
+def graph_problems(document: Json) -> tuple[str, ...]:
+    """Where the document of a pipeline's graph differs from ``pipeline_graph.json``; empty when it is valid."""
+    return _problems("pipeline_graph.json", document)
+
+
 def schema(name: str) -> dict[str, Json]:
     """One published schema by file name."""
     text = (packaged_folder() / "schemas" / name).read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ deny contains data.interlock.kubernetes.rules[_].deny[_]
 
 # METADATA
 # title: Whether the object may be created or changed
-# description: False unless the review can be read and no rule refuses. No rule speaks of a deletion, which starts nothing.
+# description: False unless the review can be read and no rule refuses. No rule speaks of deletions; they start nothing.
 # scope: document
 default allow := false
 

@@ -1,0 +1,137 @@
+# METADATA
+# title: Every protected step is held by its gates
+# description: |-
+#   The chain rule: for every protected step and every gate kind that it needs there must be a path from a gate of that
+#   kind to the step on which every node after the gate, the step included, runs only if all its upstreams succeeded. A
+#   failed or skipped gate then stops everything along it. `interlock.pipeline.chain` is the same rule in Python, where
+#   it also finds the shortest fix; the two are held against each other on random graphs.
+package interlock.pipeline.chain
+
+import data.interlock.facts
+import data.interlock.pipeline.shape
+
+# METADATA
+# title: Which reports this rule judges
+# description: Pipelines.
+applies if shape.applies
+
+# METADATA
+# title: A step that can be relied on to stop as a gate
+# description: The real gate, with nothing over or around it, and no setup or teardown, whose failures do not travel.
+stops(step) if {
+	step.gate != ""
+	step.genuine == true
+	count(step.overrides) == 0
+	step.setup == false
+	step.teardown == false
+}
+
+# METADATA
+# title: Steps that pass a failure on
+# description: A failed or skipped upstream surely keeps them from running.
+passing contains step.id if {
+	some step in shape.steps
+	step.needs_all_upstreams == true
+	step.setup == false
+	step.teardown == false
+}
+
+# METADATA
+# title: Where a failure travels from each step
+# description: To the downstream steps that pass it on.
+onward[step.id] := {after |
+	some [before, after] in shape.edges
+	before == step.id
+	after in passing
+} if {
+	some step in shape.steps
+}
+
+# METADATA
+# title: The gate kinds that a step needs
+# description: What it asks for itself, and what the profile requires before a step of its kind.
+needed(step) := {kind | some kind in step.requires} | {kind |
+	some kind in facts.names("required", step.protects)
+}
+
+# METADATA
+# title: Steps that a sound gate of a kind holds
+# description: All that its failure surely stops.
+held[kind] := graph.reachable(onward, starts) if {
+	some step in shape.steps
+	some kind in needed(step)
+	starts := {after |
+		some gate in shape.steps
+		gate.gate == kind
+		stops(gate)
+		some after in onward[gate.id]
+	}
+}
+
+# METADATA
+# title: Steps that a gate does not hold
+# description: Each with the kind of the gate.
+unheld contains [step.id, kind] if {
+	some step in shape.steps
+	step.protects != ""
+	some kind in needed(step)
+	not held[kind][step.id]
+}
+
+# METADATA
+# title: A protected step is not held by a gate that it needs
+# description: No gate of the kind is in front of it, or something on the way runs whether the gate passed or not.
+# custom:
+#   id: pipeline.chain
+#   severity: critical
+#   remediation: Put the gate in front of the step, and let every step between them need all its upstreams
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0020}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
+#     - {framework: OWASP ML Top 10, version: "2023", id: ML02}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.013}
+#     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 4.1}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
+deny contains facts.reason(rego.metadata.rule(), message) if {
+	applies
+	some [step, kind] in unheld
+	message := sprintf("step %s is not held by %s: %s", [step, kind, hint(kind)])
+}
+
+# METADATA
+# title: The profile says nothing of a protected step
+# description: Then nobody could say by which gates it must be held.
+# custom:
+#   id: pipeline.nothing-required
+#   severity: critical
+#   remediation: Name the gates under `required` in the profile's data
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
+deny contains facts.reason(rego.metadata.rule(), message) if {
+	applies
+	some step in shape.steps
+	step.protects != ""
+	not asked_of(step)
+	message := sprintf("profile %s requires no gate before %s step %s", [facts.shown_profile, step.protects, step.id])
+}
+
+# METADATA
+# title: The profile requires a gate before such a step
+# description: Undefined unless it names at least one.
+asked_of(step) if count(facts.names("required", step.protects)) > 0
+
+# METADATA
+# title: What is in the way
+# description: Always defined.
+hint(kind) := "there is a sound gate, but no path leads from it on which every step needs its upstreams" if {
+	some step in shape.steps
+	step.gate == kind
+	stops(step)
+} else := "what claims to be the gate is not the real one, is overridden, or is a setup or teardown" if {
+	some step in shape.steps
+	step.gate == kind
+} else := "there is no such gate in the pipeline"
