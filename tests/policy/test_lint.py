@@ -118,7 +118,7 @@ def only(checked: Checked, rule_id: str) -> LintFinding:
             "fail-open-message", "input.score", id="a-message-in-the-head",
         ),
         pytest.param(
-            'deny contains message if {\n\tsome item in data.items\n\tnot ok(item)\n\tmessage := item.name\n}\n\n'
+            'deny contains message if {\n\tsome item in input.items\n\tnot ok(item)\n\tmessage := item.name\n}\n\n'
             "ok(item) if item.x == 1",
             "fail-open-message", "item.name", id="a-message-with-a-field-of-a-loop-variable",
         ),
@@ -128,7 +128,8 @@ def only(checked: Checked, rule_id: str) -> LintFinding:
         ),
         pytest.param('deny contains "no" if input.bad', "fail-open-read", "input.bad", id="a-field-that-must-be-true"),
         pytest.param(
-            'deny contains "no" if startswith(input.name, "x")', "fail-open-read", "input.name", id="a-builtin-of-a-field"
+            'deny contains "no" if startswith(input.name, "x")',
+            "fail-open-read", "input.name", id="a-builtin-of-a-field",
         ),
         pytest.param(
             'deny contains "no" if too_high\n\ntoo_high if input.kind == "x"',
@@ -139,11 +140,13 @@ def only(checked: Checked, rule_id: str) -> LintFinding:
             "fail-open-iteration", "input.items", id="a-loop-over-a-field",
         ),
         pytest.param(
-            'import input.scan\n\ndeny contains "no" if scan.score > 0.2', "fail-open-read", "scan.score", id="an-import"
+            'import input.scan\n\ndeny contains "no" if scan.score > 0.2',
+            "fail-open-read", "scan.score", id="an-import",
         ),
         pytest.param("default allow := true", "fail-open-default", "default", id="allowed-by-default"),
         pytest.param(
-            'deny contains "no" if not ok with input as {"x": 1}\n\nok if input.x == 1', "with-in-rule", "with", id="with"
+            'deny contains "no" if not ok with input as {"x": 1}\n\nok if input.x == 1',
+            "with-in-rule", "with", id="with",
         ),
     ],
 )  # fmt: skip
@@ -169,18 +172,25 @@ def test_a_shape_that_fails_open_is_found_at_its_place(check: Check, rule: str, 
             id="a-helper-that-reads-by-name",
         ),
         pytest.param(
-            'deny contains message if {\n\tnot ok\n\tmessage := sprintf("%v", [object.get(input, "score", "(none)")])\n}'
+            'deny contains message if {\n\tnot ok\n\tmessage := sprintf("%v", [object.get(input, "x", "(none)")])\n}'
             + HELPER + 'ok if input.kind == "a"',
             id="a-message-that-is-always-defined",
         ),
         pytest.param(
-            'deny contains message if {\n\tnot ok\n\tmessage := $"score {input.score}"\n}' + HELPER + 'ok if input.kind == "a"',
+            'deny contains message if {\n\tnot ok\n\tmessage := $"score {input.score}"\n}' + HELPER
+            + 'ok if input.kind == "a"',
             id="a-template-text-which-says-undefined",
         ),
         pytest.param(
             'deny contains "no" if {\n\tsome item in items\n\tnot ok(item)\n}' + HELPER + "items := [1]" + HELPER
             + "ok(item) if item == 1",
             id="a-loop-over-a-rule",
+        ),
+        pytest.param(
+            'deny contains message if {\n\tsome item in items\n\titem.name != ""\n\tnot ok(item.name)\n'
+            '\tmessage := sprintf("%v", [item.name])\n}' + HELPER + 'items := [{"name": "a"}]' + HELPER
+            + 'ok(name) if name == "b"',
+            id="fields-of-what-a-rule-made",
         ),
         pytest.param(
             'deny contains "no" if not known["a"]' + HELPER + 'known contains name if some name in input.names',
@@ -193,7 +203,7 @@ def test_a_safe_shape_is_not_flagged(check: Check, rule: str) -> None:
 
 
 def test_the_shapes_of_the_table_are_what_opa_makes_of_them(library: Library, tmp_path: Path) -> None:
-    """The reason for the lint, on the engine: each flagged denial is silent about a missing field, the safe one fires."""
+    """The reason for the lint, on the engine: a flagged denial is silent about a missing field, the safe one fires."""
     source = """package a
 
 deny_comparison if input.score > 0.2

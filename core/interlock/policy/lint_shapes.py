@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interlock.policy.lint_finding import LintFinding, LintLevel
-from interlock.policy.lint_names import Names, parts_of
+from interlock.policy.lint_names import MEMBER, Names, parts_of
 from interlock.policy.syntax import Node, Parsed, Rule, dotted, nodes
 
 DENIALS = frozenset({"deny", "violation"})
@@ -21,7 +21,6 @@ DENIALS = frozenset({"deny", "violation"})
 
 _ASSIGN = frozenset({"assign", "eq"})
 _ORDERED = frozenset({"lt", "lte", "gt", "gte"})
-_MEMBER = frozenset({"internal.member_2", "internal.member_3"})
 _TYPED = frozenset({"is_number", "is_string", "is_boolean", "is_array", "is_object", "is_set"})
 _SIGNS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "equal": "==", "neq": "!=", "internal.member_2": "in"}
 
@@ -32,7 +31,7 @@ def shape_findings(file: Parsed) -> Iterator[LintFinding]:
         rules=frozenset(rule.name.split(".")[0].split("[")[0] for rule in file.rules), imports=dict(file.imports)
     )
     for rule in file.rules:
-        look = _Look(file=file, rule=rule, names=names)
+        look = _Look(file=file, rule=rule, names=names.in_rule(rule.node))
         yield from look.defaults()
         yield from look.negations()
         yield from look.withs()
@@ -147,7 +146,7 @@ class _Look:
 
     def _iteration(self, terms: Node) -> Iterator[LintFinding]:
         for call in terms["symbols"]:
-            if call.get("type") == "call" and dotted(call["value"][0]["value"]) in _MEMBER:
+            if call.get("type") == "call" and dotted(call["value"][0]["value"]) in MEMBER:
                 for field in dict.fromkeys(self.names.reads(call["value"][-1])):
                     yield self._finding(
                         "fail-open-iteration",
