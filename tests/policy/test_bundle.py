@@ -200,6 +200,20 @@ def test_a_truncated_archive_is_refused(tmp_path_factory: pytest.TempPathFactory
         Bundle.load(whole)
 
 
+def test_an_archive_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    there = archive(tmp_path / "..data", {"r.rego": RULE})
+    (tmp_path / "bundle.tar.gz").symlink_to(there)
+    assert Bundle.load(tmp_path / "bundle.tar.gz").digest == Bundle.load(there).digest
+
+
+def test_a_rule_alone_is_a_bundle_and_what_lies_beside_it_is_not(tmp_path: Path) -> None:
+    write(tmp_path, {"r.rego": RULE, "s.rego": "broken", "data.json": "broken"})
+    assert [module.path for module in Bundle.load(tmp_path / "r.rego").modules] == ["r.rego"]
+    (tmp_path / "link.rego").symlink_to("r.rego")
+    with pytest.raises(PolicyError, match="no links"):
+        Bundle.load(tmp_path / "link.rego")
+
+
 def test_a_missing_bundle_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no policy bundle"):
         Bundle.load(tmp_path / "none")
@@ -225,6 +239,8 @@ def test_bundles_join_unless_they_contradict_each_other(tmp_path: Path) -> None:
     assert [module.path for module in both.modules] == ["a/a.rego", "b/b.rego"]
     assert both.data == {"x": {"a": 1, "b": 2}}
     assert ours.data == {"x": {"a": 1}}
+    newer = Bundle.load(write(tmp_path / "c", {"c/c.rego": RULE, "data.json": '{"x": {"a": 2}}'}))
+    assert ours.joined(newer).data == {"x": {"a": 2}}
     with pytest.raises(PolicyError, match="one path"):
         ours.joined(ours)
 

@@ -115,11 +115,11 @@ def test_a_layer_may_not_touch_the_layer_below_it(base: Bundle) -> None:
         pytest.param({"base": {"rules": {"first": {"own": {"limit": {}}}}}}, "under package", id="deeper in it"),
         pytest.param({"base": {"rules": True}}, "under package", id="in place of a folder of packages"),
         pytest.param({"base": 1}, "under package", id="in place of everything"),
-        pytest.param({"base": {"limits": 1}}, "else than an object of data.base.limits", id="a number for an object"),
-        pytest.param({"base": {"limits": None}}, "else than an object", id="nothing for an object"),
         pytest.param(
-            {"base": {"limits": {"rows": {}}}}, "puts an object where data.base.limits.rows", id="the reverse"
+            {"base": {"limits": 1}}, r"else than an object at data\.base\.limits", id="a number for an object"
         ),
+        pytest.param({"base": {"limits": None}}, "else than an object", id="nothing for an object"),
+        pytest.param({"base": {"limits": {"rows": {}}}}, r"an object at data\.base\.limits\.rows", id="the reverse"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(base: Bundle, data: Json, message: str) -> None:

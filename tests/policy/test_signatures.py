@@ -398,6 +398,14 @@ def test_folders_of_keys_that_sign_no_bundles_are_refused(tmp_path: Path) -> Non
             load_signing_key(folder / f"{name}.key")
 
 
+def test_a_mounted_secret_of_links_names_each_key_once(key_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "..2026").mkdir()
+    shutil.copy(key_folder / "trusted" / "curve.pem", tmp_path / "..2026")
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "curve.pem").symlink_to("..data/curve.pem")
+    assert PolicyKeys.load(tmp_path).keys.keys() == {("", "curve")}
+
+
 def test_a_private_key_among_the_trusted_ones_is_refused(key_folder: Path, tmp_path: Path) -> None:
     shutil.copy(key_folder / "release.key", tmp_path / "release.pem")
     with pytest.raises(SettingsError, match="no public key"):

@@ -22,7 +22,7 @@ from interlock.gate.values import Json
 from interlock.policy.bundle_content import (
     FIX_DATA,
     Module,
-    merge_apart,
+    lay_over,
     read_data,
     read_manifest,
     read_modules,
@@ -123,16 +123,23 @@ class Bundle:
         return replace(self, modules=(*self.modules, *self.tests))
 
     def joined(self, other: Bundle) -> Bundle:
-        """Both bundles in one, for looking at rules together; `interlock.policy.bundle_layers` is for deciding.
+        """Both bundles in one, for trying rules out; `interlock.policy.bundle_layers` is for deciding.
+
+        Data is laid over as there. Rules only need paths of their own, so that a single file can be tried.
 
         Raises:
-            PolicyError: Both have a module of one path, or a different value at one data path.
+            PolicyError: Both have a module of one path, or an object and something else at one data path.
         """
         twice = {module.path for module in self.modules} & {module.path for module in other.modules}
         if twice:
-            raise PolicyError("two bundles have a module of one path", where=sorted(twice)[0])
+            path = sorted(twice)[0]
+            raise PolicyError(
+                "two bundles have a module of one path",
+                where=f"{self.origin}/{path}, {other.origin}/{path}",
+                next_step="give one of them another name",
+            )
         data = cast("dict[str, Json]", copy.deepcopy(self.data))
-        merge_apart(data, other.data, where=f"{self.origin} + {other.origin}")
+        lay_over(data, other.data, where=f"{other.origin} over {self.origin}")
         return together((self, other), data=data, manifest={})
 
     def profile(self, name: str) -> Mapping[str, Json]:

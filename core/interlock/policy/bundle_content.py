@@ -5,6 +5,7 @@ Stricter than OPA where OPA would read something that is not read here: two engi
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -145,6 +146,27 @@ def merge_apart(into: dict[str, Json], more: Mapping[str, Json], *, where: str, 
         else:
             path = ".".join(("data", *at, key))
             raise PolicyError(f"two files of the bundle say something of {path}", where=where, next_step=FIX_DATA)
+
+
+def lay_over(into: dict[str, Json], more: Mapping[str, Json], *, where: str, at: Path = ("data",)) -> None:
+    """Merge a document in which `more` wins: objects are merged at any depth, scalars and lists are replaced.
+
+    Raises:
+        PolicyError: An object and something else meet, which would take away what nobody named.
+    """
+    for key, value in more.items():
+        old, path = into.get(key), ".".join((*at, key))
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            lay_over(old, value, where=where, at=(*at, key))
+        elif key in into and isinstance(old, Mapping) != isinstance(value, Mapping):
+            what = f"something else than an object at {path}" if isinstance(old, Mapping) else f"an object at {path}"
+            raise PolicyError(
+                f"a bundle laid over another has {what}",
+                where=where,
+                next_step="name the single values that it is to set",
+            )
+        else:
+            into[key] = copy.deepcopy(value)
 
 
 def read_json(part: BundleFile, where: str) -> Json:

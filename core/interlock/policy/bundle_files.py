@@ -92,10 +92,12 @@ def file_alone(path: Path) -> list[BundleFile]:
 def archive_bytes(archive: Path) -> bytes:
     """The bytes of a ``bundle.tar.gz``, still packed.
 
+    The path may be a link: whoever sets it may point where it likes, and a mounted ConfigMap is made of links.
+
     Raises:
         PolicyError: It cannot be read or is too large.
     """
-    return _read(archive, limit=MAX_BYTES)
+    return _read(archive, limit=MAX_BYTES, links=True)
 
 
 def files_of_archive(packed: bytes, *, where: str) -> list[BundleFile]:
@@ -203,9 +205,9 @@ def _member(tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> bytes:
     return content
 
 
-def _read(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
+def _read(path: Path, *, limit: int = MAX_FILE_BYTES, links: bool = False) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW))
         with os.fdopen(descriptor, "rb") as stream:
             content = stream.read(limit + 1)
     except OSError as error:

@@ -61,7 +61,10 @@ class PolicyKeys:
             SettingsError: It cannot be read, holds no key, or one of a kind that does not sign bundles.
         """
         try:
-            found = [*sorted(folder.glob("*.pem")), *sorted(folder.glob("*/*.pem"))]
+            found = [
+                *sorted(folder.glob("*.pem")),
+                *sorted(folder.glob("[!.]*/*.pem")),
+            ]  # no `..data` of a mounted Secret
             contents = {path: path.read_bytes() for path in found}
         except OSError as error:
             raise SettingsError(

@@ -14,7 +14,7 @@ from typing import cast
 from interlock.gate.errors import PolicyError
 from interlock.gate.values import Json
 from interlock.policy.bundle import Bundle, together
-from interlock.policy.bundle_content import Module, roots_of
+from interlock.policy.bundle_content import Module, lay_over, roots_of
 
 _OWN_PACKAGE = "give the rule a package of its own, such as interlock.dataset.<organisation>_<rule>"
 _OWN_DATA = "put data of your own under a path of your own; parameters of rules are under data.interlock.profiles"
@@ -43,7 +43,7 @@ def _over(base: Bundle, layer: Bundle) -> Bundle:
     _check_modules(base, layer)
     _check_packages_data(base, layer)
     data = cast("dict[str, Json]", copy.deepcopy(base.data))
-    _lay(data, layer.data, at=("data",), where=f"{layer.origin} over {base.origin}")
+    lay_over(data, layer.data, where=f"{layer.origin} over {base.origin}")
     return together((base, layer), data=data, manifest=_manifest(base, layer))
 
 
@@ -112,23 +112,6 @@ def _known(ours: Json, theirs: Json) -> bool:
     if not isinstance(ours, Mapping):
         return theirs is not None and not isinstance(theirs, Mapping)
     return isinstance(theirs, Mapping) and all(key in theirs and _known(ours[key], theirs[key]) for key in ours)
-
-
-def _lay(into: dict[str, Json], more: Mapping[str, Json], *, at: tuple[str, ...], where: str) -> None:
-    for key, value in more.items():
-        old = into.get(key)
-        if isinstance(old, dict) and isinstance(value, Mapping):
-            _lay(old, value, at=(*at, key), where=where)
-        elif key in into and isinstance(old, Mapping) != isinstance(value, Mapping):
-            raise PolicyError(
-                f"a layer says something else than an object of {'.'.join((*at, key))}"
-                if isinstance(old, Mapping)
-                else f"a layer puts an object where {'.'.join((*at, key))} is none",
-                where=where,
-                next_step="name the single values that the layer is to set",
-            )
-        else:
-            into[key] = copy.deepcopy(value)
 
 
 def _manifest(base: Bundle, layer: Bundle) -> dict[str, Json]:

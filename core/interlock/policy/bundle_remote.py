@@ -122,13 +122,14 @@ def _from_http(url: str, etag: str, deadline: float) -> Fetched | None:
 
 def _opener(host: str) -> OpenerDirector:
     """Knows http and https and nothing else: no redirect is followed, no file is opened."""
+    import ssl
     from urllib import request
 
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler({} if _is_loopback(host) else None),
         request.HTTPHandler(),
-        request.HTTPSHandler(),
+        request.HTTPSHandler(context=ssl.create_default_context()),
         request.HTTPDefaultErrorHandler(),
         request.HTTPErrorProcessor(),
     ):
