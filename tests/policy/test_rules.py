@@ -250,7 +250,7 @@ def no_looser(path: str, loose: Any, tight: Any) -> bool:
         return bool(loose == "stated")
     name = path.rsplit(".", 1)[1]
     if isinstance(loose, bool):
-        return tight <= loose if path.startswith(PERMISSIONS) else tight >= loose
+        return bool(tight <= loose if path.startswith(PERMISSIONS) else tight >= loose)
     if isinstance(loose, list):
         return set(tight) >= set(loose) if path.startswith(WANTED) else set(tight) <= set(loose)
     most = name.startswith("max_") or name == "clock_skew_seconds"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -28,6 +29,7 @@ from interlock.gate import (
     Verdict,
 )
 from interlock.gate.documents import decision_input, report_document
+from interlock.policy import EmbeddedEngine
 from interlock.policy.schemas import decision_problems, input_problems, report_problems, schema
 
 NAMES = ("decision_input.json", "decision.json", "report.json")
@@ -78,6 +80,54 @@ def test_a_decision_input_with_everything_in_it_is_valid(stage: Stage) -> None:
 def test_the_examples_of_the_rego_tests_are_valid(examples: Callable[[], Mapping[str, dict[str, Any]]]) -> None:
     for name, document in examples().items():
         assert input_problems(document) == (), name
+
+
+@pytest.fixture(scope="module")
+def complete(engine: EmbeddedEngine) -> Mapping[str, Any]:
+    """The input documents with every fact that a gate can establish."""
+    value: Any = engine.evaluate("interlock.examples_test.complete", {}).value
+    return cast("Mapping[str, Any]", value)
+
+
+def test_the_complete_examples_are_valid_and_name_every_fact(complete: Mapping[str, Any]) -> None:
+    named: set[str] = set()
+    for name, document in complete.items():
+        assert input_problems(document) == (), name
+        for fact, value in document["report"].get("facts", {}).items():
+            fields = value["devices"][0] if fact == "gpu" else value
+            named |= {f"{fact}.{field}" for field in fields}
+    definitions: Any = schema("decision_input.json")["$defs"]
+    known = {"gpu_device": "gpu", **{f"{fact}_facts": fact for fact in ("dataset", "model", "training")}}
+    assert named == {
+        f"{fact}.{field}" for definition, fact in known.items() for field in definitions[definition]["properties"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "fact", "field", "value"),
+    [
+        pytest.param("validation", "dataset", "licenses", ["MIT"], id="misspelt"),
+        pytest.param("validation", "dataset", "licences", "MIT", id="a-text-for-a-list"),
+        pytest.param("validation", "dataset", "pii", None, id="null"),
+        pytest.param("artifact", "model", "signature", {"verified": True}, id="a-signature-of-nobody"),
+        pytest.param("artifact", "model", "signature", {"verified": "yes", "signer": "a"}, id="a-text-for-a-boolean"),
+        pytest.param("finished_training", "gpu", "devices", [{"mig": True}], id="a-device-without-an-id"),
+    ],
+)
+def test_a_fact_of_ours_in_another_shape_is_refused(
+    complete: Mapping[str, Any], name: str, fact: str, field: str, value: Any
+) -> None:
+    document = copy.deepcopy(complete[name])
+    document["report"]["facts"][fact][field] = value
+    assert input_problems(document)
+
+
+def test_facts_of_other_gates_may_have_any_shape(complete: Mapping[str, Any]) -> None:
+    document = copy.deepcopy(complete["validation"])
+    document["report"]["facts"]["acme_review"] = [{"by": "anyone"}]
+    assert input_problems(document) == ()
+    document["report"]["facts"]["Acme Review"] = {}
+    assert input_problems(document)
 
 
 def test_both_schemas_of_a_report_say_the_same() -> None:
