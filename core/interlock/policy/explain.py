@@ -45,7 +45,8 @@ class Explained:
         rule_id: From its METADATA; its name where it has none.
         path: Of its file in the bundle.
         row: Where it starts.
-        stopped: ``file:row`` of the expression at which an `allow` ended; empty for a denial.
+        stopped: ``file:row`` of the expression at which an `allow` ended; empty for a denial, and for an `allow` that
+            OPA did not even enter because a constant in it does not fit.
         variables: Its own variables when it fired, among them the message.
         seen: What it read, through all that it called.
     """
@@ -82,12 +83,12 @@ def explain(workbench: Workbench, sources: Sources, query: str, document: Json) 
     documents: dict[str, Json] = {"input": document, "data": dict(sources.bundle.data)}
     reader = Reader(files, documents)
     told = []
-    verdicts = list(_verdicts(reply.trace))
-    denied = any(said == "denied" for said, _, _ in verdicts)
-    for said, event, stopped in verdicts:
+    verdicts = list(_verdicts(reply.trace, files))
+    denied = any(said == "denied" for said, *_ in verdicts)
+    for said, place, variables, stopped in verdicts:
         if denied and said == _HELD_BACK:
             continue  # it only repeats that something denied
-        file, rule = _rule_at(files, str(event.get("location", "")))
+        file, rule = _rule_at(files, place)
         if file is None or rule is None:
             continue
         custom = rule.annotation.custom if rule.annotation else {}
@@ -98,7 +99,7 @@ def explain(workbench: Workbench, sources: Sources, query: str, document: Json) 
                 path=file.module.path,
                 row=rule.row,
                 stopped=stopped,
-                variables={k: v for k, v in (event.get("locals") or {}).items() if not k.startswith("_")},
+                variables={k: v for k, v in variables.items() if not k.startswith("_")},
                 seen=_seen(workbench, reader, reader.reads(file, rule), documents),
             )
         )
@@ -122,27 +123,39 @@ def _seen(
     )
 
 
-def _verdicts(trace: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """What was said, the event that says it, and where an `allow` ended; each once."""
-    entered: dict[int, Mapping[str, Any]] = {}
-    failed: dict[int, str] = {}
+def _verdicts(trace: Sequence[Mapping[str, Any]], files: Sequence[Parsed]) -> Iterator[tuple[str, str, Any, str]]:
+    """What was said, by the rule at which place, with which variables, and where an `allow` ended; each once."""
+    entered: dict[int, str] = {}
+    stopped: dict[int, str] = {}
+    by_default: list[str] = []
     done: set[str] = set()
     for event in trace:
         name = _HEAD.match(str(event.get("node", "")))
-        head, query = name["name"] if name else "", int(event.get("query_id", 0))
-        if event.get("op") == "Enter" and head == "allow":
-            entered[query] = event
-        elif event.get("op") == "Fail" and query in entered:
-            failed[query] = str(event.get("location", ""))
-        elif event.get("op") == "Exit" and head == "allow":
+        head, query, place = name["name"] if name else "", int(event["query_id"]), str(event.get("location", ""))
+        if event["op"] == "Enter" and head == "allow":
+            entered[query] = place
+        elif event["op"] == "Fail" and query in entered:
+            stopped[query] = place
+        elif event["op"] == "Exit" and head == "allow":
             entered.pop(query, None)
-        elif event.get("op") == "Exit" and head in _SAID:
-            key = f"{event.get('location')} {event.get('locals')}"
-            if key not in done:
-                done.add(key)
-                yield _SAID[head], event, ""
-    for query, event in entered.items():
-        yield _HELD_BACK, event, failed.get(query, "")
+        elif event["op"] == "Exit" and head == "default" and "default allow" in str(event["node"]):
+            by_default.append(place)
+        elif event["op"] == "Exit" and head in _SAID and f"{place} {event.get('locals')}" not in done:
+            done.add(f"{place} {event.get('locals')}")
+            yield _SAID[head], place, event.get("locals") or {}, ""
+    for query, place in entered.items():
+        yield _HELD_BACK, place, {}, stopped.get(query, "")
+    for place in dict.fromkeys(by_default):  # OPA's index leaves out a rule whose constants do not fit
+        yield from ((_HELD_BACK, other, {}, "") for other in _allows(files, place) if other not in entered.values())
+
+
+def _allows(files: Sequence[Parsed], place: str) -> Iterator[str]:
+    """The places of all `allow` rules of the package whose default is at `place`."""
+    owner, _ = _rule_at(files, place)
+    for file in files:
+        for rule in file.rules:
+            if owner and file.package == owner.package and rule.name == "allow" and not rule.node.get("default"):
+                yield f"{file.module.path}:{rule.row}"
 
 
 def _rule_at(files: Sequence[Parsed], location: str) -> tuple[Parsed | None, Rule | None]:
