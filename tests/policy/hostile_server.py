@@ -26,7 +26,7 @@ class HostileServer:
         self._replies: Sequence[Reply] = replies
         self._listens = listens
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(0.05)
+        self._socket.settimeout(0.01)
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._accept)]
         self.port: int = self._socket.getsockname()[1]
