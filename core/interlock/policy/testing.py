@@ -105,7 +105,7 @@ def run_tests(workbench: Workbench, sources: Sources, *, pattern: str = "") -> T
     files, broken = parse(workbench, sources.modules)
     for path, said in broken.items():
         raise PolicyError(f"a rule cannot be parsed: {said}", where=sources.place(path))
-    refused = workbench.load(sources.bundle.with_tests()) or workbench.ask("true").error
+    refused = workbench.load(sources.bundle.with_tests(), asked=True) or workbench.ask("true").error
     if refused:
         raise PolicyError(f"the policies do not compile: {refused}", next_step="`interlock policy check` lists it all")
     found = [one for one in _tests(files) if wanted.search(one[0].full_name)]

@@ -72,6 +72,7 @@ class Workbench:
         self._library = library if library is not None else locate(Settings.load())
         self._deadline = deadline
         self._bundle: Bundle | None = None
+        self._asked = False
         self._helper: Helper | None = None
         self._number = 0
 
@@ -83,15 +84,20 @@ class Workbench:
     ) -> None:
         self.close()
 
-    def load(self, bundle: Bundle) -> str:
+    def load(self, bundle: Bundle, *, asked: bool = False) -> str:
         """Put `bundle` in the place of the one before.
+
+        Args:
+            bundle: Rules and data.
+            asked: Whether OPA gets the builtin `ASKED`. A rule that calls it would compile nowhere else, so only a
+                test run does that.
 
         Returns:
             OPA's error when a rule cannot be parsed or the data conflict; empty when all is well. Errors of the
             compiler come with the first question.
         """
         self.close()
-        self._bundle = bundle
+        self._bundle, self._asked = bundle, asked
         return self._start()
 
     def ask(
@@ -132,7 +138,8 @@ class Workbench:
 
     def _start(self) -> str:
         self._helper, _ = start_helper(self._library, seconds=START_SECONDS, answer_limit=ANSWER_LIMIT)
-        self._exchange({"kind": "register", "name": ASKED}, b"")
+        if self._asked:
+            self._exchange({"kind": "register", "name": ASKED}, b"")
         if self._bundle is None:
             return ""
         modules = [[module.path, module.source] for module in self._bundle.modules]
