@@ -134,6 +134,7 @@ permitted_place(section, name, place) if {
 	is_string(place)
 	not contains(place, "..")
 	some listed in names(section, name)
+	listed != ""
 	startswith(place, sprintf("%s/", [trim_suffix(listed, "/")]))
 }
 
@@ -196,11 +197,20 @@ shown_field(path) := shown(object.get(input, path, "(none)"))
 
 # METADATA
 # title: Any value as text
-# description: Always defined; numbers with at most four decimals.
+# description: |-
+#   Always defined; numbers with at most four decimals, and at most 500 characters, because what a gate read of a file
+#   may be long.
 shown(value) := sprintf("%v", [round(value * 10000) / 10000]) if {
 	is_number(value)
 	abs(value) < 1000000000
-} else := sprintf("%v", [value])
+} else := shortened(sprintf("%v", [value]))
+
+# METADATA
+# title: The beginning of a text
+# description: Always defined.
+shortened(text) := text if {
+	count(text) <= 500
+} else := concat("", [substring(text, 0, 500), " ..."])
 
 # METADATA
 # title: The profile's name as text

@@ -97,3 +97,16 @@ test_parameters_as_text_are_always_defined if {
 	facts.shown_parameter("gpu", "nothing") == "nothing (no gpu.nothing)" with input as examples.validation
 	facts.shown_parameter("gpu", "exclusive") == "nothing (no gpu.exclusive)" with input as {}
 }
+
+test_long_texts_are_cut if {
+	long := concat("", [sprintf("%d", [n]) | some n in numbers.range(1000, 1999)])
+	count(facts.shown(long)) == 504
+	endswith(facts.shown([long]), " ...")
+}
+
+test_a_list_with_an_empty_text_permits_nothing_by_it if {
+	every place in ["/etc", "//x", "x"] {
+		not facts.permitted_place("dataset", "sources", place) with input as examples.complete.validation
+			with data.interlock.profiles as examples.strictly("dataset/sources", [""])
+	}
+}

@@ -6,7 +6,9 @@
 #   - input: schema.decision_input
 package interlock.model.provenance
 
+import data.interlock.evidence.signer
 import data.interlock.facts
+import data.interlock.receipts
 
 # METADATA
 # title: Which reports this rule judges
@@ -37,16 +39,18 @@ built if {
 # METADATA
 # title: Trained here
 # description: |-
-#   Undefined unless the profile does not ask, or a receipt of a training that was allowed is there for these bytes.
+#   Undefined unless the profile does not ask, or the newest receipt of a training for these bytes allows, and its
+#   signer and its policy are good enough.
 # scope: document
 trained if facts.profile.model.training_receipt == false
 
 trained if {
 	facts.profile.model.training_receipt == true
 	is_array(input.receipts)
-	some receipt in input.receipts
-	receipt.gate == "training"
+	[_, _, receipt] := max(receipts.dated("training"))
 	receipt.verdict == "ALLOW"
+	receipt.bundle_known == true
+	signer.good_signer(receipt)
 }
 
 # METADATA

@@ -76,7 +76,15 @@ test_a_model_without_a_receipt_of_its_training_is_denied if {
 }
 
 test_every_field_of_the_receipt_must_be_there_with_its_type if {
-	every path in ["receipts", "receipts/1", "receipts/1/gate", "receipts/1/verdict"] {
+	every path in [
+		"receipts",
+		"receipts/1",
+		"receipts/1/gate",
+		"receipts/1/verdict",
+		"receipts/1/issued",
+		"receipts/1/dev",
+		"receipts/1/bundle_known",
+	] {
 		every document in examples.spoiled(examples.complete.deployment_guard, path) {
 			count(provenance.deny) > 0 with input as document
 		}
@@ -87,4 +95,18 @@ test_a_profile_may_do_without_a_training_receipt if {
 	changed := json.remove(examples.complete.deployment_guard, ["receipts/1"])
 	provenance.deny == set() with input as changed
 		with data.interlock.profiles as examples.strictly("model/training_receipt", false)
+}
+
+test_a_later_deny_takes_the_receipt_back if {
+	guard := examples.complete.deployment_guard
+	later := object.union(guard.receipts[1], {"verdict": "DENY", "issued": "2026-11-23T11:45:00Z"})
+	changed := object.union(guard, {"receipts": array.concat(guard.receipts, [later])})
+	{reason.id | some reason in provenance.deny} == {"model.training-receipt"} with input as changed
+}
+
+test_a_receipt_of_an_unknown_policy_or_a_development_key_does_not_count if {
+	every path, value in {"receipts/1/bundle_known": false, "receipts/1/dev": true} {
+		changed := examples.changed(examples.complete.deployment_guard, path, value)
+		{reason.id | some reason in provenance.deny} == {"model.training-receipt"} with input as changed
+	}
 }
