@@ -91,7 +91,7 @@ unheld contains [step.id, kind] if {
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0020}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM05:2026"}
 #     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM04:2025"}
-#     - {framework: OWASP ML Top 10, version: "2023", id: ML02}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML02:2023"}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.013}
 #     - {framework: NIST AI RMF, version: "1.0", id: MANAGE 4.1}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}

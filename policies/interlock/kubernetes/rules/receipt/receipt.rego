@@ -21,7 +21,7 @@ import data.interlock.kubernetes.review
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0010}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
 #     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
-#     - {framework: OWASP ML Top 10, version: "2023", id: ML06}
+#     - {framework: OWASP ML Top 10, version: "2023", id: "ML06:2023"}
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.051}
 #     - {framework: NIST AI RMF, version: "1.0", id: MAP 4.1}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
