@@ -193,6 +193,21 @@ def test_a_shape_that_fails_open_is_found_at_its_place(check: Check, rule: str, 
             id="fields-of-what-a-rule-made",
         ),
         pytest.param(
+            'deny contains message if {\n\tsome item in items\n\tnot ok(item)\n\tmessage := of(item)["name"]\n}'
+            + HELPER + 'items := [{"name": "a"}]' + HELPER + "of(item) := item" + HELPER
+            + 'ok(item) if item.name == "b"',
+            id="a-part-of-what-a-function-made",
+        ),
+        pytest.param(
+            'deny contains "unreadable" if not readable\n\n'
+            + HEAD.partition("package a\n\n")[2].replace("too-much", "bad")
+            + 'deny contains message if {\n\treadable\n\tsome item in input.items\n\tnot ok(item)\n'
+            '\tmessage := sprintf("%v", [item.name])\n}' + HELPER
+            + "readable if {\n\tis_array(input.items)\n\tevery item in input.items {\n\t\tis_string(item.name)\n\t}\n}"
+            + HELPER + 'ok(item) if item.name == "b"',
+            id="fields-that-another-denial-demands",
+        ),
+        pytest.param(
             'deny contains "no" if not known["a"]' + HELPER + 'known contains name if some name in input.names',
             id="not-over-a-constant-key",
         ),

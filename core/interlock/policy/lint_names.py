@@ -53,8 +53,8 @@ class Names:
     def read(self, node: Node) -> str:
         """The field of the input, or of a variable, that a reference reads; empty when it is none."""
         parts = node.get("value")
-        if node.get("type") != "ref" or not isinstance(parts, list) or not parts:
-            return ""
+        if node.get("type") != "ref" or not isinstance(parts, list) or parts[0].get("type") != "var":
+            return ""  # `f(x).y` reads what a function made
         name = str(parts[0].get("value"))
         from_input = name == "input" or self.imports.get(name, "").split(".")[0] == "input"
         field = (len(parts) > 1 and name not in self.made) or (from_input and name != "input")

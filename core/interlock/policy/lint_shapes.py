@@ -30,6 +30,13 @@ def shape_findings(file: Parsed) -> Iterator[LintFinding]:
     names = Names(
         rules=frozenset(rule.name.split(".")[0].split("[")[0] for rule in file.rules), imports=dict(file.imports)
     )
+    guards = frozenset(
+        _bare_name(expr)
+        for rule in file.rules
+        if rule.name.split("[")[0] in DENIALS
+        for expr in rule.node.get("body", [])
+        if expr.get("negated") is True and _bare_name(expr)
+    )
     for rule in file.rules:
         look = _Look(file=file, rule=rule, names=names.in_rule(rule.node))
         yield from look.defaults()
@@ -38,6 +45,9 @@ def shape_findings(file: Parsed) -> Iterator[LintFinding]:
         name = rule.name.split("[")[0]
         if name != "warn":
             yield from look.untyped()
+        body = rule.node.get("body", [])
+        if any(not expr.get("negated") and _bare_name(expr) in guards for expr in body):
+            continue  # it reads what another denial of this file demands: one of the two fires
         if name in DENIALS:
             yield from look.denial()
         if name in DENIALS | {"warn"}:
@@ -211,6 +221,14 @@ _NAME = "sound"
 def _operator(expr: Node) -> str:
     terms = expr.get("terms")
     return dotted(terms[0]["value"]) if isinstance(terms, list) else ""
+
+
+def _bare_name(expr: Node) -> str:
+    """The rule that an expression is nothing but, or that it negates; empty when it is something else."""
+    terms = expr.get("terms")
+    if not isinstance(terms, dict) or terms.get("type") not in {"var", "ref"}:
+        return ""
+    return str(terms["value"]) if terms["type"] == "var" else dotted(terms["value"])
 
 
 def _call(terms: list[Node]) -> str:

@@ -147,7 +147,10 @@ class _Walk:
 
     def _reference(self, file: Parsed, parts: Sequence[Node], known: dict[str, _Known]) -> _Known:
         name = str(parts[0].get("value"))
-        start: _Known = known[name] if name in known else self._named(file, name)
+        if parts[0].get("type") != "var":
+            start = self._term(file, parts[0], known)  # `f(x).y` or `[1, 2][i]`
+        else:
+            start = known[name] if name in known else self._named(file, name)
         steps: list[str | int] = []
         whole = True
         for part in parts[1:]:

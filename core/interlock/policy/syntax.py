@@ -177,7 +177,7 @@ def dotted(parts: Sequence[Node]) -> str:
     for index, part in enumerate(parts):
         value = part.get("value")
         if index == 0:
-            text = str(value)
+            text = str(value) if isinstance(value, str) else "…"
         elif part.get("type") == "string" and re.fullmatch(r"[A-Za-z_]\w*", str(value)):
             text += f".{value}"
         elif part.get("type") == "string":
