@@ -336,7 +336,7 @@ def test_regal_finds_nothing() -> None:
 
 @pytest.mark.slow
 def test_opa_runs_the_same_tests_and_they_pass(opa: str) -> None:
-    done = run(opa, "test", "--bundle", "--format", "json", ".")
+    done = run(opa, "test", "--timeout", "60s", "--bundle", "--format", "json", ".")
     assert done.returncode == 0, done.stdout
     assert {f"{one['package'].removeprefix('data.')}.{one['name']}" for one in json.loads(done.stdout)} == set(
         REGO_TESTS
@@ -345,7 +345,7 @@ def test_opa_runs_the_same_tests_and_they_pass(opa: str) -> None:
 
 @pytest.mark.slow
 def test_opa_says_that_every_line_of_every_rule_is_covered(opa: str) -> None:
-    done = run(opa, "test", "--bundle", "--coverage", ".")
+    done = run(opa, "test", "--timeout", "60s", "--bundle", "--coverage", ".")
     files = json.loads(done.stdout)["files"]
     rules = {name: one for name, one in files.items() if not name.endswith("_test.rego")}
     assert {name: one.get("not_covered") for name, one in rules.items() if one["coverage"] < 100} == {}

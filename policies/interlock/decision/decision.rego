@@ -105,7 +105,7 @@ raised contains facts.reason(rego.metadata.rule(), message) if {
 	not covered
 	message := sprintf(
 		"no rules for this gate: %v at stage %v",
-		[object.get(input, "gate", "(none)"), object.get(input, "stage", "(none)")],
+		[facts.shown_field(["gate"]), facts.shown_field(["stage"])],
 	)
 }
 
