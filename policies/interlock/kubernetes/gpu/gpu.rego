@@ -31,22 +31,22 @@ resources(manifest) := {sprintf("%v: %v", [place, value]) |
 
 # METADATA
 # title: Whether a resource is a GPU
-# description: By the expressions of the profile; where those cannot be read every resource with a domain is one.
-# scope: document
-is_gpu(resource) if {
-	some expression in parameters.names("kubernetes", "gpu_resources")
-	regex.match(sprintf("^(?:%s)$", [expression]), resource)
-}
-
-is_gpu(resource) if {
-	not expressions
-	contains(resource, "/")
-}
+# description: By the expressions of the profile; where one of them cannot be read every resource with a domain is one.
+is_gpu(resource) if not other(resource)
 
 # METADATA
-# title: Whether the profile says what a GPU is
-# description: Undefined unless it is a list of at least one text.
-expressions if count(parameters.names("kubernetes", "gpu_resources")) > 0
+# title: Whether a field is surely no GPU
+# description: Extended resources have a domain in their name. Undefined unless no expression matches it.
+# scope: document
+other(resource) if contains(resource, "/") == false
+
+other(resource) if {
+	expressions := parameters.names("kubernetes", "gpu_resources")
+	count(expressions) > 0
+	every expression in expressions {
+		regex.match(sprintf("^(?:%s)$", [expression]), resource) == false
+	}
+}
 
 # METADATA
 # title: Whether a quantity is nothing

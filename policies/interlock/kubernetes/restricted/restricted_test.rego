@@ -168,7 +168,7 @@ test_every_field_read_must_be_there_with_its_type if {
 			"spec/containers/0/securityContext/capabilities/drop",
 			"spec/containers/0/securityContext/readOnlyRootFilesystem",
 		]
-		some manifest in documents.spoiled(examples.pod(examples.spec), path)
+		some manifest in spoiled(path)
 	}) == set()
 }
 
@@ -188,6 +188,14 @@ test_every_field_that_may_be_absent_must_have_its_type if {
 		pod := examples.pod(examples.spec)
 		some manifest in (documents.spoiled(pod, path) - {json.remove(pod, [path])})
 	}) == set()
+}
+
+# The plain pod without the value at `path`, with null there, and with values of other types.
+spoiled(path) := {json.remove(pod, [path])} | {documents.changed(pod, path, wrong) |
+	some wrong in [null, 7, "text", {"text": 1}]
+	type_name(wrong) != type_name(documents.at(pod, path))
+} if {
+	pod := examples.pod(examples.spec)
 }
 
 test_the_profile_says_which_volumes_and_tokens if {
