@@ -246,6 +246,16 @@ def test_taking_the_file_away_takes_the_exemption_back(tmp_path: Path) -> None:
     assert folder.holding(**question) == Granted()
 
 
+def test_many_files_of_a_stranger_cost_no_more_than_strictness(tmp_path: Path) -> None:
+    for number in range(1100):
+        put(tmp_path, "{", f"a{number}.json")
+    put(tmp_path, sign_grant(EXEMPTION, SIGNER), "z.json")
+    granted = asked(tmp_path)
+    assert granted.exemptions == ()
+    assert len(granted.refused) == 6
+    assert granted.refused[-1] == "and 995 more"
+
+
 def test_one_id_counts_once(tmp_path: Path) -> None:
     put(tmp_path, sign_grant(EXEMPTION, SIGNER), "a.json")
     put(tmp_path, sign_grant(replace(EXEMPTION, rules=("gate.findings",)), SIGNER), "b.json")

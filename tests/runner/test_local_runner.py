@@ -194,3 +194,30 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlock.runner.catalogue.import_module", missing)
     with pytest.raises(MissingExtraError, match=r"interlock\[torch\]"):
         build_gate("data-poisoning", {"label": "label"})
+
+
+def test_every_decision_is_logged_and_bound_by_its_receipt(
+    runner: LocalRunner, data: Path, script: Path, tmp_path: Path
+) -> None:
+    pass_the_data_gates(runner, data)
+    train(runner, data, script, tmp_path / "model")
+    receipts = [verify_receipt(entry.envelope, runner.keyring, now=utc_now()) for entry in runner.ledger.entries()]
+    logged = {one.decision_id: one for one in runner.ledger.decisions()}
+    assert {receipt.decision.decision_id for receipt in receipts} == set(logged)
+    for receipt in receipts:
+        event = logged[receipt.decision.decision_id]
+        assert event.event_digest == receipt.decision.event_digest
+        custom = event.document()["custom"]
+        assert isinstance(custom, dict)
+        assert (custom["verdict"], custom["exemptions"]) == (receipt.verdict.value, [])
+
+
+def test_a_decision_that_cannot_be_logged_lets_nothing_go_on(
+    home: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLOCK_DECISION_LOG", "/dev/full")
+    with LocalRunner(Settings.load()) as runner:
+        outcome = runner.run_gate(GateRequest(kind="artifact-scan", subject=str(data), run=run("scan")))
+        assert outcome.decision.verdict is Verdict.UNDECIDED
+        assert any("the decision log cannot be written" in error for error in outcome.decision.errors)
+        assert runner.ledger.get(outcome.recorded.receipt_id)

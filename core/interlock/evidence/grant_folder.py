@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from interlock.evidence.grants import Approval, AuthenticGrant, Exemption, Grant, authentic_grant, check_grant_time
+from interlock.evidence.grants import AuthenticGrant, Exemption, Grant, authentic_grant, check_grant_time
 from interlock.evidence.grants import grant_of as unverified_grant_of
 from interlock.evidence.keyring import KeyRing
 from interlock.evidence.ledger_check import statement_of
@@ -24,7 +24,11 @@ from interlock.gate.protocols import Granted
 from interlock.gate.values import utc_now
 
 SUFFIX = ".json"
+MAX_FILES = 1000
 MAX_BYTES = 64 * 1024
+
+SHOWN = 5
+"""How many refusals a decision says one by one: they stand in its receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +67,19 @@ class GrantFolder:
         self._keyring = keyring
         self._clock = clock
 
-    def read(self) -> tuple[FoundGrant, ...]:
-        """Everything in the folder, by file name. Never raises: what cannot be read is said in `problem`."""
+    def read(self, *, about: Callable[[Grant], bool] = lambda _: True) -> tuple[FoundGrant, ...]:
+        """What is in the folder, by file name. Never raises: what cannot be read is said in `problem`.
+
+        Args:
+            about: Leave out what says of itself that it is about something else.
+        """
         now = self._clock()
         found: list[FoundGrant] = []
         taken: set[str] = set()
         for place in self._places():
-            one = self._one(place, now)
+            one = self._one(place, now, about)
+            if one is None:
+                continue
             if one.authentic is not None and one.holds:
                 grant_id = one.authentic.grant.id
                 if grant_id in taken:
@@ -80,33 +90,40 @@ class GrantFolder:
 
     def holding(self, *, gate: str, name: str, digest: str, profile: str) -> Granted:
         """What holds now for one question; see `interlock.gate.protocols.Grants`."""
+
+        def about(grant: Grant) -> bool:
+            return grant.concerns(gate=gate, name=name, digest=digest, profile=profile)
+
         exemptions, approvals, refused = [], [], []
-        for one in self.read():
-            claimed = one.authentic.grant if one.authentic is not None else one.claimed
-            if claimed is not None and not claimed.concerns(gate=gate, name=name, digest=digest, profile=profile):
-                continue
+        for one in self.read(about=about):
             if one.authentic is None or one.problem:
                 refused.append(_plain(f"{one.place.name}: {one.problem}"))
             elif isinstance(one.authentic.grant, Exemption):
                 exemptions.append(one.authentic.grant.document(one.authentic.signed))
-            elif isinstance(one.authentic.grant, Approval):
+            else:
                 approvals.append(one.authentic.grant.document(one.authentic.signed))
-        return Granted(exemptions=tuple(exemptions), approvals=tuple(approvals), refused=tuple(refused))
+        more = [f"and {len(refused) - SHOWN} more"] if len(refused) > SHOWN else []
+        return Granted(exemptions=tuple(exemptions), approvals=tuple(approvals), refused=(*refused[:SHOWN], *more))
 
     def _places(self) -> list[Path]:
+        """The files; those past the limit do not count, and whoever put so many there only made policy stricter."""
         try:
             places = sorted(self._folder.iterdir())
         except OSError:
             return []
-        return [place for place in places if place.suffix == SUFFIX and not place.name.startswith(".")]
+        return [place for place in places if place.suffix == SUFFIX and not place.name.startswith(".")][:MAX_FILES]
 
-    def _one(self, place: Path, now: datetime) -> FoundGrant:
+    def _one(self, place: Path, now: datetime, about: Callable[[Grant], bool]) -> FoundGrant | None:
         claimed: Grant | None = None
         authentic: AuthenticGrant | None = None
         try:
             envelope = _content(place)
             claimed = _claimed(envelope)
+            if claimed is not None and not about(claimed):
+                return None
             authentic = authentic_grant(envelope, self._keyring)
+            if not about(authentic.grant):
+                return None  # two readers of base64 may differ; what was signed is what counts
             check_grant_time(authentic.grant, now)
         except EvidenceError as error:
             return FoundGrant(place=place, claimed=claimed, authentic=authentic, problem=str(error))

@@ -200,11 +200,12 @@ def _answer_problems(value: Json, document: Mapping[str, Json]) -> tuple[str, ..
     if problems or not isinstance(value, Mapping):
         return problems
     try:
-        _reasons(value["reasons"]), _reasons(value["warnings"])
+        for name in ("reasons", "warnings"):
+            _reasons(value[name])
     except PolicyError as error:
         return (str(error),)
     given = document.get("exemptions", [])
-    ids = {one.get("id") for one in given if isinstance(one, Mapping)} if isinstance(given, list) else set()
+    ids = [one.get("id") for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
     strangers = [name for name in _texts(value["exemptions"]) if name not in ids]
     return tuple(f"$.exemptions: {name!r} is no exemption that it was given" for name in strangers)
 

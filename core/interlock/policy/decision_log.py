@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -93,7 +94,7 @@ class DecisionLog:
         self._rules = (*DEFAULTS, *_rules_of(bundle))
         self._asks_rego = any(_SYSTEM_LOG.search(module.source) for module in bundle.modules)
         self._instance = str(uuid4())
-        self._number = 0
+        self._numbers = count(1)
 
     def write(self, judged: Judged, document: Mapping[str, Json], *, refused: tuple[str, ...] = ()) -> str:
         """Log one decision; durable when this returns.
@@ -110,7 +111,6 @@ class DecisionLog:
             PolicyError: The event cannot be masked or written down.
             LedgerError, UnavailableError: It cannot be stored.
         """
-        self._number += 1
         try:
             event = canonical_json(self._event(judged, document, refused)).decode()
         except (TypeError, ValueError, RecursionError) as error:
@@ -132,7 +132,7 @@ class DecisionLog:
             "path": EVENT_PATH,
             "timestamp": timestamp(self._clock()),
             "metrics": {**judged.answer.metrics, TIMER: judged.nanoseconds},
-            "req_id": self._number,
+            "req_id": next(self._numbers),
             "custom": _custom(decision, digest, refused),
         }
         # Of a document of another shape nobody can say where its values are, so it is left out whole.

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from interlock.gate.errors import PolicyError
 from interlock.gate.values import Json
-from interlock.policy.sweeping import PLACEHOLDER, Path, Secrets, credentials, sweep, without
+from interlock.policy.sweeping import PLACEHOLDER, Path, Secrets, cleaned, credentials, sweep
 
 EVERY: Final = "*"
 PARTS: Final = frozenset({"input", "result", "nd_builtin_cache"})
@@ -170,7 +170,8 @@ def _parent(working: dict[str, Any], path: Path) -> Any:
     return parent
 
 
-def _pointers(paths: Iterable[Path], secrets: Secrets) -> tuple[str, ...]:
+def _pointers(paths: list[Path], secrets: Secrets) -> tuple[str, ...]:
     """As OPA writes them, each once; the name of a member may itself be what must not be kept."""
-    written = ["/" + "/".join(quote(without(str(step), secrets), safe="$&+=:@") for step in path) for path in paths]
+    clean = cleaned((str(step) for path in paths for step in path), secrets)
+    written = ["/" + "/".join(quote(clean[str(step)], safe="$&+=:@") for step in path) for path in paths]
     return tuple(dict.fromkeys(written))

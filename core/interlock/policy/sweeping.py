@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from interlock.gate.values import Json
@@ -103,9 +103,11 @@ def sweep(event: dict[str, Any], secrets: Secrets) -> tuple[dict[str, Any], list
     return event, changed
 
 
-def without(text: str, secrets: Secrets) -> str:
-    """One text without what was hidden."""
-    return _clean(text, (), _longest_first(_repeated(secrets.whole, [text])), [])
+def cleaned(texts: Iterable[str], secrets: Secrets) -> dict[str, str]:
+    """Each text without what was hidden."""
+    unique = set(texts)
+    hidden = _longest_first(_repeated(secrets.whole, unique))
+    return {text: _clean(text, (), hidden, []) for text in unique}
 
 
 def _credentials(node: Any, at: Path, *, named: bool) -> Iterator[Found]:
@@ -182,10 +184,12 @@ def _readable(node: Any, *, free: bool) -> Iterator[tuple[str, bool]]:
                 yield value, key in _PROSE
 
 
-def _repeated(hidden: Iterable[str], texts: Iterable[str]) -> set[str]:
+def _repeated(hidden: Iterable[str], texts: Collection[str]) -> set[str]:
     """Those of `hidden`, in their spellings, that are somewhere in `texts`."""
     everything = "\0".join(texts)
-    return {spelling for text in hidden for spelling in _spellings(text) if spelling in everything}
+    longest = max(map(len, texts), default=0)
+    spellings = {spelling for text in hidden if len(text) <= longest for spelling in _spellings(text)}
+    return {spelling for spelling in spellings if spelling in everything}
 
 
 def _spellings(text: str) -> set[str]:
