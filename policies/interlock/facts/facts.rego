@@ -192,10 +192,8 @@ shown_parameter(section, name) := text if {
 
 # METADATA
 # title: A field of the input as text
-# description: Always defined; the path is a list of steps.
-shown_field(path) := text if {
-	text := shown(object.get(input, path, "(none)"))
-} else := "(none)"
+# description: Defined for every input that is an object; the path is a list of steps.
+shown_field(path) := shown(object.get(input, path, "(none)"))
 
 # METADATA
 # title: Any value as text
