@@ -315,9 +315,11 @@ def test_a_misspelt_field_is_found_by_the_schema(opa: str, tmp_path: Path, field
     assert "undefined ref: " + misspelt in done.stderr
 
 
-def test_every_package_says_which_document_it_reads() -> None:
+def test_every_package_that_takes_part_in_decisions_says_which_document_it_reads() -> None:
+    """Those of the pack `kubernetes` read what an API server sends, whose objects have any shape."""
     for module in BUNDLE.modules:
-        if "input." in re.sub(r"^#.*$", "", module.source, flags=re.MULTILINE):
+        read = re.sub(r"^#.*$", "", module.source, flags=re.MULTILINE)
+        if "input." in read and not module.path.startswith("interlock/kubernetes/"):
             described = next(block for block, line in metadata(module) if line.startswith("package "))
             assert described.get("schemas"), module.path
 
