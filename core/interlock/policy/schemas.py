@@ -33,6 +33,11 @@ def graph_problems(document: Json) -> tuple[str, ...]:
     return _problems("pipeline_graph.json", document)
 
 
+def admission_problems(document: Json) -> tuple[str, ...]:
+    """Where an AdmissionReview differs from ``admission_review.json``; empty when it is valid."""
+    return _problems("admission_review.json", document)
+
+
 def schema(name: str) -> dict[str, Json]:
     """One published schema by file name."""
     text = (packaged_folder() / "schemas" / name).read_text(encoding="utf-8")

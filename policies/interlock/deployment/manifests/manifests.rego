@@ -118,9 +118,13 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not images_unasked
 	some manifest in objects
-	some [place, "image", image] in workloads.fields(manifest)
+	some [path, "image", image] in workloads.fields(manifest)
 	not known(image)
-	message := sprintf("%s: %s: no receipts were looked at for %s", [shown(manifest), place, images.shown(image)])
+	message := sprintf("%s: %s: no receipts were looked at for %s", [
+		shown(manifest),
+		workloads.place(path),
+		images.shown(image),
+	])
 }
 
 # METADATA

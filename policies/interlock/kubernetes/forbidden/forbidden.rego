@@ -16,8 +16,8 @@ problems(manifest) := anywhere(manifest) | unconfined(manifest)
 # METADATA
 # title: Fields that are set otherwise
 # description: Texts, each with its place.
-anywhere(manifest) := {sprintf("%s: %s", [place, text]) |
-	some [place, key, value] in workloads.fields(manifest)
+anywhere(manifest) := {sprintf("%s: %s", [workloads.place(path), text]) |
+	some [path, key, value] in workloads.fields(manifest)
 	text := fields[key]
 	not harmless(key, value)
 }

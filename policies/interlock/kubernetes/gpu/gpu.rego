@@ -23,8 +23,8 @@ uses(manifest) := union({
 # METADATA
 # title: Resources that are counted
 # description: A GPU resource with any quantity but zero, wherever it stands.
-resources(manifest) := {sprintf("%v: %v", [place, value]) |
-	some [place, key, value] in workloads.fields(manifest)
+resources(manifest) := {sprintf("%v: %v", [workloads.place(path), value]) |
+	some [path, key, value] in workloads.fields(manifest)
 	is_gpu(key)
 	not zero(value)
 }
@@ -38,7 +38,9 @@ is_gpu(resource) if not other(resource)
 # title: Whether a field is surely no GPU
 # description: Extended resources have a domain in their name. Undefined unless no expression matches it.
 # scope: document
-other(resource) if contains(resource, "/") == false
+other(resource) if {
+	contains(resource, "/") == false
+}
 
 other(resource) if {
 	expressions := parameters.names("kubernetes", "gpu_resources")
@@ -59,8 +61,8 @@ zero("0")
 # METADATA
 # title: Claims of devices
 # description: What a claim asks for is in another object; every claim counts.
-claims(manifest) := {sprintf("%v: %v", [place, value]) |
-	some [place, "resourceClaims", value] in workloads.fields(manifest)
+claims(manifest) := {sprintf("%v: %v", [workloads.place(path), value]) |
+	some [path, "resourceClaims", value] in workloads.fields(manifest)
 	not none(value)
 }
 
@@ -72,8 +74,8 @@ none([])
 # METADATA
 # title: Runtime classes for GPUs
 # description: They may hand out devices that nobody asked for.
-runtime_classes(manifest) := {sprintf("%v: %v", [place, value]) |
-	some [place, "runtimeClassName", value] in workloads.fields(manifest)
+runtime_classes(manifest) := {sprintf("%v: %v", [workloads.place(path), value]) |
+	some [path, "runtimeClassName", value] in workloads.fields(manifest)
 	value in parameters.names("kubernetes", "gpu_runtime_classes")
 }
 

@@ -56,6 +56,7 @@ test_who_does_not_ask_is_left_alone if {
 		{"path": "spec/containers/0/resources/limits/nvidia.com~1gpu", "value": "0"},
 		{"path": "spec/containers/0/resources/limits/nvidia.com~1gpu", "value": 0},
 		{"path": "spec/containers/0/resources/limits/ephemeral-storage", "value": "1Gi"},
+		{"path": "spec/containers/0/resources/limits/example.com~1fpga", "value": "1"},
 		{"path": "spec/nodeSelector", "value": {"nvidia.com/gpu.present": "true"}},
 		{"path": "spec/resourceClaims", "value": []},
 		{"path": "spec/runtimeClassName", "value": "gvisor"},

@@ -50,6 +50,7 @@ asked if {
 # description: Undefined unless its metadata can be read too.
 is_the_kind(manifest) if {
 	workloads.kind(manifest) == concat("/", [input.request.kind.group, input.request.kind.kind])
+	trim_prefix(concat("/", [input.request.kind.group, input.request.kind.version]), "/") == manifest.apiVersion
 	readable_metadata(manifest)
 }
 

@@ -100,9 +100,9 @@ texts_of(manifest, part) := {key: value |
 # METADATA
 # title: What an object sets, at any depth
 # description: |-
-#   Each field with its place, its name and its value. What stands under names and labels is left out: a node's labels
+#   Each field with its path, its name and its value. What stands under names and labels is left out: a node's labels
 #   are called after resources too.
-fields(manifest) := {[place(path), key, value] |
+fields(manifest) := {[path, key, value] |
 	walk(wanted(manifest), [path, value])
 	key := path[count(path) - 1]
 	is_string(key)

@@ -78,8 +78,8 @@ differing contains place if {
 # METADATA
 # title: The fields that say what runs
 # description: Images, commands, variables, volumes, and where a model or a runtime comes from, with their places.
-running(manifest) := {place: value |
-	some [place, key, value] in workloads.fields(manifest)
+running(manifest) := {workloads.place(path): value |
+	some [path, key, value] in workloads.fields(manifest)
 	key in content
 }
 
