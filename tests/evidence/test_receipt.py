@@ -499,3 +499,20 @@ def test_report_that_json_cannot_say_is_an_error_and_no_receipt(bench: Bench) ->
             GateContext(run=RUN, profile="dev"),
         )
     assert bench.ledger.head().seq == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "lives"),
+    [
+        pytest.param(None, LIFETIME, id="no exemption"),
+        pytest.param(LIFETIME * 2, LIFETIME, id="a longer exemption"),
+        pytest.param(LIFETIME / 2, LIFETIME / 2, id="a shorter exemption"),
+        pytest.param(timedelta(0), timedelta(milliseconds=1), id="one that ran out meanwhile"),
+    ],
+)
+def test_a_receipt_ends_with_the_exemption_it_rests_on(bench: Bench, left: timedelta | None, lives: timedelta) -> None:
+    judged = replace(decision(), not_after=None if left is None else NOON + left)
+    subject = bench.subject(bench.data())
+    recorded = bench.recorder().record(report(subject), judged, GateContext(run=RUN, profile="standard"))
+    receipt = authentic(bench.entry(recorded).envelope, bench.keyring).receipt
+    assert receipt.expires - receipt.issued == lives

@@ -85,6 +85,13 @@ def test_a_good_exemption_sets_its_reason_aside_and_says_so(shipped: EmbeddedEng
     assert any("ticket 17" in warning.message for warning in exempted.warnings)
 
 
+def test_a_receipt_does_not_outlive_the_exemption_it_rests_on(shipped: EmbeddedEngine, denied: Any) -> None:
+    short = replace(GOOD, expires=NOON + timedelta(minutes=10))
+    assert decided(shipped, denied, sign_grant(short, ALICE)).not_after == short.expires
+    unused = replace(short, rules=("dataset.rows",))
+    assert decided(shipped, denied, sign_grant(unused, ALICE)).not_after is None
+
+
 def altered(envelope: str) -> str:
     document = json.loads(envelope)
     document["payload"] = sign_and_take_payload(replace(GOOD, rules=(*GOOD.rules, "gate.findings")))

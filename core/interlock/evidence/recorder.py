@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from interlock.evidence.keys import ReceiptSigner
@@ -111,8 +111,13 @@ class ReceiptRecorder:
             keyid=self._signer.keyid,
             dev=self._signer.dev,
             issued=issued,
-            expires=issued + self._lifetime,
+            expires=self._end(issued, decision),
         )
+
+    def _end(self, issued: datetime, decision: Decision) -> datetime:
+        """After the lifetime, or with the exemption that it rests on; never before it begins."""
+        end = min(issued + self._lifetime, decision.not_after or datetime.max.replace(tzinfo=UTC))
+        return max(end, issued + timedelta(milliseconds=1))
 
     def _parts(self, subject: Subject) -> tuple[Subject, ...]:
         files = self._store.files_of(subject.digest) if self._store is not None else ()

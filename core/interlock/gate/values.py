@@ -261,6 +261,7 @@ class Decision:
         decision_id: Unique id, the same in OPA's decision log.
         errors: What kept the engine from answering; only with UNDECIDED.
         event_digest: sha256 of this decision's event in the ledger's decision log; empty where none was written.
+        not_after: When the first of the exemptions that were used runs out; no receipt of this decision outlives it.
     """
 
     verdict: Verdict
@@ -273,6 +274,7 @@ class Decision:
     decision_id: str = ""
     errors: tuple[str, ...] = ()
     event_digest: str = ""
+    not_after: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.verdict is Verdict.ALLOW and (self.errors or self.reasons):

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from time import perf_counter_ns
 from uuid import uuid4
 
-from interlock.gate.documents import reason_from
+from interlock.gate.documents import moment_of, reason_from
 from interlock.gate.errors import InterlockError, PolicyError
 from interlock.gate.protocols import Granted, Grants
 from interlock.gate.settings import Settings
@@ -81,7 +82,7 @@ class PolicyDecider:
         granted = self._granted(document)
         asked = {**document, "exemptions": list(granted.exemptions), "approvals": list(granted.approvals)}
         judged = self.judge(asked)
-        decision = judged.decision
+        decision = replace(judged.decision, not_after=_first_end(granted, judged.decision.exemptions))
         if granted.refused:
             decision = replace(decision, warnings=(*decision.warnings, *map(_refusal, granted.refused)))
         if self._log is None:
@@ -208,6 +209,11 @@ def _answer_problems(value: Json, document: Mapping[str, Json]) -> tuple[str, ..
     ids = [one.get("id") for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
     strangers = [name for name in _texts(value["exemptions"]) if name not in ids]
     return tuple(f"$.exemptions: {name!r} is no exemption that it was given" for name in strangers)
+
+
+def _first_end(granted: Granted, used: tuple[str, ...]) -> datetime | None:
+    """When the first of the used exemptions runs out."""
+    return min((moment_of(str(one["expires"])) for one in granted.exemptions if one["id"] in used), default=None)
 
 
 def _refusal(text: str) -> Reason:

@@ -155,7 +155,8 @@ class LocalRunner:
             kind="training",
             subject=request.data,
             requires=request.requires,
-            requested={"isolation": sandbox.level, "command": list(request.spec.command)},
+            # No sandbox here passes a GPU on, so none is asked for.
+            requested={"isolation": sandbox.level, "command": list(request.spec.command), "gpus": 0},
             run=request.run,
         )
         with self.open_guard(asked) as opened, staging_for(request.out) as staging:
