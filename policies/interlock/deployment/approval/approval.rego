@@ -4,6 +4,8 @@
 #   Approvals are verified before policy is asked; `by` is the name of the trusted key that signed. Here they are
 #   counted: for exactly this model, for a deployment, in force now, and by somebody who is not the author. The author
 #   is who the step says it is, so that name must come from where the author cannot write it.
+# schemas:
+#   - input: schema.decision_input
 package interlock.deployment.approval
 
 import data.interlock.deployment.guard

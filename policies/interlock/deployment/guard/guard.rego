@@ -1,6 +1,8 @@
 # METADATA
 # title: What the rules of deployment share
 # description: When they judge, and what the step asks for.
+# schemas:
+#   - input: schema.decision_input
 package interlock.deployment.guard
 
 import data.interlock.facts

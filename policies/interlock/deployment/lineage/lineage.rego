@@ -3,6 +3,8 @@
 # description: |-
 #   A receipt of the training says what the model was made from. Each of these materials is judged by all the rules of
 #   pack evidence, as if it were what is deployed, with the gates that the profile names for its role.
+# schemas:
+#   - input: schema.decision_input
 package interlock.deployment.lineage
 
 import data.interlock.deployment.guard

@@ -3,6 +3,8 @@
 # description: |-
 #   The Kubernetes objects that the deployment is going to create, judged before they are: pod security, a network
 #   policy for every pod, images whose receipts were seen, and no other model than the one that the guard holds.
+# schemas:
+#   - input: schema.decision_input
 package interlock.deployment.manifests
 
 import data.interlock.deployment.guard

@@ -3,6 +3,8 @@
 # description: |-
 #   Network policies add up: a pod is held in a direction when one selects it there and none that may select it leaves
 #   that direction open. A policy that selects by expressions counts as one that may, not as one that does.
+# schemas:
+#   - input: schema.decision_input
 package interlock.deployment.network
 
 import data.interlock.kubernetes.parameters

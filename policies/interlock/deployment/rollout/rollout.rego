@@ -1,6 +1,8 @@
 # METADATA
 # title: There is a way back
 # description: A deployment says on how much traffic it starts, and to what it goes back.
+# schemas:
+#   - input: schema.decision_input
 package interlock.deployment.rollout
 
 import data.interlock.deployment.guard

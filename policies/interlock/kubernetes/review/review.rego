@@ -3,6 +3,8 @@
 # description: |-
 #   What the API server asks (`admission.k8s.io/v1`). Undefined unless the review is one and everything that the rules
 #   read has its type, so that one rule can say that it is none, and no other has to.
+# schemas:
+#   - input: schema.admission_review
 package interlock.kubernetes.review
 
 import data.interlock.kubernetes.parameters

@@ -71,11 +71,12 @@ held[kind] := graph.reachable(onward, starts) if {
 # METADATA
 # title: Steps that a gate does not hold
 # description: Each with the kind of the gate.
-unheld contains [step.id, kind] if {
+unheld contains [id, kind] if {
 	some step in shape.steps
 	step.protects != ""
 	some kind in needed(step)
-	not held[kind][step.id]
+	id := step.id
+	not held[kind][id]
 }
 
 # METADATA

@@ -4,6 +4,9 @@
 #   `report.facts.pipeline` is the neutral graph (`policies/schemas/pipeline_graph.json`) that an adapter makes of an
 #   Airflow DAG or a Kubeflow pipeline. Every field is looked at here, once; the other rules of this pack read a graph
 #   that is sound and are silent where it is not, because this one has already refused it.
+# schemas:
+#   - input: schema.decision_input
+#   - input.report.facts.pipeline: schema.pipeline_graph
 package interlock.pipeline.shape
 
 import data.interlock.facts
