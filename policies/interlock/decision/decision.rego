@@ -110,6 +110,65 @@ raised contains facts.reason(rego.metadata.rule(), message) if {
 }
 
 # METADATA
+# title: A rule denies in another shape
+# description: A `deny` that is no set of reasons would not be collected, and its rule would deny nothing.
+# custom:
+#   id: policy.denial-without-shape
+#   severity: critical
+#   remediation: Write the rule as `deny contains reason if { ... }`
+#   controls: []
+raised contains facts.reason(rego.metadata.rule(), message) if {
+	some name in misshapen
+	message := sprintf("the deny of data.interlock.%v is no set of reasons", [name])
+}
+
+# METADATA
+# title: Rules whose denials cannot be collected
+# description: By pack and name.
+# scope: document
+misshapen contains sprintf("gate.%v", [rule]) if {
+	some rule
+	denials := data.interlock.gate[rule].deny
+	not is_set(denials)
+}
+
+misshapen contains sprintf("dataset.%v", [rule]) if {
+	some rule
+	denials := data.interlock.dataset[rule].deny
+	not is_set(denials)
+}
+
+misshapen contains sprintf("model.%v", [rule]) if {
+	some rule
+	denials := data.interlock.model[rule].deny
+	not is_set(denials)
+}
+
+misshapen contains sprintf("training.%v", [rule]) if {
+	some rule
+	denials := data.interlock.training[rule].deny
+	not is_set(denials)
+}
+
+misshapen contains sprintf("pipeline.%v", [rule]) if {
+	some rule
+	denials := data.interlock.pipeline[rule].deny
+	not is_set(denials)
+}
+
+misshapen contains sprintf("deployment.%v", [rule]) if {
+	some rule
+	denials := data.interlock.deployment[rule].deny
+	not is_set(denials)
+}
+
+misshapen contains sprintf("evidence.%v", [rule]) if {
+	some rule
+	denials := data.interlock.evidence[rule].deny
+	not is_set(denials)
+}
+
+# METADATA
 # title: Warnings
 # description: Said in the receipt, but not in the way.
 # scope: document

@@ -128,3 +128,75 @@ test_every_pack_takes_part if {
 		[warning.id | some warning in result.warnings] == [name]
 	}
 }
+
+misshapen(denials) := {"acme": {"applies": true, "deny": denials}}
+
+test_a_denial_of_another_shape_in_gate_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.gate as misshapen(denials)
+		said == {"the deny of data.interlock.gate.acme is no set of reasons"}
+	}
+}
+
+test_a_denial_of_another_shape_in_dataset_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.dataset as misshapen(denials)
+		said == {"the deny of data.interlock.dataset.acme is no set of reasons"}
+	}
+}
+
+test_a_denial_of_another_shape_in_model_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.model as misshapen(denials)
+		said == {"the deny of data.interlock.model.acme is no set of reasons"}
+	}
+}
+
+test_a_denial_of_another_shape_in_training_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.training as misshapen(denials)
+		said == {"the deny of data.interlock.training.acme is no set of reasons"}
+	}
+}
+
+test_a_denial_of_another_shape_in_pipeline_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.pipeline as misshapen(denials)
+		said == {"the deny of data.interlock.pipeline.acme is no set of reasons"}
+	}
+}
+
+test_a_denial_of_another_shape_in_deployment_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.deployment as misshapen(denials)
+		said == {"the deny of data.interlock.deployment.acme is no set of reasons"}
+	}
+}
+
+test_a_denial_of_another_shape_in_evidence_is_denied if {
+	every denials in [true, false, "no", ["no"], {"reason": "no"}, null] {
+		said := {reason.message |
+			some reason in decision.reasons
+			reason.id == "policy.denial-without-shape"
+		} with input as examples.validation with data.interlock.evidence as misshapen(denials)
+		said == {"the deny of data.interlock.evidence.acme is no set of reasons"}
+	}
+}

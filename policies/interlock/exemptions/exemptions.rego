@@ -14,7 +14,13 @@ import data.interlock.receipts
 # METADATA
 # title: Reasons that nothing sets aside
 # description: Whoever exempts these has no decision left. A profile adds to them with `exemptions.never`.
-untouchable := {"gate.no-rules", "gate.profile", "gate.same-subject", "policy.rule-without-metadata"}
+untouchable := {
+	"gate.no-rules",
+	"gate.profile",
+	"gate.same-subject",
+	"policy.denial-without-shape",
+	"policy.rule-without-metadata",
+}
 
 # METADATA
 # title: The exemptions that were brought

@@ -20,10 +20,11 @@ test_the_example_passes if {
 
 test_an_unknown_profile_is_denied if {
 	changed := examples.changed(examples.validation, "profile", "relaxed")
+	three := {name: data.interlock.profiles[name] | some name in ["dev", "standard", "strict"]}
 	{[reason.id, reason.message] | some reason in profile.deny} == {[
 		"gate.profile",
 		"profile relaxed is unknown or extends something unknown; the bundle has dev, standard, strict",
-	]} with input as changed
+	]} with input as changed with data.interlock.profiles as three
 }
 
 test_every_field_read_must_be_there_with_its_type if {
