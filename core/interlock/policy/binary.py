@@ -111,7 +111,15 @@ class BinaryEngine:
         folder = self._ready()
         flags = ("--stdin-input", "--format=json", "--strict-builtin-errors", "--metrics")
         sources = (f"--bundle={folder / 'bundle'}", f"--capabilities={folder / 'capabilities.json'}")
-        command = (str(self._program), "eval", *flags, f"--timeout={self._deadline}s", *sources, "--", query)
+        command = (
+            str(self._program),
+            "eval",
+            *flags,
+            f"--timeout={max(0.001, self._deadline):.3f}s",
+            *sources,
+            "--",
+            query,
+        )
         seconds = self._deadline + GRACE_SECONDS
         done = run_to_end(command, body=body, seconds=seconds, limit=self._answer_limit, folder=folder)
         said = _document(done, str(self._program))

@@ -124,7 +124,7 @@ class ServerEngine:
 
         client = self._client()
         try:
-            return within(self._endpoint.timeout, lambda: bool(client.check_health(query={"bundles": "true"})))
+            return within(self._endpoint.timeout, lambda: bool(client.check_health(query={"bundles": True})))
         except TimeoutError:
             return False
 

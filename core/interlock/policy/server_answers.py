@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from interlock.gate.errors import InterlockError, PolicyError, SettingsError
 from interlock.gate.values import Json
 from interlock.policy.engine import Answer
 from interlock.policy.question import ANSWER_LIMIT, refusal, shown
 
-PARAMETERS = {"provenance": "true", "metrics": "true", "strict-builtin-errors": "true"}
+PARAMETERS: dict[str, Any] = {"provenance": "true", "metrics": "true", "strict-builtin-errors": "true"}
 """Asked with each question: which bundle decides, OPA's timers, and that an error of a builtin is an error."""
 
 PAUSE_SECONDS = 0.05
@@ -55,7 +56,7 @@ class Asked:
     """
 
     path: str
-    document: Json
+    document: Any
     seconds: float
     retries: int
     expected: str = ""

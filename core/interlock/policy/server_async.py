@@ -210,7 +210,7 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]  # it ships no types
         )
 
     @asynccontextmanager
-    async def _request(self, method: str, url: str, **said: Any) -> AsyncIterator[_Reply]:
+    async def _request(self, method: str, url: str, **said: Any) -> AsyncIterator[Any]:
         yield await self._ask(method, url, said.pop("json", None), **said)
 
     async def _ask(self, method: str, url: str, document: Json, **said: Any) -> _Reply:
@@ -219,8 +219,9 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]  # it ships no types
         if document is not None:
             said["data"] = encoded(document)
             headers["Content-Type"] = "application/json"
+        session: Any = self._session
         try:
-            async with self._session.request(method, url, headers=headers, allow_redirects=False, **said) as response:
+            async with session.request(method, url, headers=headers, allow_redirects=False, **said) as response:
                 return _Reply(
                     status=response.status,
                     content_type=response.headers.get("Content-Type", ""),

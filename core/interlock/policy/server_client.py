@@ -218,19 +218,17 @@ class _Response(requests.Response):
             raise requests.HTTPError(f"{self.status_code} {self.reason}", response=self)
 
 
-class _Tracked:
+class _PlainConnection(HTTPConnection):
     """A connection that tells the exchange of its thread which socket is in use."""
-
-    sock: socket.socket | None
 
     def connect(self) -> None:
         self._tell()
-        super().connect()  # type: ignore[misc]  # mixed into a connection
+        super().connect()
         self._tell()
 
     def request(self, *args: Any, **said: Any) -> None:
         self._tell()
-        super().request(*args, **said)  # type: ignore[misc]  # mixed into a connection
+        super().request(*args, **said)
 
     def _tell(self) -> None:
         exchange: Exchange | None = getattr(_current, "exchange", None)
@@ -238,20 +236,16 @@ class _Tracked:
             exchange.uses(self.sock)
 
 
-class _PlainConnection(_Tracked, HTTPConnection):
-    pass
-
-
-class _TlsConnection(_Tracked, HTTPSConnection):
-    pass
+class _TlsConnection(_PlainConnection, HTTPSConnection):
+    """The same with TLS: between it and the plain one's base stands `HTTPSConnection`."""
 
 
 class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
+    ConnectionCls = _PlainConnection  # pyright: ignore[reportAssignmentType]  # its own class does not fit either
 
 
 class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+    ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]  # as above
 
 
 class _Adapter(HTTPAdapter):
