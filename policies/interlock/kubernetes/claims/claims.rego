@@ -22,6 +22,7 @@ annotations := {"receipt": "interlock.dev/receipt", "subject": "interlock.dev/su
 # description: Receipts of these gates open it; for a kind that is not here those of either.
 gates := {
 	"serving.kserve.io/InferenceService": {"deployment"},
+	"serving.kserve.io/LLMInferenceService": {"deployment"},
 	"trainer.kubeflow.org/TrainJob": {"training"},
 }
 
@@ -33,8 +34,8 @@ causes(manifest) := by_kind(manifest) | by_gpu(manifest)
 # METADATA
 # title: Kinds that must always name one
 # description: A TrainJob may wait for its receipt as long as it is suspended.
-by_kind(manifest) := {"an InferenceService serves a model"} if {
-	workloads.kind(manifest) == "serving.kserve.io/InferenceService"
+by_kind(manifest) := {"it serves a model"} if {
+	workloads.kind(manifest) in {"serving.kserve.io/InferenceService", "serving.kserve.io/LLMInferenceService"}
 } else := {"a TrainJob trains as soon as it is not suspended"} if {
 	workloads.kind(manifest) == "trainer.kubeflow.org/TrainJob"
 	not suspended(manifest)

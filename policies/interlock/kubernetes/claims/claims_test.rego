@@ -110,6 +110,11 @@ test_who_needs_a_receipt if {
 	}
 }
 
+test_a_service_of_language_models_needs_one if {
+	manifest := object.union(examples.inference_service, {"kind": "LLMInferenceService"})
+	claims.causes(manifest) == {"it serves a model"} with input as examples.allowed.pod
+}
+
 test_a_train_job_waits_only_when_it_says_so if {
 	every waits in [false, null, "true", 1, []] {
 		manifest := documents.changed(examples.waiting_train_job, "spec/suspend", waits)

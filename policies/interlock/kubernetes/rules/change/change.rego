@@ -98,5 +98,6 @@ content := {
 	"storage",
 	"storageUri",
 	"storageUris",
+	"uri",
 	"volumes",
 }
