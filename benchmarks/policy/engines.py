@@ -36,8 +36,9 @@ ROUND = 50
 
 
 def document(tasks: int = 60, artifacts: int = 20, findings: int = 30) -> dict[str, Any]:
-    """A pipeline in six chains of tasks, each with its gates; some findings are severe, and some of these waived."""
-    kinds = ("data-validation", "data-poisoning", "artifact-scan", "transform", "training", "deployment")
+    """Six chains of ten tasks that begin with the gates; some findings are severe, and some of these are waived."""
+    gates = ("data-validation", "data-poisoning", "artifact-scan")
+    kinds = (*gates, "transform", "transform", "transform", "transform", "transform", "training", "deployment")
     digest = "0123456789abcdef" * 4
     return {
         "now": "2026-11-23T12:00:00Z",

@@ -13,9 +13,9 @@ protected := {"training", "deployment"}
 
 gates := {"data-validation", "data-poisoning", "artifact-scan"}
 
-edges[task.id] := {upstream | some upstream in task.upstream} if some task in input.tasks
+edges := {task.id: task.upstream | some task in input.tasks}
 
-kind_of[task.id] := task.kind if some task in input.tasks
+kind_of := {task.id: task.kind | some task in input.tasks}
 
 before[task.id] := {kind_of[id] | some id in graph.reachable(edges, edges[task.id])} if {
 	some task in input.tasks
@@ -38,10 +38,7 @@ waived(finding) if {
 	time.parse_rfc3339_ns(exemption.until) > time.parse_rfc3339_ns(input.now)
 }
 
-signed_by_ours(artifact) if {
-	some key in input.keys
-	artifact.signer == key
-}
+signed_by_ours(artifact) if artifact.signer in input.keys
 
 deny contains {"id": "gate-missing", "subject": id, "message": message} if {
 	some id, kinds in before
