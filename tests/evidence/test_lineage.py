@@ -72,6 +72,16 @@ def test_the_image_that_is_asked_for_is_a_material(bench: Bench) -> None:
     assert [(m["role"], gates(m)) for m in found] == [("data", []), ("image", ["artifact-scan"])]
 
 
+def test_every_image_of_a_pod_is_a_material(bench: Bench) -> None:
+    data = bench.subject(bench.data())
+    images: dict[str, Json] = {"image": IMAGE, "images": [IMAGE, f"proxy@sha256:{'d' * 64}", "proxy:latest", 7]}
+    found = lineage(bench, trained(bench, data), images)
+    assert [(m["role"], m["subject"]["name"]) for m in found[1:]] == [
+        ("image", "registry.example/serve"),
+        ("image", "proxy"),
+    ]
+
+
 @pytest.mark.parametrize(
     "image",
     [

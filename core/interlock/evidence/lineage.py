@@ -8,7 +8,7 @@ in other receipts, about other bytes. This gathers them for policy, which decide
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,6 +18,7 @@ from interlock.gate.documents import subject_document
 from interlock.gate.values import Json, Subject
 
 _IMAGE = re.compile(r"(?P<name>[^@\s]{1,1000})@sha256:(?P<digest>[0-9a-f]{64})\Z")
+_MOST_IMAGES = 100
 
 
 class Role(Enum):
@@ -62,7 +63,8 @@ def lineage(
 
     Args:
         trainings: The accepted receipts of gate ``training`` for the model.
-        requested: What the deployment asks for; its ``image``, pinned by digest, is a material too. Untrusted.
+        requested: What the deployment asks for; its ``image`` and ``images``, pinned by digest, are materials too.
+            Untrusted.
         ledger: Keeps the trainings' reports.
         witnesses: Finds the receipts that count for a digest.
 
@@ -75,9 +77,7 @@ def lineage(
         for material in training.receipt.materials:
             role = Role.DATA if material.digest == data else Role.CODE
             found.setdefault((role, material.digest), material)
-    image = _image(requested.get("image"))
-    if image is not None:
-        found[Role.IMAGE, image.digest] = image
+    found |= {(Role.IMAGE, image.digest): image for image in _images(requested)}
     return tuple(
         Material(role=role, subject=subject, witnesses=witnesses(digest)) for (role, digest), subject in found.items()
     )
@@ -93,6 +93,10 @@ def _data_digest(training: Witness, ledger: Ledger) -> str:
     return str(data.get("digest", "")) if isinstance(data, Mapping) else ""
 
 
-def _image(named: Json) -> Subject | None:
-    match = _IMAGE.match(named) if isinstance(named, str) else None
-    return Subject(name=match["name"], uri=match[0], digest=match["digest"]) if match else None
+def _images(requested: Mapping[str, Json]) -> Iterator[Subject]:
+    """The images that are pinned; policy refuses the others, and those beyond the first hundred are not looked up."""
+    several = requested.get("images")
+    for named in (requested.get("image"), *(several[:_MOST_IMAGES] if isinstance(several, list) else ())):
+        match = _IMAGE.match(named) if isinstance(named, str) else None
+        if match is not None:
+            yield Subject(name=match["name"], uri=match[0], digest=match["digest"])

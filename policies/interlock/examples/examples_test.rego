@@ -108,11 +108,18 @@ training_guard := document(
 	[], [receipt("data-validation"), receipt("data-poisoning")], {},
 )
 
-deployment_guard := document(
-	"guard",
-	"deployment",
-	{"receipts_found": 2, "receipts_accepted": 2, "receipts_missing": 0},
-	[], [receipt("artifact-scan"), receipt("training")], {},
+deployment_guard := object.union(
+	document(
+		"guard",
+		"deployment",
+		{"receipts_found": 2, "receipts_accepted": 2, "receipts_missing": 0},
+		[], [receipt("artifact-scan"), receipt("training")], {},
+	),
+	{"lineage": [{
+		"role": "data",
+		"subject": {"name": "train.parquet", "uri": "file:///lake/train.parquet", "digest": {"sha256": digest}},
+		"receipts": [receipt("data-validation"), receipt("data-poisoning")],
+	}]},
 )
 
 allowed := {
