@@ -39,6 +39,14 @@ check: install ## linters and type checkers
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+policy: install ## the rules, by the real opa and regal (go install both; see .ci/run)
+	@test -z "$$(opa fmt --list policies policies_examples)" || { opa fmt --diff policies policies_examples; exit 1; }
+	opa check --strict --schema policies/schemas policies
+	regal lint policies policies_examples
+	opa test --bundle --threshold 100 policies >/dev/null
+	$(BIN)/interlock policy test --threshold 100
+	$(BIN)/interlock policy check
+
 test: install ## the fast tests, on two processors
 	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
@@ -55,4 +63,4 @@ lock: ## resolve the lock again (a reviewed change, never a side effect)
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo airflow check test coverage test-slow lock clean
+.PHONY: help install demo airflow check policy test coverage test-slow lock clean
