@@ -17,7 +17,7 @@ help: ## what there is
 install: $(INSTALLED) ## make .venv with the locked versions and the policy engine
 
 # uv comes by pip and lives in a small environment of its own, so that the lock decides all that .venv holds.
-$(INSTALLED): requirements/lock.txt setup.cfg pyproject.toml core/interlock/policy/engine_requirements.txt
+$(INSTALLED): requirements/lock.txt setup.cfg pyproject.toml core/interlock/policy/engines/engine_requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Interlock needs Python 3.11 or later; this is $$($(PYTHON) --version). Next: make PYTHON=/path/to/python3.11 $@" >&2; exit 2; }
 	@test -x .tools/uv/bin/uv || { $(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt; }

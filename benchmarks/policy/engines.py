@@ -25,9 +25,9 @@ from typing import Any
 
 from interlock.gate import Settings
 from interlock.policy import Bundle, EmbeddedEngine, PolicyEngine, locate
-from interlock.policy.binary import BinaryEngine
-from interlock.policy.endpoint import Endpoint
-from interlock.policy.server import ServerEngine
+from interlock.policy.engines.binary import BinaryEngine
+from interlock.policy.engines.endpoint import Endpoint
+from interlock.policy.engines.server import ServerEngine
 
 POLICY = Path(__file__).with_name("retrain.rego")
 PATH = "benchmark.retrain.result"

@@ -24,8 +24,8 @@ from typing import Any
 
 from interlock.gate import Settings, Verdict
 from interlock.policy import Bundle, EmbeddedEngine, Library, PolicyDecider, locate
-from interlock.policy.bundle import packaged_folder
-from interlock.policy.helper_process import WORKER
+from interlock.policy.bundles.bundle import packaged_folder
+from interlock.policy.engines.helper_process import WORKER
 
 PATH = "interlock.decision.result"
 ROUND = 100

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
-from tests.policy.opa_servers import Authority, free_port, needs_opa, running_opa
+from tests.policy.engines.opa_servers import Authority, free_port, needs_opa, running_opa
 
 from interlock.airflow.triggers import PolicyTrigger
 from interlock.airflow.waiting import WaitForPolicyOperator

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interlock.cli import main
-from interlock.policy.bundle import packaged_folder
+from interlock.policy.bundles.bundle import packaged_folder
 
 HOSTILE = b"cos\nsystem\n(S'true'\ntR."
 RULES = ("gate.findings", "model.unsafe-code", "model.formats")

@@ -11,7 +11,7 @@ import pytest
 
 from interlock.gate import Settings, UnavailableError
 from interlock.policy import Bundle, EmbeddedEngine, EngineMissingError, Library, install_engine, locate
-from interlock.policy.install import place_for
+from interlock.policy.engines.install import place_for
 
 Documents = Mapping[str, dict[str, Any]]
 MakeEngine = Callable[..., EmbeddedEngine]

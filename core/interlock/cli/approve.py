@@ -8,7 +8,7 @@ import click
 
 from interlock.cli.signing import expiry, sign_and_write, subject_of
 from interlock.gate import Settings, utc_now
-from interlock.policy.bundle import STEPS
+from interlock.policy.bundles.bundle import STEPS
 
 
 @click.command()

@@ -122,7 +122,7 @@ def _document(one: FoundGrant) -> dict[str, Json]:
 
 def _warn_of_unknown(rules: tuple[str, ...], settings: Settings) -> None:
     """A mistyped id would set nothing aside, which is found out when it is needed most."""
-    from interlock.policy.bundle_source import load_policy
+    from interlock.policy.bundles.source import load_policy
 
     sources = [module.source for module in load_policy(settings).modules]
     for rule in rules:

@@ -28,8 +28,8 @@ policy.add_command(policy_replay.diff)
 @policy.command("install-engine")
 def install_engine() -> int:
     """Fetch the OPA library with its pinned hash; keep it in this virtual environment, or under the home folder."""
-    from interlock.policy.install import install_engine as install
-    from interlock.policy.install import place_for
+    from interlock.policy.engines.install import install_engine as install
+    from interlock.policy.engines.install import place_for
 
     show.progress(f"the policy engine is {install(place_for(Settings.load()))}")
     return 0

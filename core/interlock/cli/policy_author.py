@@ -15,9 +15,9 @@ from interlock.gate import Json, UsageError
 from interlock.gate.errors import EXIT_ALLOW, EXIT_DENY, EXIT_UNDECIDED
 
 if TYPE_CHECKING:
-    from interlock.policy.authoring import Sources
-    from interlock.policy.coverage import Coverage
-    from interlock.policy.testing import TestResult, TestRun
+    from interlock.policy.authoring.coverage import Coverage
+    from interlock.policy.authoring.sources import Sources
+    from interlock.policy.authoring.testing import TestResult, TestRun
 
 _POLICIES = click.argument("policies", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[POLICY]...")
 _OUT = click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file.")
@@ -44,7 +44,7 @@ def test(policies: tuple[Path, ...], *, pattern: str, threshold: float, format_:
 
     Exit status: 0 all passed and covered enough, 1 not, 3 a test or the whole run could not be told.
     """
-    from interlock.policy.authoring_reports import run_document, run_junit
+    from interlock.policy.authoring.reports import run_document, run_junit
 
     run, sources = _run(policies, pattern)
     if format_ == "table":
@@ -63,7 +63,7 @@ def test(policies: tuple[Path, ...], *, pattern: str, threshold: float, format_:
 @_OUT
 def coverage(policies: tuple[Path, ...], *, threshold: float, format_: str, out: Path | None) -> int:
     """Say which lines of each rule the tests do not run."""
-    from interlock.policy.authoring_reports import coverage_document
+    from interlock.policy.authoring.reports import coverage_document
 
     run, sources = _run(policies, "")
     for result in run.results:
@@ -85,10 +85,10 @@ def check(policies: tuple[Path, ...], *, format_: str, out: Path | None) -> int:
 
     Exit status: 0 nothing but warnings, 1 a finding, 3 could not look.
     """
-    from interlock.policy.authoring import load_sources
-    from interlock.policy.authoring_reports import check_document, check_sarif
-    from interlock.policy.lint import check_policies, read_schemas
-    from interlock.policy.workbench import Workbench
+    from interlock.policy.authoring.lint import check_policies, read_schemas
+    from interlock.policy.authoring.reports import check_document, check_sarif
+    from interlock.policy.authoring.sources import load_sources
+    from interlock.policy.authoring.workbench import Workbench
 
     sources = load_sources(policies)
     with Workbench() as workbench, show.working("checking"):
@@ -112,9 +112,9 @@ def check(policies: tuple[Path, ...], *, format_: str, out: Path | None) -> int:
 
 
 def _run(policies: tuple[Path, ...], pattern: str) -> tuple[TestRun, Sources]:
-    from interlock.policy.authoring import load_sources
-    from interlock.policy.testing import run_tests
-    from interlock.policy.workbench import Workbench
+    from interlock.policy.authoring.sources import load_sources
+    from interlock.policy.authoring.testing import run_tests
+    from interlock.policy.authoring.workbench import Workbench
 
     sources = load_sources(policies)
     if not sources.bundle.tests:
@@ -130,7 +130,7 @@ def _run(policies: tuple[Path, ...], pattern: str) -> tuple[TestRun, Sources]:
 
 
 def _status(run: TestRun, threshold: float) -> int:
-    from interlock.policy.testing import Outcome
+    from interlock.policy.authoring.testing import Outcome
 
     if run.count(Outcome.ERROR):
         return EXIT_UNDECIDED
@@ -138,7 +138,7 @@ def _status(run: TestRun, threshold: float) -> int:
 
 
 def _show_run(run: TestRun, sources: Sources, threshold: float, *, whole: bool) -> None:
-    from interlock.policy.testing import Outcome
+    from interlock.policy.authoring.testing import Outcome
 
     for result in run.results:
         if result.outcome is Outcome.PASS:
@@ -189,7 +189,7 @@ def _show_missed(covered: Coverage, sources: Sources, *, only_tests: bool = Fals
 
 
 def _missed(rows: tuple[int, ...]) -> str:
-    from interlock.policy.coverage import ranges
+    from interlock.policy.authoring.coverage import ranges
 
     return ranges(rows)
 

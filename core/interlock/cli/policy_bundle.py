@@ -13,7 +13,7 @@ from interlock.gate import Json, Settings, UsageError
 
 if TYPE_CHECKING:
     from interlock.policy import Bundle
-    from interlock.policy.bundle_keys import BundleKey
+    from interlock.policy.bundles.keys import BundleKey
 
 _DAY = 86_400
 
@@ -49,7 +49,7 @@ def bundle(
     POLICY is the shipped one when not given; with neither POLICY nor layers they are those of the settings.
     """
     from interlock.policy import Bundle
-    from interlock.policy.bundle_archive import packed
+    from interlock.policy.bundles.archive import packed
     from interlock.reporting import write_whole
 
     key = _key(signing_key, alg=signing_alg, keyid=key_id, scope=scope, expires=valid_days is not None)
@@ -79,7 +79,7 @@ def fetch(format_: str) -> int:
 
 
 def _key(path: Path | None, *, alg: str, keyid: str, scope: str, expires: bool) -> BundleKey | None:
-    from interlock.policy.bundle_keys import load_signing_key
+    from interlock.policy.bundles.keys import load_signing_key
 
     if path is not None:
         return load_signing_key(path, keyid=keyid, scope=scope, algorithm=alg)

@@ -15,8 +15,8 @@ from interlock.cli import show
 from interlock.gate import Json, Settings, UsageError
 
 if TYPE_CHECKING:
-    from interlock.policy.authoring import Sources
-    from interlock.policy.explain import Explained
+    from interlock.policy.authoring.explain import Explained
+    from interlock.policy.authoring.sources import Sources
 
 _SHOWN = 200
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -75,12 +75,12 @@ def _explained(
     settings: Settings, policies: Sequence[Path], data: Sequence[Path], query: str, document: Json
 ) -> tuple[tuple[Explained, ...], Sources]:
     """The embedded engine explains, whichever answered: it alone can be asked for its steps."""
-    from interlock.policy.authoring import named_as
-    from interlock.policy.bundle import packaged_folder
-    from interlock.policy.evaluation import joined_policy
-    from interlock.policy.explain import explain
-    from interlock.policy.install import locate
-    from interlock.policy.workbench import Workbench
+    from interlock.policy.authoring.evaluation import joined_policy
+    from interlock.policy.authoring.explain import explain
+    from interlock.policy.authoring.sources import named_as
+    from interlock.policy.authoring.workbench import Workbench
+    from interlock.policy.bundles.bundle import packaged_folder
+    from interlock.policy.engines.install import locate
 
     if settings.engine == "server" and not policies:
         raise UsageError("the rules of a server are not here to be explained", next_step="name them: POLICY...")

@@ -18,8 +18,8 @@ from interlock.gate.documents import moment_of
 from interlock.gate.errors import EXIT_ALLOW, EXIT_DENY, EXIT_UNDECIDED
 
 if TYPE_CHECKING:
-    from interlock.policy.decider import PolicyDecider
-    from interlock.policy.replay import Replayed
+    from interlock.policy.decisions.decider import PolicyDecider
+    from interlock.policy.decisions.replay import Replayed
 
 SHIPPED = "shipped"
 
@@ -42,7 +42,7 @@ def diff(
     """
     if from_ledger and log is not None:
         raise UsageError("decisions come from the ledger or from --log, not from both")
-    from interlock.policy.replay import replay
+    from interlock.policy.decisions.replay import replay
 
     settings, moment = Settings.load(), _moment(since)
     deciders: list[PolicyDecider] = []
@@ -63,7 +63,7 @@ def diff(
 
 def _decider(settings: Settings, policy: str) -> PolicyDecider:
     from interlock.policy import PolicyDecider, open_engine
-    from interlock.policy.bundle_source import load_policy
+    from interlock.policy.bundles.source import load_policy
 
     bundle = load_policy(replace(settings, policy="" if policy == SHIPPED else policy))
     if settings.engine in {"auto", "server"}:  # a server decides by its own bundle; these two are evaluated here
@@ -115,7 +115,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _status(found: tuple[Replayed, ...]) -> int:
-    from interlock.policy.replay import Change
+    from interlock.policy.decisions.replay import Change
 
     kinds = Counter(one.change for one in found)
     if any(change.changes_verdict for change in kinds):
@@ -125,7 +125,7 @@ def _status(found: tuple[Replayed, ...]) -> int:
 
 
 def _present(found: tuple[Replayed, ...]) -> None:
-    from interlock.policy.replay import Change
+    from interlock.policy.decisions.replay import Change
 
     styles = {Change.NEWLY_ALLOWED: "bold red", Change.NEWLY_REFUSED: "bold yellow"}
     for change in Change:
@@ -157,7 +157,7 @@ def _decisions(count: int) -> str:
 
 
 def _document(found: tuple[Replayed, ...], old: str, new: str) -> dict[str, Json]:
-    from interlock.policy.replay import Change
+    from interlock.policy.decisions.replay import Change
 
     counted = Counter(one.change for one in found)
     by_rule = {

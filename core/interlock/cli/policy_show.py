@@ -14,7 +14,7 @@ from interlock.cli import show
 from interlock.gate import Json, UsageError
 
 if TYPE_CHECKING:
-    from interlock.policy.controls import Supported
+    from interlock.policy.authoring.controls import Supported
 
 _SUPPORTS = "What the rules support. It says nothing of whether anybody complies with anything."
 
@@ -30,7 +30,7 @@ _SUPPORTS = "What the rules support. It says nothing of whether anybody complies
 )
 def new(name: str, *, folder: Path) -> int:
     """Write a rule that fails closed, with its tests and its parameter."""
-    from interlock.policy.templates import new_rule
+    from interlock.policy.authoring.templates import new_rule
 
     for path in new_rule(name, folder):
         show.say(str(path))
@@ -42,7 +42,7 @@ def new(name: str, *, folder: Path) -> int:
 @click.argument("name", required=False)
 def schema(name: str | None) -> int:
     """Print a published JSON Schema; without a name, list them."""
-    from interlock.policy.lint import read_schemas
+    from interlock.policy.authoring.lint import read_schemas
 
     schemas = read_schemas(())
     if name is None:
@@ -64,10 +64,10 @@ def schema(name: str | None) -> int:
 )
 def controls(policies: tuple[Path, ...], *, framework: str, format_: str) -> int:
     """List which controls the rules support, by framework and version, and which they do not."""
-    from interlock.policy.authoring import load_sources
-    from interlock.policy.controls import supported_controls
-    from interlock.policy.syntax import parse
-    from interlock.policy.workbench import Workbench
+    from interlock.policy.authoring.controls import supported_controls
+    from interlock.policy.authoring.sources import load_sources
+    from interlock.policy.authoring.syntax import parse
+    from interlock.policy.authoring.workbench import Workbench
 
     sources = load_sources(policies)
     with Workbench() as workbench:

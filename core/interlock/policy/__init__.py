@@ -5,17 +5,17 @@ Bundles are here at once, because DAG parsing asks them; what starts processes i
 
 from typing import TYPE_CHECKING
 
-from interlock.policy.bundle import Bundle, Module, required_gates
+from interlock.policy.bundles.bundle import Bundle, Module, required_gates
 
 if TYPE_CHECKING:
-    from interlock.policy.bundle_layers import layered
-    from interlock.policy.bundle_source import load_policy
-    from interlock.policy.choose import open_engine
-    from interlock.policy.decider import DECISION_PATH, PolicyDecider, open_decider
-    from interlock.policy.embedded import EmbeddedEngine
+    from interlock.policy.authoring.evaluation import evaluate
+    from interlock.policy.bundles.layers import layered
+    from interlock.policy.bundles.source import load_policy
+    from interlock.policy.decisions.decider import DECISION_PATH, PolicyDecider, open_decider
     from interlock.policy.engine import Answer, PolicyEngine
-    from interlock.policy.evaluation import evaluate
-    from interlock.policy.install import EngineMissingError, Library, install_engine, locate
+    from interlock.policy.engines.choose import open_engine
+    from interlock.policy.engines.embedded import EmbeddedEngine
+    from interlock.policy.engines.install import EngineMissingError, Library, install_engine, locate
 
 __all__ = [
     "DECISION_PATH",
@@ -39,19 +39,19 @@ __all__ = [
 
 _LAZY = {
     "Answer": "engine",
-    "DECISION_PATH": "decider",
-    "EmbeddedEngine": "embedded",
-    "EngineMissingError": "install",
-    "Library": "install",
-    "PolicyDecider": "decider",
+    "DECISION_PATH": "decisions.decider",
+    "EmbeddedEngine": "engines.embedded",
+    "EngineMissingError": "engines.install",
+    "Library": "engines.install",
+    "PolicyDecider": "decisions.decider",
     "PolicyEngine": "engine",
-    "evaluate": "evaluation",
-    "install_engine": "install",
-    "layered": "bundle_layers",
-    "load_policy": "bundle_source",
-    "locate": "install",
-    "open_decider": "decider",
-    "open_engine": "choose",
+    "evaluate": "authoring.evaluation",
+    "install_engine": "engines.install",
+    "layered": "bundles.layers",
+    "load_policy": "bundles.source",
+    "locate": "engines.install",
+    "open_decider": "decisions.decider",
+    "open_engine": "engines.choose",
 }
 
 

@@ -1,8 +1,8 @@
 """What every policy engine is to the rest of Interlock: one question, one answer, the same meaning everywhere.
 
-The three engines are the same OPA in three places: a server (`interlock.policy.server`), the ``opa`` program
-(`interlock.policy.binary`) and a helper process (`interlock.policy.embedded`). All evaluate with strict builtin errors:
-a builtin that errs is an error and never an undefined value.
+The three engines are the same OPA in three places: a server (`interlock.policy.engines.server`), the ``opa`` program
+(`interlock.policy.engines.binary`) and a helper process (`interlock.policy.engines.embedded`). All evaluate with strict
+builtin errors: a builtin that errs is an error and never an undefined value.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PolicyEngine(Protocol):
 
     @property
     def bundle_digest(self) -> str:
-        """sha256 of the bundle in use (`interlock.policy.bundle.Bundle.digest`); a server is asked for it.
+        """sha256 of the bundle in use (`interlock.policy.bundles.bundle.Bundle.digest`); a server is asked for it.
 
         Empty where the engine cannot say; then no receipt opens a guard, and no decision is ALLOW.
         """

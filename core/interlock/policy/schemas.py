@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, cast
 
 from interlock.gate.values import Json
-from interlock.policy.bundle import packaged_folder
+from interlock.policy.bundles.bundle import packaged_folder
 
 _SHOWN = 5
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from opa_client.opa import OpaClient  # type: ignore[import-untyped]  # it ships no types
 
     from interlock.gate import Settings
-    from interlock.policy.endpoint import Endpoint
-    from interlock.policy.server import ServerEngine
-    from interlock.policy.server_async import AsyncServerEngine
+    from interlock.policy.engines.endpoint import Endpoint
+    from interlock.policy.engines.server import ServerEngine
+    from interlock.policy.engines.server_async import AsyncServerEngine
 
 DECISION_PATH = "interlock.decision.result"
 TIMEOUT_SECONDS = 5.0
@@ -85,7 +85,7 @@ class InterlockHook(BaseHook):
 
 
 class OpaHook(BaseHook):
-    """Connects to an OPA server, as `interlock.policy.server` does.
+    """Connects to an OPA server, as `interlock.policy.engines.server` does.
 
     The connection's fields: host is its URL or host name, port, password is the bearer token; extras ``ca_file``,
     ``client_cert``, ``client_key`` (paths of PEM files on the machine that connects), ``timeout`` (seconds for one
@@ -115,10 +115,10 @@ class OpaHook(BaseHook):
             MissingExtraError: opa-python-client is not installed.
             UsageError: The connection's host, port, timeout or files cannot be used.
         """
-        from interlock.policy.server import require_client
+        from interlock.policy.engines.server import require_client
 
         require_client()
-        from interlock.policy.server_client import GuardedClient
+        from interlock.policy.engines.server_client import GuardedClient
 
         return GuardedClient(_endpoint(self.get_connection(self.opa_conn_id)))
 
@@ -129,7 +129,7 @@ class OpaHook(BaseHook):
             MissingExtraError: opa-python-client is not installed.
             UsageError: As `get_conn`.
         """
-        from interlock.policy.server import ServerEngine
+        from interlock.policy.engines.server import ServerEngine
 
         connection = self.get_connection(self.opa_conn_id)
         return ServerEngine(_endpoint(connection), decision_path=_decision_path(connection))
@@ -141,10 +141,10 @@ class OpaHook(BaseHook):
             MissingExtraError: opa-python-client is not installed.
             UsageError: As `get_conn`.
         """
-        from interlock.policy.server import require_client
+        from interlock.policy.engines.server import require_client
 
         require_client()
-        from interlock.policy.server_async import AsyncServerEngine
+        from interlock.policy.engines.server_async import AsyncServerEngine
 
         connection = await self.aget_connection(self.opa_conn_id)
         return AsyncServerEngine(_endpoint(connection), decision_path=_decision_path(connection))
@@ -195,7 +195,7 @@ def _verified_head(url: str, noted: str) -> str:
 
 def _endpoint(connection: Connection) -> Endpoint:
     """Where an OPA connection leads, and how it is trusted."""
-    from interlock.policy.endpoint import Endpoint, parse_address
+    from interlock.policy.engines.endpoint import Endpoint, parse_address
 
     where = f"connection {connection.conn_id}"
     if not (connection.host or "").strip():
@@ -216,7 +216,7 @@ def _endpoint(connection: Connection) -> Endpoint:
 
 
 def _decision_path(connection: Connection) -> str:
-    from interlock.policy.question import dotted_path
+    from interlock.policy.engines.question import dotted_path
 
     try:
         return dotted_path(str(connection.extra_dejson.get("decision_path") or DECISION_PATH))

@@ -1,0 +1,1 @@
+"""What a policy author types: test, check, coverage, eval, new, controls."""

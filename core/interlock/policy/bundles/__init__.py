@@ -1,0 +1,1 @@
+"""Policy as files: reading, building, signing, fetching and layering bundles."""
