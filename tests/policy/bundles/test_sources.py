@@ -21,7 +21,8 @@ from tests.policy.bundles.bundle_tools import RULE, tar_gz, untar, write, write_
 
 from interlock.cli import main
 from interlock.gate import InterlockError, PolicyError, Settings, SettingsError, UnavailableError
-from interlock.policy import Bundle, Library, bundle_remote, load_policy, open_decider
+from interlock.policy import Bundle, Library, load_policy, open_decider
+from interlock.policy.bundles import remote as bundle_remote
 from interlock.policy.bundles.archive import packed
 from interlock.policy.bundles.kept import place_of
 from interlock.policy.bundles.keys import load_signing_key

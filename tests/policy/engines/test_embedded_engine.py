@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from interlock.gate import PolicyError
-from interlock.policy import Bundle, EmbeddedEngine, Library, evaluator, helper_process, question
+from interlock.policy import Bundle, EmbeddedEngine, Library
+from interlock.policy.engines import evaluator, helper_process, question
 
 MakeEngine = Callable[..., EmbeddedEngine]
 DOUBLE = "package a\n\ntwice := input.n * 2\n"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from interlock.gate import PolicyError
-from interlock.policy import Answer, EmbeddedEngine, evaluator
+from interlock.policy import Answer, EmbeddedEngine
+from interlock.policy.engines import evaluator
 
 MakeEngine = Callable[..., EmbeddedEngine]
 SLOW = """package a

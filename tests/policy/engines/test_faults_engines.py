@@ -14,7 +14,8 @@ import pytest
 from tests.policy.engines.opa_servers import DIGEST, free_port, needs_opa, opa_program, plain, running_opa, write_bundle
 
 from interlock.gate import Verdict
-from interlock.policy import Bundle, EmbeddedEngine, Library, PolicyDecider, PolicyEngine, evaluator
+from interlock.policy import Bundle, EmbeddedEngine, Library, PolicyDecider, PolicyEngine
+from interlock.policy.engines import evaluator
 from interlock.policy.engines.binary import BinaryEngine
 from interlock.policy.engines.server import ServerEngine
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from interlock.gate import MissingExtraError, PolicyError, Settings, SettingsError, UnavailableError
-from interlock.policy import EngineMissingError, Library, install, install_engine, locate
+from interlock.policy import EngineMissingError, Library, install_engine, locate
+from interlock.policy.engines import install
 from interlock.policy.engines.install import LIBRARY, PACKAGE_VERSION, PINNED, REQUIREMENTS, VARIABLE
 
 WHEEL = f"opa_golib_python_bindings-{PACKAGE_VERSION}-py3-none-any.whl"

@@ -55,7 +55,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("server", "server_async"):
-        monkeypatch.setattr(f"interlock.policy.{module}.PAUSE_SECONDS", 0.001)
+        monkeypatch.setattr(f"interlock.policy.engines.{module}.PAUSE_SECONDS", 0.001)
 
 
 def test_a_right_answer_is_one(ask: Ask) -> None:
