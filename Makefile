@@ -43,7 +43,7 @@ policy: install ## the rules, by the real opa and regal (go install both; see .c
 	@test -z "$$(opa fmt --list policies policies_examples)" || { opa fmt --diff policies policies_examples; exit 1; }
 	opa check --strict --schema policies/schemas policies
 	regal lint policies policies_examples
-	opa test --bundle --threshold 100 policies >/dev/null
+	opa test --bundle --timeout 60s --threshold 100 policies >/dev/null
 	$(BIN)/interlock policy test --threshold 100
 	$(BIN)/interlock policy check
 

@@ -54,8 +54,13 @@ def test_a_look_works_after_a_fork() -> None:
     with warnings.catch_warnings():
         # Python 3.12 and later warn of any fork with threads alive; Airflow forks like this all the same.
         warnings.simplefilter("ignore", DeprecationWarning)
-        with multiprocessing.get_context("fork").Pool(1) as pool:
-            assert pool.apply_async(rules).get(timeout=60) == EXPECTED
+        pool = multiprocessing.get_context("fork").Pool(1)
+    try:
+        assert pool.apply_async(rules).get(timeout=60) == EXPECTED
+    finally:
+        # Not `terminate`: the child has the handlers of whatever ran here before, and Airflow's outlives a SIGTERM.
+        pool.close()
+        pool.join()
 
 
 def test_looks_on_several_threads_do_not_meet() -> None:
