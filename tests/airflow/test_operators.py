@@ -221,7 +221,7 @@ def test_a_guarded_function_must_take_data() -> None:
         ("CheckPolicyOperator", {"subject"}),
         ("SnapshotOperator", {"subject", "to"}),
         ("SecureTrainOperator", {"data", "out"}),
-        ("DeployGateOperator", {"model", "to"}),
+        ("DeployGateOperator", {"model", "to", "declared"}),
     ],
 )
 def test_only_what_is_checked_can_be_a_template(name: str, templated: set[str]) -> None:

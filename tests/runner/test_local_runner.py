@@ -13,6 +13,7 @@ from interlock.evidence import verify_receipt
 from interlock.gate import (
     DeniedError,
     GuardError,
+    Json,
     MissingExtraError,
     RunIdentity,
     Settings,
@@ -79,6 +80,9 @@ def test_a_model_goes_the_whole_way_and_a_swapped_one_does_not(
     train(runner, data, script, out)
     scanned = runner.run_gate(GateRequest(kind="artifact-scan", subject=str(out), run=run("scan")))
     assert scanned.decision.verdict is Verdict.ALLOW
+    reckless: dict[str, Json] = {"rollout": {"canary_percent": "all"}}
+    with pytest.raises(GuardError, match="canary"):
+        runner.deploy(DeployRequest(model=str(out), to="registry://m/champion", declared=reckless, run=run("promote")))
     deployed = runner.deploy(DeployRequest(model=str(out), to="registry://m/champion", run=run("promote")))
     assert deployed.promotion.digest == scanned.report.subject.digest
 

@@ -187,7 +187,7 @@ class LocalRunner:
             kind="deployment",
             subject=request.model,
             requires=request.requires,
-            requested={"to": request.to},
+            requested={**request.declared, "to": request.to},
             run=request.run,
         )
         with self.open_guard(asked) as opened:

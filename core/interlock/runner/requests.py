@@ -81,12 +81,15 @@ class DeployRequest:
     Args:
         model: Path or URL of the model.
         to: ``registry://<name>/<alias>``.
+        declared: What is said of the deployment, for policy to judge: ``author``, ``image`` or ``images``, ``rollout``,
+            ``manifests`` (`requested` of the input document's schema). Untrusted.
         requires: As in `GuardRequest`.
         run: Which run asks.
     """
 
     model: str
     to: str
+    declared: Mapping[str, Json] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     run: RunIdentity
 

@@ -6,13 +6,15 @@ upstream changes nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from interlock.gate import Json
 
 
 class SnapshotOperator(InterlockOperator):
@@ -108,24 +110,42 @@ class DeployGateOperator(InterlockOperator):
     Args:
         model: Path or URL of the model (templated).
         to: ``registry://<name>/<alias>`` (templated).
+        declared: What policy may ask about the deployment: ``author``, ``image`` or ``images`` by digest, ``rollout``
+            (``canary_percent``, ``rollback_to``), ``manifests`` (Kubernetes objects). Templated: it says what is
+            deployed, and policy says whether that is enough.
         requires: Gate kinds on top of those that policy requires.
     """
 
-    template_fields: Collection[str] = ("model", "to")
+    template_fields: Collection[str] = ("model", "to", "declared")
     interlock_protects: ClassVar[str] = "deployment"
     ui_color = "#dff0e2"
 
-    def __init__(self, *, model: str, to: str, requires: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        to: str,
+        declared: Mapping[str, Json] | None = None,
+        requires: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.to = to
+        self.declared = declared if declared is not None else {}
         self.requires = requires
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, then promotion of the held bytes."""
         from interlock.runner import DeployRequest
 
-        request = DeployRequest(model=self.model, to=self.to, requires=tuple(self.requires), run=run_identity(context))
+        request = DeployRequest(
+            model=self.model,
+            to=self.to,
+            declared=self.declared,
+            requires=tuple(self.requires),
+            run=run_identity(context),
+        )
         with open_runner(self.interlock_conn_id) as runner:
             deployed = runner.deploy(request)
         self.log.info("%s now is sha256:%s", self.to, deployed.promotion.digest)
