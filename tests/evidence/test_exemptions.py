@@ -196,8 +196,18 @@ def test_what_cannot_be_used_is_as_if_absent_and_said(tmp_path: Path, envelope: 
     assert (granted.exemptions, granted.approvals) == ((), ())
 
 
-def test_a_broken_file_does_not_keep_a_good_one_from_counting(tmp_path: Path) -> None:
-    put(tmp_path, "{", "a.json")
+def of_no_time() -> str:
+    """Signed by nobody, for a moment before the year 1 in UTC."""
+    statement = statement_in(sign_grant(EXEMPTION, SIGNER))
+    statement["predicate"]["issued"] = "0001-01-01T00:00:00+23:59"
+    payload = base64.b64encode(json.dumps(statement).encode()).decode()
+    signatures = [{"keyid": "nobody", "sig": "eA=="}]
+    return json.dumps({"payload": payload, "payloadType": "application/vnd.in-toto+json", "signatures": signatures})
+
+
+@pytest.mark.parametrize("broken", [pytest.param("{", id="no JSON"), pytest.param(of_no_time(), id="of no time")])
+def test_a_broken_file_does_not_keep_a_good_one_from_counting(broken: str, tmp_path: Path) -> None:
+    put(tmp_path, broken, "a.json")
     put(tmp_path, sign_grant(EXEMPTION, SIGNER), "b.json")
     granted = asked(tmp_path)
     assert len(granted.exemptions) == 1

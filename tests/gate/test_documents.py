@@ -129,6 +129,12 @@ def test_a_timestamp_without_an_offset_is_refused() -> None:
         moment_of("2026-11-23T10:00:00")
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_moment_that_no_clock_in_utc_shows_is_refused_like_any_other_bad_one(text: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        moment_of(text)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -53,12 +53,15 @@ def moment_of(text: str) -> datetime:
     """The reverse of `timestamp`.
 
     Raises:
-        ValueError: `text` is no RFC 3339 timestamp with an offset.
+        ValueError: `text` is no RFC 3339 timestamp with an offset, or no moment of the years 1 to 9999 in UTC.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"timestamp without an offset: {text!r}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"timestamp out of range: {text!r}") from error
 
 
 def subject_document(subject: Subject) -> dict[str, Json]:
