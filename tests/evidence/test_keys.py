@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -238,11 +240,29 @@ def test_file_that_is_no_public_key_is_a_settings_error(tmp_path: Path) -> None:
         KeyRing.load(settings_at(tmp_path))
 
 
-def test_folder_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [False, True])
+def test_limits_behind_a_link_into_nowhere_are_a_settings_error_and_no_freedom(loop: bool, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "team.json").symlink_to("team.json" if loop else "gone")
+    with pytest.raises(SettingsError, match=r"team\.json"):
+        ring_of(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777], ids=oct)
+def test_folder_that_everybody_may_write_is_refused(mode: int, tmp_path: Path) -> None:
     ring_of(tmp_path)
-    (tmp_path / "keys").chmod(0o777)
+    (tmp_path / "keys").chmod(mode)
     with pytest.raises(SettingsError, match="everybody"):
         KeyRing.load(settings_at(tmp_path))
+
+
+def test_folder_that_is_mounted_read_only_is_read_whatever_its_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring_of(tmp_path)
+    (tmp_path / "keys").chmod(0o1777)
+    monkeypatch.setattr("interlock.evidence.keyring.os.statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert len(KeyRing.load(settings_at(tmp_path))) == 1
 
 
 def test_empty_ring_verifies_nothing(bench: Bench) -> None:

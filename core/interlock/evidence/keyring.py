@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ class KeyRing:
         try:
             mode = folder.stat().st_mode
             names = sorted(path for path in folder.iterdir() if path.suffix in {".pub", ".pem"})
-            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            if mode & stat.S_IWOTH and not _is_read_only(folder):
                 raise SettingsError(
                     "everybody may add trusted keys", where=str(folder), next_step=f"chmod o-w {folder}"
                 )
@@ -113,6 +114,11 @@ class KeyRing:
         return len(self._keys)
 
 
+def _is_read_only(folder: Path) -> bool:
+    """Whether it is mounted read-only, as Kubernetes mounts a Secret: with rights for everybody that nobody can use."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def _narrower(one: TrustedKey, other: TrustedKey) -> TrustedKey:
     limits = [key.gates for key in (one, other) if key.gates is not None]
     return replace(
@@ -127,7 +133,7 @@ def _narrower(one: TrustedKey, other: TrustedKey) -> TrustedKey:
 def _trusted(place: Path) -> TrustedKey:
     key = public_key_of(place.read_bytes(), where=str(place))
     limits = place.with_suffix(".json")
-    said = _said(limits) if limits.exists() else {}
+    said = _said(limits) if limits.is_symlink() or limits.exists() else {}  # a link into nowhere limits, too
     is_dev = place.name == DEV_PUBLIC
     return TrustedKey(
         name=place.stem,
@@ -142,6 +148,8 @@ def _trusted(place: Path) -> TrustedKey:
 def _said(place: Path) -> Mapping[str, Any]:
     try:
         document = json.loads(place.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{_PROBLEM}: {error.strerror}", where=str(place)) from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{_PROBLEM}: no JSON", where=str(place)) from error
     if not isinstance(document, dict) or set(document) - _KNOWN:
