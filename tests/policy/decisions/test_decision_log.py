@@ -414,12 +414,24 @@ def rego_mask(library: Library, tmp_path: Path, source: str) -> tuple[Decision, 
         engine.close()
 
 
-def test_rules_in_rego_mask_as_in_opa(library: Library, tmp_path: Path) -> None:
-    source = (
-        "package system.log\n\n"
-        'mask contains "/input/run/task_id" if input.input.gate == "data-validation"\n\n'
-        'mask contains {"op": "upsert", "path": "/input/run/run_id", "value": x} if x := input.labels.version\n'
-    )
+SYSTEM_LOG = (
+    "package system.log\n\n"
+    'mask contains "/input/run/task_id" if input.input.gate == "data-validation"\n\n'
+    'mask contains {"op": "upsert", "path": "/input/run/run_id", "value": x} if x := input.labels.version\n'
+)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(SYSTEM_LOG, id="plain"),
+        pytest.param(SYSTEM_LOG.replace("\n", "\r\n"), id="with carriage returns"),
+        pytest.param(
+            SYSTEM_LOG.replace("system.log", "system").replace("mask", "log.mask"), id="from the package above"
+        ),
+    ],
+)
+def test_rules_in_rego_mask_as_in_opa(source: str, library: Library, tmp_path: Path) -> None:
     decision, log = rego_mask(library, tmp_path, source)
     assert decision.verdict is Verdict.ALLOW
     (event,) = log.events

@@ -40,7 +40,6 @@ MASK_RULE = "system.log.mask"
 TIMER = "timer_interlock_decision_ns"
 """Nanoseconds from the question to the answer, as Interlock saw it."""
 
-_SYSTEM_LOG = re.compile(r"^[ \t]*package[ \t]+system\.log[ \t]*(#.*)?$", re.MULTILINE)
 _NOT_AS_SCHEMA = re.compile(r"(as its schema says: \S+):.*", re.DOTALL)
 
 
@@ -92,7 +91,7 @@ class DecisionLog:
         self._lines = lines
         self._clock = clock
         self._rules = (*DEFAULTS, *_rules_of(bundle))
-        self._asks_rego = any(_SYSTEM_LOG.search(module.source) for module in bundle.modules)
+        self._asks_rego = any(MASK_RULE.startswith(f"{module.package}.") for module in bundle.modules)
         self._instance = str(uuid4())
         self._numbers = count(1)
 
