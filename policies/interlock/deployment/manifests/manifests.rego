@@ -22,12 +22,15 @@ applies if guard.applies
 
 # METADATA
 # title: The objects
-# description: Undefined unless all can be read.
+# description: |-
+#   Undefined unless all can be read. A list of objects has labels and a namespace of its own, which are not those of
+#   what it holds, so it is none.
 objects := input.requested.manifests if {
 	is_array(input.requested.manifests)
 	count(input.requested.manifests) > 0
 	every manifest in input.requested.manifests {
 		workloads.kind(manifest)
+		endswith(manifest.kind, "List") == false
 		is_object(manifest.metadata)
 	}
 }

@@ -45,6 +45,16 @@ test_every_field_read_must_be_there_with_its_type if {
 	ids(documents.changed(examples.full, "requested/manifests", [])) == {"deployment.manifests"}
 }
 
+test_a_list_hides_no_objects if {
+	wrapped := {
+		"apiVersion": "v1",
+		"kind": "List",
+		"metadata": {"labels": {"app": "it"}},
+		"items": [cluster.manifests.deployment],
+	}
+	ids(examples.changed("requested/manifests/-", wrapped)) == {"deployment.manifests"}
+}
+
 test_pods_are_judged_as_in_the_cluster if {
 	"deployment.pod-security" in ids(examples.changed("requested/manifests/0/spec/hostNetwork", true))
 	ids(examples.changed("requested/manifests/0/spec/automountServiceAccountToken", true)) == {"deployment.pod-security"}

@@ -88,11 +88,18 @@ closed(policy, direction) if {
 
 # METADATA
 # title: Whether a peer is less than everybody
-# description: Undefined for the whole of the Internet, and for what is no peer.
+# description: |-
+#   Undefined for a block of addresses with a prefix of less than 8 bits, of which a few are the whole Internet, and
+#   for what is no peer.
+# scope: document
 narrow(peer) if {
 	is_object(peer)
 	count(peer) > 0
-	block := parameters.field(peer, "ipBlock", {"cidr": "none"})
-	is_string(block.cidr)
-	endswith(block.cidr, "/0") == false
+	not "ipBlock" in object.keys(peer)
+}
+
+narrow(peer) if {
+	is_object(peer)
+	is_string(peer.ipBlock.cidr)
+	regex.match(`^[0-9a-fA-F.:]+/([89]|[1-9][0-9]|1[0-2][0-9])$`, peer.ipBlock.cidr)
 }
