@@ -47,9 +47,9 @@ def graph_from(document: Json) -> Graph:
 
 
 def _step(document: dict[str, Any]) -> Step:
+    texts = ("overrides", "requires", "inputs", "outputs", "starts")
     lists = {
-        "overrides": tuple(document["overrides"]),
-        "requires": tuple(document["requires"]),
+        **{name: tuple(document[name]) for name in texts},
         "settings": tuple(Setting(**setting) for setting in document["settings"]),
     }
     return Step(**(document | lists))

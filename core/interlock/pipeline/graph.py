@@ -22,7 +22,13 @@ class Step:
         genuine: False when the step only looks like that gate, for example a subclass of it.
         overrides: Names of what was put over or around the gate's own work: ``execute``, ``pre_execute``,
             ``on_failure_callback``...
+        subject: What the step, as a gate, looks at (for `training`: what it makes), as the pipeline's text names it,
+            through `interlock.pipeline.named`; empty when the pipeline does not say.
         protects: ``training``, ``deployment`` or empty: what kind of protected step this is.
+        because: Why it counts as protected, for messages.
+        inputs: What the step uses, as the pipeline's text names it, through `interlock.pipeline.named`.
+        outputs: What it makes, likewise.
+        starts: Ids of other pipelines that it starts. Its gates do not count there: anybody can start those alone.
         requires: Gate kinds that must have passed before this step, from policy and from the step itself.
         rule: The orchestrator's own word for when the step runs, for messages.
         needs_all_upstreams: True when the step runs only if every direct upstream succeeded (not failed, not
@@ -38,8 +44,13 @@ class Step:
     gate: str = ""
     genuine: bool = True
     overrides: tuple[str, ...] = ()
+    subject: str = ""
     protects: str = ""
+    because: str = ""
     requires: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
     rule: str = "all_success"
     needs_all_upstreams: bool = True
     setup: bool = False
