@@ -80,7 +80,7 @@ def test_an_exemption_lets_one_subject_pass_and_shows_everywhere(interlock: Inte
     shown = interlock("ledger", "show", outcome["receipt_id"]).out
     assert f"EXEMPTED  exemption {exemption} was used" in shown
     assert outcome["decision"]["decision_id"] in shown
-    assert interlock("ledger", "verify").out.startswith("2 receipts and 2 logged decisions, the chain holds")
+    assert interlock("ledger", "verify").out.startswith("2 receipts, 2 logged decisions and 0 enforcement events")
 
     model.write_bytes(HOSTILE + b" ")
     assert scan(interlock, model)["verdict"] == "DENY"

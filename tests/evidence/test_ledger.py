@@ -8,19 +8,18 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 from tests.evidence import writers
 from tests.evidence.bench import BUNDLE, NOON, RUN, Bench, decision, report
-from tests.evidence.postgres_server import binaries, server
+from tests.evidence.databases import raw
 
 from interlock.evidence import Ledger, LedgerHead
 from interlock.evidence.ledger_check import GENESIS
@@ -37,59 +36,10 @@ from interlock.gate import (
 )
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    where = binaries()
-    if where is None:
-        pytest.skip("PostgreSQL's server binaries are not installed (apt-get install postgresql)")
-    with server(where) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
-        return
-    address = request.getfixturevalue("postgres")
-    yield address
-    with raw(address) as connection:
-        for table in ("interlock_entries", "interlock_marks", "interlock_reports", "interlock_decisions"):
-            connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
-
-
 @pytest.fixture
 def bench(tmp_path: Path, url: str) -> Bench:
     made = Bench.at(tmp_path)
     return replace(made, ledger=Ledger.open(url, clock=made.clock))
-
-
-class raw:  # noqa: N801 - reads as a function
-    """The database behind a ledger, for an attacker who owns it: no triggers in the way."""
-
-    def __init__(self, url: str, *, triggers: bool = False) -> None:
-        self._engine = create_engine(url, poolclass=NullPool)
-        self._triggers = triggers
-
-    def __enter__(self) -> Connection:
-        self._connection = self._engine.connect()
-        self._transaction = self._connection.begin()
-        if not self._triggers:
-            self._drop_triggers()
-        return self._connection
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None:
-            self._transaction.commit()
-        self._connection.close()
-
-    def _drop_triggers(self) -> None:
-        if self._engine.dialect.name == "postgresql":
-            self._connection.execute(text("DROP FUNCTION IF EXISTS interlock_append_only CASCADE"))
-            return
-        names = self._connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
-        for name in names:
-            self._connection.execute(text(f"DROP TRIGGER {name}"))
 
 
 SUBJECTS = [Subject(name=f"s{n}", uri=f"file:///lake/s{n}", digest=f"{n:064x}") for n in range(10)]

@@ -1,4 +1,4 @@
-"""`interlock ledger ...`: list, show, verify and export receipts."""
+"""`interlock ledger ...`: list, show, verify and export receipts, and list enforcement events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from interlock.gate import InterlockError, Settings, utc_now
 from interlock.gate.documents import timestamp
 
 if TYPE_CHECKING:
-    from interlock.evidence import KeyRing, Ledger, LedgerEntry, Receipt
+    from interlock.evidence import KeyRing, Ledger, LedgerEntry, Receipt, RecordedEvent
+    from interlock.gate import Json
 
 
 @click.group()
@@ -65,7 +66,29 @@ def verify(head: str | None) -> int:
     opened, _ = _open()
     now = opened.verify(head)
     logged = next((one.seq for one in opened.decisions(limit=1)), 0)
-    show.say(f"{now.seq} receipts and {logged} logged decisions, the chain holds; head {now}")
+    events = next((one.seq for one in opened.events(limit=1)), 0)
+    show.say(
+        f"{now.seq} receipts, {logged} logged decisions and {events} enforcement events, the chains hold; head {now}"
+    )
+    return 0
+
+
+@ledger.command()
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@click.option("--pipeline", help="Only events of this DAG or pipeline.")
+@click.option("--run", "run_id", help="Only events of this run.")
+@click.option("--format", "format_", type=click.Choice(("table", "json")), default="table")
+def events(limit: int, pipeline: str | None, run_id: str | None, format_: str) -> int:
+    """What people and enforcement did, newest first: marked, cleared, paused, quarantined, refused."""
+    opened, _ = _open()
+    found = opened.events(pipeline=pipeline, run_id=run_id, limit=limit)
+    if format_ == "json":
+        rows: list[Json] = [
+            {"seq": one.seq, "recorded": one.recorded, **one.enforcement_event().document()} for one in found
+        ]
+        show.say_json({"events": rows})
+        return 0
+    show.table(("at", "event", "level", "by", "pipeline", "run", "task", "reason"), [_event_row(one) for one in found])
     return 0
 
 
@@ -107,6 +130,21 @@ def _row(entry: LedgerEntry, keyring: KeyRing) -> tuple[str, ...]:
         receipt.run.task_id,
         f"{receipt.subject.name} sha256:{receipt.subject.digest[:12]}",
         _state(entry, keyring) + (f", EXEMPTED by {' '.join(receipt.exemptions)}" if receipt.exemptions else ""),
+    )
+
+
+def _event_row(recorded: RecordedEvent) -> tuple[str, ...]:
+    event = recorded.enforcement_event()
+    task = event.task_id if event.map_index < 0 else f"{event.task_id}[{event.map_index}]"
+    return (
+        timestamp(event.at),
+        event.kind.value,
+        event.level,
+        event.actor,
+        event.pipeline,
+        event.run_id,
+        task,
+        event.reason,
     )
 
 

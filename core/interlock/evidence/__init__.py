@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from interlock.evidence.enforcement import EnforcementEvent, EventKind, fitting
     from interlock.evidence.export import Exported, export_ledger
     from interlock.evidence.grant_folder import FoundGrant, GrantFolder
     from interlock.evidence.grants import Approval, Exemption, Signed, sign_grant
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from interlock.evidence.ledger import Ledger
     from interlock.evidence.ledger_check import LedgerEntry, LedgerHead
     from interlock.evidence.ledger_decisions import LoggedDecision
+    from interlock.evidence.ledger_events import RecordedEvent
     from interlock.evidence.listing import SnapshotLimits
     from interlock.evidence.receipt import Receipt
     from interlock.evidence.recorder import ReceiptRecorder
@@ -31,6 +33,8 @@ _PLACES = {
     "Approval": "grants",
     "Authentic": "verification",
     "BundledDecider": "guard",
+    "EnforcementEvent": "enforcement",
+    "EventKind": "enforcement",
     "Exemption": "grants",
     "Exported": "export",
     "FileEntry": "snapshot",
@@ -50,12 +54,14 @@ _PLACES = {
     "Snapshot": "snapshot",
     "SnapshotLimits": "listing",
     "State": "testimony",
+    "RecordedEvent": "ledger_events",
     "Store": "store",
     "Testimony": "testimony",
     "TrustedKey": "keyring",
     "authentic": "verification",
     "export_ledger": "export",
     "fetch_public": "keys",
+    "fitting": "enforcement",
     "load_signer": "keys",
     "sign_grant": "grants",
     "speaks_for": "testimony",
@@ -69,6 +75,8 @@ __all__ = [
     "Approval",
     "Authentic",
     "BundledDecider",
+    "EnforcementEvent",
+    "EventKind",
     "Exemption",
     "Exported",
     "FileEntry",
@@ -84,6 +92,7 @@ __all__ = [
     "Receipt",
     "ReceiptRecorder",
     "ReceiptSigner",
+    "RecordedEvent",
     "Signed",
     "Snapshot",
     "SnapshotLimits",
@@ -94,6 +103,7 @@ __all__ = [
     "authentic",
     "export_ledger",
     "fetch_public",
+    "fitting",
     "load_signer",
     "sign_grant",
     "speaks_for",

@@ -37,6 +37,7 @@ from interlock.evidence.ledger_check import (
 )
 from interlock.evidence.ledger_decisions import LoggedDecision, append_event, newest_events
 from interlock.evidence.ledger_errors import database_errors
+from interlock.evidence.ledger_events import RecordedEvent, append_enforcement, newest_enforcement
 from interlock.evidence.ledger_tables import ADVISORY_LOCK, ENTRIES, MARKS, REPORTS, create_tables, has_tables
 from interlock.evidence.receipt import receipt_from
 from interlock.evidence.verification import open_envelope
@@ -45,6 +46,7 @@ from interlock.gate.errors import LedgerError, MissingExtraError, SettingsError,
 from interlock.gate.values import RunIdentity, utc_now
 
 if TYPE_CHECKING:
+    from interlock.evidence.enforcement import EnforcementEvent
     from interlock.evidence.export import Exported
     from interlock.evidence.keyring import KeyRing
     from interlock.evidence.keys import ReceiptSigner
@@ -220,6 +222,33 @@ class Ledger:
         with database_errors(self._engine), _reading(self._engine) as connection:
             return newest_events(connection, since=from_then, limit=limit)
 
+    def record_event(self, event: EnforcementEvent) -> RecordedEvent:
+        """Add one enforcement event; durable when this returns.
+
+        Raises:
+            LedgerError: The database refused the row.
+            UnavailableError: The database did not answer; try again.
+        """
+        with database_errors(self._engine), _writing(self._engine) as connection:
+            return append_enforcement(connection, event, recorded=timestamp(self._clock()))
+
+    def events(
+        self, *, pipeline: str | None = None, run_id: str | None = None, limit: int | None = None
+    ) -> tuple[RecordedEvent, ...]:
+        """The newest enforcement events, newest first, each compared with its own hashes.
+
+        Args:
+            pipeline: Only those of this pipeline.
+            run_id: Only those of runs of this id.
+            limit: How many at most.
+
+        Raises:
+            LedgerError: One was altered; names it. Then none is returned.
+            UnavailableError: The database did not answer; try again.
+        """
+        with database_errors(self._engine), _reading(self._engine) as connection:
+            return newest_enforcement(connection, pipeline=pipeline, run_id=run_id, limit=limit)
+
     def head(self) -> LedgerHead:
         """The newest link; kept elsewhere, it later shows whether the tail was cut.
 
@@ -230,7 +259,7 @@ class Ledger:
             return _head(connection)
 
     def verify(self, head: LedgerHead | str | None = None) -> LedgerHead:
-        """Walk the whole chain of receipts, and that of the decision log, and compare the one with the other.
+        """Walk the chains of receipts, logged decisions and enforcement events; compare receipts with decisions.
 
         Args:
             head: A head that was noted earlier (`LedgerHead` or its text); the ledger must still contain it.

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from interlock.evidence.ledger_decisions import check_bound, check_events
+from interlock.evidence.ledger_events import check_enforcement
 from interlock.evidence.ledger_tables import ENTRIES, MARKS, REPORTS
 from interlock.evidence.receipt import strict_json
 from interlock.gate.documents import canonical_json
@@ -221,6 +222,7 @@ def check_ledger(connection: Connection, expected: LedgerHead | None) -> LedgerH
             passed = passed or head == expected
     _refuse_strays(connection, head)
     check_events(connection)
+    check_enforcement(connection)
     if expected is not None and not passed:
         raise _not_the_expected(head, expected)
     return head

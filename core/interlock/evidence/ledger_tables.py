@@ -58,6 +58,22 @@ DECISIONS: Final = Table(
 )
 """The decision log: one row a decision, chained like the entries; a receipt's signature binds its event's digest."""
 
+EVENTS: Final = Table(
+    "interlock_events",
+    TABLES,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+    Column("event_digest", String(64), nullable=False),
+    Column("pipeline", String(64), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("recorded", String(27), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("link", String(64), nullable=False),
+    Index("interlock_events_pipeline", "pipeline"),
+    Index("interlock_events_run", "run"),
+)
+"""Enforcement events: one row an event, chained like the entries; `pipeline` and `run` are hashes of the names."""
+
 APPEND_ONLY = "the interlock ledger is append-only"
 
 ADVISORY_LOCK = 0x1_2E71_0C4B
@@ -74,6 +90,12 @@ CREATE TRIGGER IF NOT EXISTS {table}_no_replace BEFORE INSERT ON {table}
 WHEN EXISTS (SELECT 1 FROM {table} WHERE seq = NEW.seq OR {key} = NEW.{key})
 BEGIN SELECT RAISE(ABORT, '{message}'); END
 """
+
+_KEYS = (
+    ("interlock_entries", "receipt_id"),
+    ("interlock_decisions", "decision_id"),
+    ("interlock_events", "seq"),
+)
 
 _POSTGRESQL_FUNCTION = """
 CREATE OR REPLACE FUNCTION interlock_append_only() RETURNS trigger LANGUAGE plpgsql AS
@@ -95,7 +117,7 @@ def create_tables(connection: Connection) -> None:
         for table in TABLES.tables:
             for event in ("UPDATE", "DELETE"):
                 connection.execute(text(_SQLITE_TRIGGER.format(table=table, event=event, message=APPEND_ONLY)))
-        for table, key in (("interlock_entries", "receipt_id"), ("interlock_decisions", "decision_id")):
+        for table, key in _KEYS:
             connection.execute(text(_SQLITE_NO_REPLACE.format(table=table, key=key, message=APPEND_ONLY)))
         return
     connection.execute(text(_POSTGRESQL_FUNCTION.format(message=APPEND_ONLY)))
