@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import cast
 
 from interlock.gate.errors import PolicyError
 from interlock.gate.values import Json
@@ -152,4 +151,4 @@ def _rule(name: str, rule: Json) -> _Rule:
         raise PolicyError(
             "a rule has no criterion and would match every step", where=where, next_step='write e.g. queues: ["gpu*"]'
         )
-    return _Rule(name=name, protects=cast("str", protects), priority=priority, criteria=criteria)
+    return _Rule(name=name, protects=str(protects), priority=priority, criteria=criteria)

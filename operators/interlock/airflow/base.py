@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk import BaseOperator
@@ -31,11 +31,23 @@ class InterlockOperator(BaseOperator):
             deployment's own settings do not. How strictly things are checked never comes from a connection.
     """
 
+    interlock_step: ClassVar[str] = ""
+    """Which of Interlock's steps this is or is made from; the scheduler reads it from the serialized task."""
     ui_color = "#e3ecf7"
+
+    @classmethod
+    def get_serialized_fields(cls) -> frozenset[str]:
+        """Airflow's, and what the scheduler needs to judge the step."""
+        return serialized_with_ours(super().get_serialized_fields())  # type: ignore[no-untyped-call]  # Airflow's own
 
     def __init__(self, *, interlock_conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.interlock_conn_id = interlock_conn_id
+
+
+def serialized_with_ours(fields: frozenset[str]) -> frozenset[str]:
+    """The fields of a serialized task, with those by which the scheduler knows an Interlock step."""
+    return fields | {"interlock_step", "requires", "protects"}
 
 
 @contextmanager

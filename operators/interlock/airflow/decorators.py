@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
 from airflow.providers.standard.operators.python import PythonOperator
 
-from interlock.airflow.base import open_runner, run_identity
+from interlock.airflow.base import open_runner, run_identity, serialized_with_ours
 from interlock.gate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,13 @@ class GuardedOperator(DecoratedOperator, PythonOperator):
     template_fields: Sequence[str] = (*PythonOperator.template_fields, "subject")
     template_fields_renderers: ClassVar[dict[str, str]] = {**PythonOperator.template_fields_renderers}
     interlock_protects: ClassVar[str] = "training"
+    interlock_step: ClassVar[str] = "interlock.airflow.decorators.GuardedOperator"
     ui_color = "#f7ead9"
+
+    @classmethod
+    def get_serialized_fields(cls) -> frozenset[str]:
+        """Airflow's, and what the scheduler needs to judge the step."""
+        return serialized_with_ours(super().get_serialized_fields())  # type: ignore[no-untyped-call]  # Airflow's own
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class ValidateDataOperator(GateOperator):
     """
 
     interlock_gate: ClassVar[str] = "data-validation"
+    interlock_step: ClassVar[str] = "interlock.airflow.gates.ValidateDataOperator"
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class ScanPoisoningOperator(GateOperator):
     """
 
     interlock_gate: ClassVar[str] = "data-poisoning"
+    interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanPoisoningOperator"
 
     def __init__(
         self,
@@ -126,6 +128,7 @@ class ScanModelOperator(GateOperator):
     """
 
     interlock_gate: ClassVar[str] = "artifact-scan"
+    interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanModelOperator"
 
     def __init__(self, *, scanner_profile: str = "torch-state-dict", **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -58,6 +58,7 @@ class SecureTrainOperator(InterlockOperator):
 
     template_fields: Collection[str] = ("data", "out")
     interlock_protects: ClassVar[str] = "training"
+    interlock_step: ClassVar[str] = "interlock.airflow.steps.SecureTrainOperator"
     ui_color = "#f7ead9"
 
     def __init__(
@@ -118,6 +119,7 @@ class DeployGateOperator(InterlockOperator):
 
     template_fields: Collection[str] = ("model", "to", "declared")
     interlock_protects: ClassVar[str] = "deployment"
+    interlock_step: ClassVar[str] = "interlock.airflow.steps.DeployGateOperator"
     ui_color = "#dff0e2"
 
     def __init__(

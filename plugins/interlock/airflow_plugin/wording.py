@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from interlock.airflow_plugin.own_steps import DECLARED
 from interlock.pipeline import Obstacle, Violation, Why, describe
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def fixes(dag: DAG, violation: Violation) -> Iterator[str]:
     """The shortest fix, one line of code for each thing to change."""
     if violation.path:
         for obstacle in violation.obstacles:
-            yield _removal(obstacle, violation.missing)
+            yield _removal(dag, obstacle, violation)
     elif violation.elsewhere:
         yield f'dag.get_task("{violation.elsewhere}") >> dag.get_task("{violation.step_id}")'
     elif violation.missing in OPERATORS:
@@ -49,7 +50,7 @@ def fixes(dag: DAG, violation: Violation) -> Iterator[str]:
         yield f"put a step that makes {violation.missing} receipts in front of {violation.step_id!r}"
 
 
-def _removal(obstacle: Obstacle, missing: str) -> str:
+def _removal(dag: DAG, obstacle: Obstacle, violation: Violation) -> str:
     task = f'dag.get_task("{obstacle.step_id}")'
     if obstacle.why is Why.RUNS_ANYWAY:
         return f'{task}: write trigger_rule="all_success" in place of "{obstacle.detail}"'
@@ -59,14 +60,16 @@ def _removal(obstacle: Obstacle, missing: str) -> str:
         return f"{task}: write {arguments}, or leave it out{advice}"
     if obstacle.why is Why.SETUP_OR_TEARDOWN:
         return f"{task}: leave out .as_{obstacle.detail}()"
-    operator = OPERATORS.get(missing, ("Interlock's own operator", ""))[0]
+    if obstacle.why is Why.OTHER_SUBJECT:
+        return f"{task}: write subject={_subject(dag, violation.step_id)} in place of {obstacle.detail!r}"
+    if obstacle.why is Why.UNSAID:
+        return f'protect({task}, subject="..."), from interlock.airflow, or inlets=[Asset("...")] on it'
+    operator = OPERATORS.get(violation.missing, ("Interlock's own operator", ""))[0]
     return f"{task}: use {operator} itself, from interlock.airflow, not a subclass"
 
 
 def _subject(dag: DAG, step_id: str) -> str:
     task = dag.get_task(step_id)
-    for name in SUBJECT_ARGUMENTS:
-        value = getattr(task, name, None)
-        if isinstance(value, str):
-            return repr(value)
-    return "..."
+    declared = getattr(task, DECLARED, None) or {}
+    said = (declared.get("subject"), *(getattr(task, name, None) for name in SUBJECT_ARGUMENTS))
+    return next((repr(value) for value in said if isinstance(value, str)), '"..."')
