@@ -22,7 +22,7 @@ from pathlib import Path
 from interlock.gate.errors import SettingsError
 
 SYSTEM_FILE = Path("/etc/interlock/config.toml")
-_FLAGS = ("allow_unsigned_policy",)
+_FLAGS = ("allow_unsigned_policy", "airflow_hard_mode")
 ENGINES = ("auto", "embedded", "binary", "server")
 
 
@@ -63,6 +63,7 @@ class Settings:
         store: Folder of held snapshots.
         region: Where this machine's own disks stand, for policies on residency; empty means that nobody says.
         registry: Folder or fsspec URL behind ``registry://``.
+        airflow_hard_mode: Whether Airflow's API server refuses to start protected tasks whose run has no receipts.
     """
 
     home: Path
@@ -92,6 +93,7 @@ class Settings:
     store: Path
     region: str
     registry: str
+    airflow_hard_mode: bool
 
     @classmethod
     def load(
@@ -154,6 +156,7 @@ def _build(said: Mapping[str, str]) -> Settings:
         store=Path(said.get("store", str(home / "store"))).expanduser(),
         region=said.get("region", ""),
         registry=said.get("registry", str(home / "registry")),
+        airflow_hard_mode=_yes_or_no("airflow_hard_mode", said.get("airflow_hard_mode", "no")),
     )
 
 
