@@ -12,7 +12,7 @@ export INTERLOCK_HOME ?= $(CURDIR)/.demo/interlock
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 install: $(INSTALLED) ## make .venv with the locked versions and the policy engine
 
@@ -56,11 +56,19 @@ coverage: install ## the fast tests once more, with branch coverage
 test-slow: install ## the heavy ones: real Airflow processes, the whole demo, large inputs
 	$(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST_ARGS)
 
+test-airflow-versions: install ## the fast tests of the enforcement on the older Airflows that are supported
+	.ci/airflow-versions
+
 lock: ## resolve the lock again (a reviewed change, never a side effect)
 	.tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra all --extra dev \
 	  --constraint requirements/constraints.txt --output-file requirements/lock.txt setup.cfg
+	for version in 3.1 3.2; do \
+	  printf 'apache-airflow==%s.*\nhypothesis>=6.112\npytest>=8.3\nsetuptools>=80\n' "$$version" | \
+	    .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra airflow \
+	      --custom-compile-command "make lock" --output-file "requirements/airflow-$$version.txt" setup.cfg -; \
+	done
 
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo airflow check policy test coverage test-slow lock clean
+.PHONY: help install demo airflow check policy test coverage test-slow test-airflow-versions lock clean

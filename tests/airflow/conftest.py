@@ -57,9 +57,9 @@ def airflow_database() -> None:
 @pytest.fixture
 def load(airflow_database: None, deployment: Path) -> Callable[[DAG], None]:
     """Bags a DAG as the DAG processor does, which runs the policies of the entry points."""
-    from airflow.dag_processing.dagbag import DagBag
+    from tests.airflow.versions import dag_bag
 
     def bag(dag: DAG) -> None:
-        DagBag(dag_folder=os.devnull, collect_dags=False).bag_dag(dag)
+        dag_bag().bag_dag(dag)
 
     return bag

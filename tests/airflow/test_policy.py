@@ -13,6 +13,7 @@ from airflow.exceptions import AirflowClusterPolicyViolation
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, task
+from tests.airflow.versions import dag_bag, policy_plugins
 
 from interlock.airflow import (
     DeployGateOperator,
@@ -248,15 +249,13 @@ def test_where_policy_cannot_be_read_no_protected_step_is_let_through(
 
 
 def test_a_violation_is_an_import_error_of_the_file(load: Load, tmp_path: Path) -> None:
-    from airflow.dag_processing.dagbag import DagBag
-
     (tmp_path / "forgotten.py").write_text(
         "from airflow.sdk import DAG\n"
         "from interlock.airflow import SecureTrainOperator\n"
         "with DAG('forgotten'):\n"
         "    SecureTrainOperator(task_id='train', data='d', out='o', command=['x'])\n"
     )
-    bag = DagBag(dag_folder=str(tmp_path))
+    bag = dag_bag(str(tmp_path))
     ((file, said),) = bag.import_errors.items()
     assert file.endswith("forgotten.py")
     assert "Interlock refuses DAG 'forgotten'" in said
@@ -264,9 +263,7 @@ def test_a_violation_is_an_import_error_of_the_file(load: Load, tmp_path: Path) 
 
 
 def test_the_entry_point_brings_the_policy_and_it_declares_what_every_airflow_3_knows() -> None:
-    from airflow.settings import get_policy_plugin_manager
-
-    manager = get_policy_plugin_manager()
+    manager = policy_plugins()
     policy = manager.get_plugin("interlock")
     assert policy is not None
     assert [caller.name for caller in manager.get_hookcallers(policy) or []] == ["dag_policy"]
