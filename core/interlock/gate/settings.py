@@ -44,6 +44,11 @@ class Settings:
             must be signed by one of them.
         allow_unsigned_policy: Take a bundle from a URL without `policy_keys`.
         policy_poll: Seconds after which a bundle from a URL is asked for again.
+        policy_max_age: Seconds after which a kept copy that its server has not confirmed decides nothing any more.
+        policy_token_file: File with the bearer token for the server of `policy` and `policy_layers`.
+        policy_ca_file: PEM of the private CA that signed its certificate.
+        policy_client_cert: PEM of the client certificate to show it.
+        policy_client_key: PEM of the key to that certificate.
         known_bundles: Digests of further policy bundles whose receipts a guard accepts (during a policy roll-out).
         engine: ``auto``, ``embedded``, ``binary`` or ``server``.
         opa_url: Base URL of an OPA server; with ``auto`` a URL means ``server``.
@@ -76,6 +81,11 @@ class Settings:
     policy_keys: str
     allow_unsigned_policy: bool
     policy_poll: float
+    policy_max_age: float
+    policy_token_file: str
+    policy_ca_file: str
+    policy_client_cert: str
+    policy_client_key: str
     known_bundles: tuple[str, ...]
     engine: str
     opa_url: str
@@ -139,6 +149,11 @@ def _build(said: Mapping[str, str]) -> Settings:
         policy_keys=said.get("policy_keys", ""),
         allow_unsigned_policy=_yes_or_no("allow_unsigned_policy", said.get("allow_unsigned_policy", "no")),
         policy_poll=_positive("policy_poll", said.get("policy_poll", "60")),
+        policy_max_age=_positive("policy_max_age", said.get("policy_max_age", "604800")),
+        policy_token_file=said.get("policy_token_file", ""),
+        policy_ca_file=said.get("policy_ca_file", ""),
+        policy_client_cert=said.get("policy_client_cert", ""),
+        policy_client_key=said.get("policy_client_key", ""),
         known_bundles=tuple(said.get("known_bundles", "").replace(",", " ").split()),
         engine=engine,
         opa_url=said.get("opa_url", ""),

@@ -1,7 +1,9 @@
 """Fetching a bundle from ``https://`` or ``s3://``: no redirects, a size limit, and one deadline for all of it.
 
-Proxies come from the environment, as everywhere, and see nothing of TLS; a private CA is named by ``SSL_CERT_FILE``,
-OpenSSL's own variable. For ``s3://`` the identity is that of the environment, as botocore finds it.
+Proxies come from the environment, as everywhere, and see nothing of TLS. `interlock.policy.bundles.access` says what
+the server is shown and names a private CA; without one ``SSL_CERT_FILE`` counts, OpenSSL's own variable. For ``s3://``
+the identity is that of the environment, as botocore finds it. No message repeats the words of a server: it knows the
+token and the URL's query, and may say them back.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from interlock.gate.errors import MissingExtraError, PolicyError, SettingsError, UnavailableError
+from interlock.policy.bundles.access import NOTHING_SHOWN, Access
 from interlock.policy.bundles.files import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ DEADLINE = 20.0
 _ETAG_CHARACTERS = 1024
 _MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _UP_AGAIN = "check the bundle server; the next call asks it again"
+_SHOWN = "check `policy_client_cert` and `policy_client_key`: it does not take the certificate, or misses one"
+_ADMITTED = "check `policy_token_file` and `policy_client_cert`, and what this identity may read there"
 _RIGHT_URL = "check the URL in settings `policy` and `policy_layers`, and the rights of this identity"
 
 
@@ -79,12 +84,13 @@ def check_url(url: str) -> None:
         )
 
 
-def fetch(url: str, *, etag: str = "") -> Fetched | None:
+def fetch(url: str, *, etag: str = "", access: Access = NOTHING_SHOWN) -> Fetched | None:
     """Ask for a bundle.
 
     Args:
-        url: One that `check_url` lets through.
+        url: One that `check_url` lets through, so that a token travels by TLS or stays on this machine.
         etag: That of the copy at hand; empty without one.
+        access: What the server of an ``https://`` URL is shown; ``s3://`` has an identity of its own.
 
     Returns:
         What was sent, or None when the copy at hand is still the newest.
@@ -92,13 +98,15 @@ def fetch(url: str, *, etag: str = "") -> Fetched | None:
     Raises:
         UnavailableError: The server cannot be reached, does not prove who it is, errs, is too slow or breaks off.
         PolicyError: It answers, but not with a bundle: a redirect, a refusal, not found, too large.
+        SettingsError: A file that `access` names cannot be used.
         MissingExtraError: s3fs is not installed.
     """
-    ask = _from_s3 if url.startswith("s3://") else _from_http
-    return _within(DEADLINE, lambda: ask(url, etag, DEADLINE), url)
+    if url.startswith("s3://"):
+        return _within(DEADLINE, lambda: _from_s3(url, etag, DEADLINE), url)
+    return _within(DEADLINE, lambda: _from_http(url, etag, access, DEADLINE), url)
 
 
-def _from_http(url: str, etag: str, deadline: float) -> Fetched | None:
+def _from_http(url: str, etag: str, access: Access, deadline: float) -> Fetched | None:
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import Request
@@ -106,8 +114,11 @@ def _from_http(url: str, etag: str, deadline: float) -> Fetched | None:
     request = Request(url, headers={"Accept": "application/gzip", "User-Agent": "interlock"})  # noqa: S310 (see check_url)
     if etag:
         request.add_header("If-None-Match", etag)
+    if token := access.bearer():
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    opener = _opener(urlsplit(url).hostname or "", access)
     try:
-        with _opener(urlsplit(url).hostname or "").open(request, timeout=deadline) as response:
+        with opener.open(request, timeout=deadline) as response:
             return _body(response, url)
     except HTTPError as error:
         with error:
@@ -115,21 +126,36 @@ def _from_http(url: str, etag: str, deadline: float) -> Fetched | None:
                 return None
             _refuse_status(error, url)
     except URLError as error:
+        if (alert := _alert(error.reason)) is not None:
+            raise _ended(alert, url) from error
         raise _unavailable(f"the bundle server cannot be reached: {error.reason}", url) from error
-    except (HTTPException, OSError) as error:
+    except HTTPException as error:
+        raise _unavailable(f"the bundle server broke off: {type(error).__name__}", url) from error
+    except OSError as error:
+        if (alert := _alert(error)) is not None:
+            raise _ended(alert, url) from error
         raise _unavailable(f"the bundle server broke off: {type(error).__name__}: {error}", url) from error
 
 
-def _opener(host: str) -> OpenerDirector:
+def _alert(error: object) -> str | None:
+    """The TLS alert by which the server ended it (RFC 8446, section 6), in OpenSSL's words."""
+    reason = str(getattr(error, "reason", None) or "")
+    return reason.replace("_", " ").lower() if "_ALERT_" in reason else None
+
+
+def _ended(alert: str, url: str) -> UnavailableError:
+    return UnavailableError(f"the bundle server ends TLS: {alert}", where=shown_url(url), next_step=_SHOWN)
+
+
+def _opener(host: str, access: Access) -> OpenerDirector:
     """Knows http and https and nothing else: no redirect is followed, no file is opened."""
-    import ssl
     from urllib import request
 
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler({} if _is_loopback(host) else None),
         request.HTTPHandler(),
-        request.HTTPSHandler(context=ssl.create_default_context()),
+        request.HTTPSHandler(context=access.tls()),
         request.HTTPDefaultErrorHandler(),
         request.HTTPErrorProcessor(),
     ):
@@ -158,7 +184,8 @@ def _refuse_status(error: HTTPError, url: str) -> NoReturn:
             where=shown_url(url),
             next_step="name the URL at which the bundle is",
         ) from error
-    raise PolicyError(f"the bundle server answers {error.code}", where=shown_url(url), next_step=_RIGHT_URL) from error
+    step = _ADMITTED if error.code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} else _RIGHT_URL
+    raise PolicyError(f"the bundle server answers {error.code}", where=shown_url(url), next_step=step) from error
 
 
 def _from_s3(url: str, etag: str, deadline: float) -> Fetched | None:
