@@ -48,6 +48,8 @@ def test_everything_follows_home(tmp_path: Path) -> None:
         pytest.param('engine = "regorus"', "engine 'regorus' is unknown", id="unknown-engine"),
         pytest.param("engine_deadline = -1", "positive number", id="negative-deadline"),
         pytest.param('receipt_lifetime = "soon"', "positive number", id="lifetime-is-a-word"),
+        pytest.param("policy_max_age = 0", "positive number", id="no-age-at-all"),
+        pytest.param("policy_max_age = inf", "positive number", id="a-copy-for-ever"),
         pytest.param("engine_deadline = inf", "positive number", id="endless-deadline"),
     ],
 )

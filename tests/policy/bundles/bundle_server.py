@@ -30,6 +30,8 @@ class BundleServer:
         url: Of the one bundle.
         content: Of the one bundle.
         misbehaviour: Answers instead; None answers as a good server does.
+        token: The bearer token that it wants to see; empty for none.
+        shown: The ``Authorization`` of each request, in order; empty for a request without.
         asked: The ``If-None-Match`` of each request, in order; empty for a request without.
         closing: Set at the end, for answers that take their time.
     """
@@ -37,6 +39,8 @@ class BundleServer:
     url: str = ""
     content: bytes = b""
     misbehaviour: Misbehaviour | None = None
+    token: str = ""
+    shown: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -49,8 +53,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.state.asked.append(self.headers.get("If-None-Match", ""))
+        self.state.shown.append(self.headers.get("Authorization", ""))
         if self.state.misbehaviour is not None:
             self.state.misbehaviour(self)
+            return
+        if self.state.token and self.headers.get("Authorization") != f"Bearer {self.state.token}":
+            self.say(401, b"who are you", {"WWW-Authenticate": "Bearer"})
             return
         etag = f'"{hashlib.sha256(self.state.content).hexdigest()[:16]}"'
         if self.headers.get("If-None-Match") == etag:
@@ -69,20 +77,36 @@ class Handler(BaseHTTPRequestHandler):
         return
 
 
+def answering(status: int, headers: dict[str, str] | None = None) -> Callable[[Handler], None]:
+    return lambda handler: handler.say(status, b"no", headers or {})
+
+
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients go away in the middle here, on purpose."""
 
 
 @contextmanager
-def bundle_server(certificate: Path | None, *, content: bytes = b"") -> Iterator[BundleServer]:
-    """Serve on loopback until the end of the block; without a certificate over plain http."""
+def bundle_server(
+    certificate: Path | None, *, content: bytes = b"", client_ca: Path | None = None
+) -> Iterator[BundleServer]:
+    """Serve on loopback until the end of the block; without a certificate over plain http.
+
+    Args:
+        certificate: The server's, with its key.
+        content: Of the one bundle.
+        client_ca: The CA of the client certificates that it wants to see. It speaks TLS 1.2 then: there the client
+            hears in the handshake that it is refused, and not by chance after it.
+    """
     state = BundleServer(content=content)
     server = _Server(("127.0.0.1", 0), type("Bound", (Handler,), {"state": state}))
     scheme = "http"
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if client_ca is not None:
+            context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+            context.load_verify_locations(client_ca)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https"
     state.url = f"{scheme}://127.0.0.1:{server.server_address[1]}/policy/bundle.tar.gz"

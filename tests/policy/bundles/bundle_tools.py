@@ -21,6 +21,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from interlock.gate import Settings
+from interlock.policy import Bundle, load_policy
+from interlock.policy.bundles.archive import packed
+from interlock.policy.bundles.kept import place_of
+from interlock.policy.bundles.keys import load_signing_key
+
 RULE = "package site.rule\n\nallow := true\n"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -132,3 +138,26 @@ def ask_server(url: str, path: str, document: Mapping[str, Any]) -> dict[str, An
 def as_root() -> bool:
     """Whether rights of files mean nothing to this process."""
     return os.geteuid() == 0
+
+
+def version(keys: Path, number: int, *, signer: str = "release") -> bytes:
+    """A signed bundle whose data tells its number."""
+    files = {"r.rego": RULE.encode(), "data.json": f'{{"number": {number}}}'.encode()}
+    return packed(Bundle.unpack(tar_gz(files), origin="made"), key=load_signing_key(keys / f"{signer}.key"))
+
+
+def number(settings: Settings, *, online: bool = True) -> object:
+    return load_policy(settings, online=online).data["number"]
+
+
+def age(settings: Settings, seconds: float) -> None:
+    """Let the kept copy be older: put back when it was sent, and forget when it was confirmed."""
+    place = place_of(settings.home, settings.policy)
+    confirmed = place.with_suffix(".confirmed")
+    line, _, content = place.read_bytes().partition(b"\n")
+    about = json.loads(line)
+    if confirmed.exists():
+        about["confirmed"] = json.loads(confirmed.read_text())["confirmed"]
+        confirmed.unlink()
+    about["confirmed"] -= seconds
+    place.write_bytes(json.dumps(about).encode() + b"\n" + content)

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]  # no stubs are published
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from moto.server import ThreadedMotoServer
-from tests.policy.bundles.bundle_server import BundleServer, Handler, bundle_server, make_authority
-from tests.policy.bundles.bundle_tools import RULE, tar_gz, untar, write, write_key
+from tests.policy.bundles.bundle_server import BundleServer, Handler, answering, bundle_server
+from tests.policy.bundles.bundle_tools import RULE, age, number, tar_gz, untar, version, write
 
 from interlock.cli import main
 from interlock.gate import InterlockError, PolicyError, Settings, SettingsError, UnavailableError
@@ -27,62 +26,6 @@ from interlock.policy.bundles.archive import packed
 from interlock.policy.bundles.kept import place_of
 from interlock.policy.bundles.keys import load_signing_key
 from interlock.policy.bundles.remote import check_url, fetch
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `release.key`, trusted, and `stranger/release.key`, which is not."""
-    folder = tmp_path_factory.mktemp("keys")
-    write_key(folder, "release", ec.generate_private_key(ec.SECP256R1()))
-    (folder / "stranger").mkdir()
-    write_key(folder / "stranger", "release", ec.generate_private_key(ec.SECP256R1()))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def settings(keys: Path, home: Path) -> Settings:
-    return replace(
-        Settings.load({"INTERLOCK_HOME": str(home)}, system_file=Path("/nonexistent")),
-        policy_keys=str(keys / "trusted"),
-        policy_poll=3600.0,
-    )
-
-
-def version(keys: Path, number: int, *, signer: str = "release") -> bytes:
-    """A signed bundle whose data tells its number."""
-    files = {"r.rego": RULE.encode(), "data.json": f'{{"number": {number}}}'.encode()}
-    return packed(Bundle.unpack(tar_gz(files), origin="made"), key=load_signing_key(keys / f"{signer}.key"))
-
-
-@pytest.fixture
-def server(keys: Path, tls: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[BundleServer]:
-    """A good server of version 1, whose CA this process trusts."""
-    ca_file, certificate = tls
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-    with bundle_server(certificate, content=version(keys, 1)) as state:
-        yield state
-
-
-@pytest.fixture
-def named(settings: Settings, server: BundleServer) -> Settings:
-    """Settings that name the server's bundle, and ask for it each time."""
-    return replace(settings, policy=server.url, policy_poll=1e-9)
-
-
-def number(settings: Settings, *, online: bool = True) -> object:
-    return load_policy(settings, online=online).data["number"]
-
-
-def age(settings: Settings, seconds: float) -> None:
-    """Let the kept copy be older."""
-    place = place_of(settings.home, settings.policy)
-    moment = place.stat().st_mtime - seconds
-    os.utime(place, (moment, moment))
 
 
 def test_without_settings_the_shipped_bundle_decides(settings: Settings) -> None:
@@ -184,10 +127,6 @@ def hanging_up(handler: Handler) -> None:
 def garbage(handler: Handler) -> None:
     handler.wfile.write(b"\0\xff this is no http\r\n\r\n")
     handler.close_connection = True
-
-
-def answering(status: int, headers: dict[str, str] | None = None) -> Callable[[Handler], None]:
-    return lambda handler: handler.say(status, b"no", headers or {})
 
 
 AWAY = [
