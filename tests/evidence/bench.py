@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +62,10 @@ class ToldDecider:
     @property
     def bundle_digest(self) -> str:
         return self.bundle
+
+    @contextmanager
+    def held(self) -> Iterator[ToldDecider]:
+        yield self
 
     def decide(self, document: Mapping[str, Json]) -> Decision:
         self.asked.append(document)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert, text
 from sqlalchemy.pool import NullPool
-from tests.evidence.bench import BUNDLE, LIFETIME, RUN, Bench, new_signer, signed, statement_in, trusted
+from tests.evidence.bench import BUNDLE, LIFETIME, RUN, Bench, ToldDecider, new_signer, signed, statement_in, trusted
 
 from interlock.evidence import KeyRing, authentic
 from interlock.evidence.guard import ACCEPTED, DAMAGED, MISSING, OTHER_BYTES, REFUSED, Opened
@@ -26,6 +26,7 @@ from interlock.gate import (
     GateContext,
     GuardError,
     Json,
+    PolicyError,
     Stage,
     Subject,
     SubjectNotFoundError,
@@ -89,6 +90,42 @@ def test_right_receipts_open_the_guard_on_the_held_bytes(bench: Bench) -> None:
     assert (own.stage, own.gate, own.verdict) == (Stage.GUARD, "training", Verdict.ALLOW)
     assert [one.receipt_id for one in own.inputs] == [receipt.receipt_id for receipt in opened.receipts]
     assert rules(bench) == [ACCEPTED, ACCEPTED]
+
+
+class MovingDecider(ToldDecider):
+    """Its bundle is another one at each look, unless it is held; it may be that there is none to hold."""
+
+    trouble: PolicyError | None = None
+
+    @property
+    def bundle_digest(self) -> str:
+        raise AssertionError("the guard looks at what may move")
+
+    @contextmanager
+    def held(self) -> Iterator[ToldDecider]:
+        if self.trouble is not None:
+            raise self.trouble
+        yield ToldDecider(asked=self.asked)
+
+
+def test_one_policy_says_which_receipts_count_and_decides(bench: Bench) -> None:
+    data = bench.data()
+    allow_both(bench, data)
+    moving = replace(bench, decider=MovingDecider())
+    opened = at_guard(moving, data)
+    receipt = authentic(bench.entry(opened.recorded).envelope, bench.keyring).receipt
+    assert receipt.bundle_digest == BUNDLE
+    assert len(moving.decider.asked) == 1
+
+
+def test_policy_that_cannot_be_had_opens_nothing(bench: Bench) -> None:
+    data = bench.data()
+    allow_both(bench, data)
+    decider = MovingDecider()
+    decider.trouble = PolicyError("the bundle is badly signed")
+    with pytest.raises(PolicyError, match="badly signed"):
+        at_guard(replace(bench, decider=decider), data)
+    assert decider.asked == []
 
 
 def test_policy_is_asked_with_the_stage_and_the_verified_receipts(bench: Bench) -> None:

@@ -9,7 +9,7 @@ refuse what Python would accept, never the reverse.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -58,6 +58,14 @@ class BundledDecider(Decider, Protocol):
     @property
     def bundle_digest(self) -> str:
         """sha256 of the bundle in use."""
+        ...
+
+    def held(self) -> AbstractContextManager[BundledDecider]:
+        """A decider whose bundle stays the same until the end of the block.
+
+        Raises:
+            InterlockError: The policy cannot be had.
+        """
         ...
 
 
@@ -143,25 +151,17 @@ class Guard:
             SubjectError: The bytes could not be held, so there is nothing to write a receipt about.
             EvidenceError: The guard's receipt could not be written, so the step may not start.
             UnavailableError: Storage, ledger or key service did not answer; try again.
-            UsageError: `kind` or `requires` names no kind of gate, or nothing is required.
+            UsageError: `kind` or `requires` names no kind of gate, or nothing is required; or what the settings say of
+                the policy's server cannot be used.
+            PolicyError: The policy that would decide cannot be had.
         """
         wanted = _checked(kind, requires)
         context = replace(context, stage=Stage.GUARD)
         started = self._clock()
         with self._opener.open(uri) as held:
-            seen = self._look(held.subject, wanted, context)
-            if kind == "deployment":
-                seen = self._trace(seen, context, requested or {})
-            report = self._report(held.subject, kind, wanted, seen, started)
-            document = decision_input(
-                report,
-                context,
-                now=self._clock(),
-                receipts=[witness.document() for witness in seen.examination.witnesses],
-                lineage=[material.document() for material in seen.materials],
-                requested=requested,
+            seen, report, decision = self._decide(
+                held.subject, kind, wanted, context, requested=requested, started=started
             )
-            decision = _never_weaker(seen, conclude(report, self._decider.decide(document)))
             recorded = self._recorder.record(
                 report, decision, context, inputs=[_recorded(witness) for witness in seen.examination.accepted]
             )
@@ -170,19 +170,46 @@ class Guard:
             receipts = tuple(witness.receipt for witness in seen.examination.accepted)
             yield Opened(subject=held, receipts=receipts, recorded=recorded)
 
-    def _look(self, subject: Subject, requires: tuple[str, ...], context: GateContext) -> _Seen:
+    def _decide(
+        self,
+        subject: Subject,
+        kind: str,
+        requires: tuple[str, ...],
+        context: GateContext,
+        *,
+        requested: Mapping[str, Json] | None,
+        started: datetime,
+    ) -> tuple[_Seen, Report, Decision]:
+        """Look and ask by one policy: receipts that count by the old one are nothing to decide on by the new one."""
+        with self._decider.held() as decider:
+            bundle = decider.bundle_digest
+            seen = self._look(subject, requires, context, bundle)
+            if kind == "deployment":
+                seen = self._trace(seen, context, requested or {}, bundle)
+            report = self._report(subject, kind, requires, seen, started=started, bundle=bundle)
+            document = decision_input(
+                report,
+                context,
+                now=self._clock(),
+                receipts=[witness.document() for witness in seen.examination.witnesses],
+                lineage=[material.document() for material in seen.materials],
+                requested=requested,
+            )
+            return seen, report, _never_weaker(seen, conclude(report, decider.decide(document)))
+
+    def _look(self, subject: Subject, requires: tuple[str, ...], context: GateContext, bundle: str) -> _Seen:
         damage = ""
         entries: tuple[LedgerEntry, ...] = ()
         try:
             entries = self._ledger.find(subject.digest)
         except LedgerError as error:
             damage = str(error)
-        examination = self._examine(entries, subject.digest, requires, context)
+        examination = self._examine(entries, subject.digest, requires, context, bundle)
         other = self._other_bytes(subject, examination.missing, context) if examination.missing and not damage else ()
         return _Seen(examination=examination, other=other, damage=damage)
 
     def _examine(
-        self, entries: Sequence[LedgerEntry], digest: str, requires: Sequence[str], context: GateContext
+        self, entries: Sequence[LedgerEntry], digest: str, requires: Sequence[str], context: GateContext, bundle: str
     ) -> Examination:
         return examine(
             entries,
@@ -190,15 +217,15 @@ class Guard:
             requires=requires,
             run=context.run,
             keyring=self._keyring,
-            bundles=(self._known_bundles | {self._decider.bundle_digest}) - {""},
+            bundles=(self._known_bundles | {bundle}) - {""},
             now=self._clock(),
         )
 
-    def _trace(self, seen: _Seen, context: GateContext, requested: Mapping[str, Json]) -> _Seen:
+    def _trace(self, seen: _Seen, context: GateContext, requested: Mapping[str, Json], bundle: str) -> _Seen:
         """What the model was made from, with the receipts for each part of it; policy says which are needed."""
 
         def witnesses(digest: str) -> tuple[Witness, ...]:
-            return self._examine(self._ledger.find(digest), digest, GATE_KINDS, context).witnesses
+            return self._examine(self._ledger.find(digest), digest, GATE_KINDS, context, bundle).witnesses
 
         trainings = [witness for witness in seen.examination.accepted if witness.receipt.gate == "training"]
         try:
@@ -224,10 +251,12 @@ class Guard:
                 found.append(receipt)
         return tuple(receipt for receipt in found if receipt.subject.digest != subject.digest)
 
-    def _report(self, subject: Subject, kind: str, requires: tuple[str, ...], seen: _Seen, started: datetime) -> Report:
+    def _report(
+        self, subject: Subject, kind: str, requires: tuple[str, ...], seen: _Seen, *, started: datetime, bundle: str
+    ) -> Report:
         configuration: dict[str, Json] = {
             "requires": list(requires),
-            "bundle": self._decider.bundle_digest,
+            "bundle": bundle,
             "known_bundles": sorted(self._known_bundles),
         }
         return Report(

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from interlock.policy.authoring.evaluation import evaluate
     from interlock.policy.bundles.layers import layered
     from interlock.policy.bundles.source import load_policy
-    from interlock.policy.decisions.decider import DECISION_PATH, PolicyDecider, open_decider
+    from interlock.policy.decisions.decider import DECISION_PATH, PolicyDecider
+    from interlock.policy.decisions.following import FollowingDecider, open_decider
     from interlock.policy.engine import Answer, PolicyEngine
     from interlock.policy.engines.choose import open_engine
     from interlock.policy.engines.embedded import EmbeddedEngine
@@ -23,6 +24,7 @@ __all__ = [
     "Bundle",
     "EmbeddedEngine",
     "EngineMissingError",
+    "FollowingDecider",
     "Library",
     "Module",
     "PolicyDecider",
@@ -42,6 +44,7 @@ _LAZY = {
     "DECISION_PATH": "decisions.decider",
     "EmbeddedEngine": "engines.embedded",
     "EngineMissingError": "engines.install",
+    "FollowingDecider": "decisions.following",
     "Library": "engines.install",
     "PolicyDecider": "decisions.decider",
     "PolicyEngine": "engine",
@@ -50,7 +53,7 @@ _LAZY = {
     "layered": "bundles.layers",
     "load_policy": "bundles.source",
     "locate": "engines.install",
-    "open_decider": "decisions.decider",
+    "open_decider": "decisions.following",
     "open_engine": "engines.choose",
 }
 

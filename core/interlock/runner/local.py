@@ -36,7 +36,7 @@ from interlock.runner.requests import (
 
 if TYPE_CHECKING:
     from interlock.evidence import Guard, KeyRing, Ledger, Opened, ReceiptRecorder, Store
-    from interlock.policy import PolicyDecider
+    from interlock.policy import FollowingDecider
 
 
 class LocalRunner:
@@ -74,7 +74,7 @@ class LocalRunner:
         return KeyRing.load(self._settings)
 
     @cached_property
-    def decider(self) -> PolicyDecider:
+    def decider(self) -> FollowingDecider:
         """OPA, as the settings name it, with what people signed; each decision goes into the ledger."""
         from interlock.evidence import GrantFolder
         from interlock.policy import open_decider
@@ -124,7 +124,8 @@ class LocalRunner:
         """
         from interlock.policy import required_gates
 
-        required = required_gates(self.decider.bundle, self._settings.profile, request.kind)
+        with self.decider.held() as decider:  # the guard asks what is newest once the bytes are here, and policy again
+            required = required_gates(decider.bundle, self._settings.profile, request.kind)
         with self._guard().open(
             request.subject,
             kind=request.kind,

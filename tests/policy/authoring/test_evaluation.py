@@ -52,6 +52,7 @@ def test_exported_members() -> None:
         "DECISION_PATH",
         "EmbeddedEngine",
         "EngineMissingError",
+        "FollowingDecider",
         "Library",
         "Module",
         "PolicyDecider",

@@ -17,9 +17,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from tests.policy.bundles.bundle_server import BundleServer, Handler, answering, bundle_server
 from tests.policy.bundles.bundle_tools import RULE, age, number, tar_gz, untar, version, write
+from tests.policy.decisions.test_decider import CLEAN, measured
 
 from interlock.cli import main
-from interlock.gate import InterlockError, PolicyError, Settings, SettingsError, UnavailableError
+from interlock.gate import InterlockError, PolicyError, Settings, SettingsError, UnavailableError, Verdict
 from interlock.policy import Bundle, Library, load_policy, open_decider
 from interlock.policy.bundles import remote as bundle_remote
 from interlock.policy.bundles.archive import packed
@@ -518,6 +519,34 @@ def test_doctor_says_that_the_kept_copy_decides(
     (check,) = (c for c in json.loads(capsys.readouterr().out)["checks"] if c["what"] == "policy engine")
     assert check["state"] == "ok"
     assert "deciding by the copy" in check["next_step"]
+
+
+def test_a_decider_that_lives_long_follows_its_server(
+    settings: Settings, server: BundleServer, keys: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLOCK_OPA_LIB", str(library.path))
+    document = measured(**CLEAN)
+    named = replace(settings, engine="embedded", policy_layers=(server.url,), policy_poll=1e-9)
+    decider = open_decider(named)
+    try:
+        digests = [decider.decide(document).bundle_digest]
+        server.content = version(keys, 2)
+        digests.append(decider.decide(document).bundle_digest)
+        assert digests[1] == decider.bundle_digest == load_policy(named).digest
+        assert digests[0] != digests[1]
+        server.content = version(keys, 3, signer="stranger/release")
+        refused = decider.decide(document)
+        assert (refused.verdict, refused.bundle_digest) == (Verdict.UNDECIDED, "")
+        assert "does not hold" in refused.errors[0]
+        server.misbehaviour = answering(503)
+        kept = decider.decide(document)
+        assert (kept.verdict, kept.bundle_digest) == (Verdict.ALLOW, digests[1])
+        assert "deciding by the copy" in decider.bundle.notes[0]
+        server.misbehaviour, server.content = None, version(keys, 4)
+        assert decider.decide(document).verdict is Verdict.ALLOW
+        assert decider.bundle.data["number"] == 4
+    finally:
+        decider.close()
 
 
 def test_the_cluster_policy_asks_no_server(named: Settings, server: BundleServer) -> None:

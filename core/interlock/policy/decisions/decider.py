@@ -10,7 +10,8 @@ in, and where each decision is logged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from time import perf_counter_ns
@@ -19,14 +20,10 @@ from uuid import uuid4
 from interlock.gate.documents import moment_of, reason_from
 from interlock.gate.errors import InterlockError, PolicyError
 from interlock.gate.protocols import Granted, Grants
-from interlock.gate.settings import Settings
 from interlock.gate.values import Decision, Json, Reason, Severity, Verdict
 from interlock.policy.bundles.bundle import Bundle
-from interlock.policy.bundles.source import load_policy
 from interlock.policy.decisions.log import DecisionLog, Judged
-from interlock.policy.decisions.log_file import LineFile
 from interlock.policy.engine import Answer, PolicyEngine
-from interlock.policy.engines.choose import open_engine
 from interlock.policy.schemas import decision_problems, input_problems
 
 DECISION_PATH = "data.interlock.decision.result"
@@ -41,7 +38,7 @@ GRANT_REFUSED = "exemption.refused"
 
 
 class PolicyDecider:
-    """Implements `interlock.gate.Decider` over any engine.
+    """Implements `interlock.gate.Decider` over any engine, by one bundle for as long as it lives.
 
     Args:
         engine: Answers; closed with this decider.
@@ -79,9 +76,47 @@ class PolicyDecider:
         What the document itself says of exemptions and approvals is thrown away: only what was verified here counts.
         Never raises for an input, an answer or a log that cannot be used; that is UNDECIDED.
         """
+        return self._concluded(document, self.judge)
+
+    def refuse(self, document: Mapping[str, Json], error: str) -> Decision:
+        """UNDECIDED without a question, by no bundle: the policy that would answer cannot be had. Logged as any other.
+
+        Args:
+            document: As for `decide`.
+            error: Why.
+        """
+        decision = Decision(
+            verdict=Verdict.UNDECIDED,
+            engine=self._engine.name,
+            engine_version=self._engine.version,
+            decision_id=str(uuid4()),
+            errors=(error,),
+        )
+
+        def unasked(asked: Mapping[str, Json]) -> Judged:
+            valid = not _shape_problems(asked)
+            return Judged(decision=decision, answer=NO_ANSWER, input_valid=valid, answer_valid=False, nanoseconds=0)
+
+        return self._concluded(document, unasked)
+
+    def over(self, engine: PolicyEngine, bundle: Bundle) -> PolicyDecider:
+        """Another decider with the same grants, and the same log going on.
+
+        Raises:
+            PolicyError: What the bundle says of masking cannot be read.
+        """
+        log = self._log.over(engine, bundle) if self._log is not None else None
+        return PolicyDecider(engine, bundle, grants=self._grants, log=log)
+
+    @contextmanager
+    def held(self) -> Iterator[PolicyDecider]:
+        """Itself: what is asked in the block is decided by one bundle, as always here."""
+        yield self
+
+    def _concluded(self, document: Mapping[str, Json], judge: Callable[[Mapping[str, Json]], Judged]) -> Decision:
         granted = self._granted(document)
         asked = {**document, "exemptions": list(granted.exemptions), "approvals": list(granted.approvals)}
-        judged = self.judge(asked)
+        judged = judge(asked)
         decision = replace(judged.decision, not_after=_first_end(granted, judged.decision.exemptions))
         if granted.refused:
             decision = replace(decision, warnings=(*decision.warnings, *map(_refusal, granted.refused)))
@@ -170,29 +205,11 @@ class PolicyDecider:
         return answer, (), True
 
 
-def open_decider(
-    settings: Settings, *, grants: Grants | None = None, ledger: Callable[[str], object] | None = None
-) -> PolicyDecider:
-    """The decider that the settings name. Nothing is started before the first decision.
-
-    Args:
-        settings: Say which engine, which bundle, and where else decisions are logged.
-        grants: Knows the signed exemptions and approvals; without it none holds.
-        ledger: Keeps the event of each decision (`interlock.evidence.Ledger.append_decision`).
-
-    Raises:
-        SettingsError: The engine or the bundle that the settings name is not there.
-        EngineMissingError: The embedded engine is not installed.
-        PolicyError: The bundle cannot be used, or what it says of masking cannot be read.
-        UnavailableError: The bundle's server does not answer, and no good copy of it is kept.
-    """
-    bundle = load_policy(settings)
-    engine = open_engine(settings, bundle)
-    lines = LineFile(settings.decision_log) if settings.decision_log else None
-    log = None
-    if lines is not None or ledger is not None:
-        log = DecisionLog(engine=engine, bundle=bundle, ledger=ledger, lines=lines)
-    return PolicyDecider(engine, bundle, grants=grants, log=log)
+def _shape_problems(document: Mapping[str, Json]) -> tuple[str, ...]:
+    try:
+        return input_problems(document)
+    except RecursionError:
+        return ("nested too deeply",)
 
 
 def _answer_problems(value: Json, document: Mapping[str, Json]) -> tuple[str, ...]:

@@ -95,6 +95,16 @@ class DecisionLog:
         self._instance = str(uuid4())
         self._numbers = count(1)
 
+    def over(self, engine: PolicyEngine, bundle: Bundle) -> DecisionLog:
+        """The same log, with its numbers going on, for decisions by another bundle.
+
+        Raises:
+            PolicyError: As for the first one.
+        """
+        other = DecisionLog(engine=engine, bundle=bundle, ledger=self._ledger, lines=self._lines, clock=self._clock)
+        other._instance, other._numbers = self._instance, self._numbers
+        return other
+
     def write(self, judged: Judged, document: Mapping[str, Json], *, refused: tuple[str, ...] = ()) -> str:
         """Log one decision; durable when this returns.
 
