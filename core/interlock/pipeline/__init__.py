@@ -10,6 +10,7 @@ from interlock.pipeline.document import graph_document, graph_from
 from interlock.pipeline.enforcement import Enforcement, Mode
 from interlock.pipeline.explanation import Obstacle, Violation, Why, describe
 from interlock.pipeline.graph import Graph, Step
+from interlock.pipeline.insertion import Insertion
 from interlock.pipeline.protection import UNREADABLE, Match, Protection, Traits
 from interlock.pipeline.settings import Setting, shape_of
 from interlock.pipeline.subjects import named
@@ -18,6 +19,7 @@ __all__ = [
     "UNREADABLE",
     "Enforcement",
     "Graph",
+    "Insertion",
     "Match",
     "Mode",
     "Obstacle",

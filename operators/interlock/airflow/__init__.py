@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ValidateDataOperator,
     )
     from interlock.airflow.hooks import InterlockHook, OpaHook
+    from interlock.airflow.protect import protect
     from interlock.airflow.steps import DeployGateOperator, SecureTrainOperator, SnapshotOperator
     from interlock.airflow.triggers import PolicyTrigger
     from interlock.airflow.waiting import WaitForPolicyOperator
@@ -35,6 +36,7 @@ _HOME = {
     "ValidateDataOperator": "gates",
     "WaitForPolicyOperator": "waiting",
     "guarded_task": "decorators",
+    "protect": "protect",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "ValidateDataOperator",
     "WaitForPolicyOperator",
     "guarded_task",
+    "protect",
 ]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from interlock.pipeline import Enforcement, Protection
+from interlock.pipeline import Enforcement, Insertion, Protection
 
 if TYPE_CHECKING:
     from interlock.gate import Settings
@@ -25,12 +25,14 @@ class Rules:
         profile: The policy profile in force.
         protection: Which steps are protected.
         enforcement: What happens to a DAG that is not gated.
+        insertion: How gates are set that are put into a DAG.
         bundle: Where all of it comes from.
     """
 
     profile: str
     protection: Protection
     enforcement: Enforcement
+    insertion: Insertion
     bundle: Bundle
 
     def required(self, step: str) -> tuple[str, ...]:
@@ -72,5 +74,6 @@ def _read(settings: Settings) -> Rules:
         profile=settings.profile,
         protection=Protection.from_data(bundle.data),
         enforcement=Enforcement.from_data(bundle.data, "airflow"),
+        insertion=Insertion.from_data(bundle.data, "airflow"),
         bundle=bundle,
     )
