@@ -28,6 +28,7 @@ GATE_KINDS = (
     "inference-probe",
     "training",
     "pipeline",
+    "approval",
     "deployment",
 )
 """The kinds of gate that the design names, in the order in which a pipeline meets them."""

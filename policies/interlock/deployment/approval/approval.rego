@@ -1,9 +1,10 @@
 # METADATA
 # title: Somebody else approved it
 # description: |-
-#   Approvals are verified before policy is asked; `by` is the name of the trusted key that signed. Here they are
-#   counted: for exactly this model, for a deployment, in force now, and by somebody who is not the author. The author
-#   is who the step says it is, so that name must come from where the author cannot write it.
+#   Approvals are verified before policy is asked; `by` is the name of the trusted key that signed. Where an approval
+#   has `via`, a gate signed it for a person who answered there, `by` is that person, and policy must still list them.
+#   Here they are counted: for exactly this model, for a deployment, in force now, and by somebody who is not the
+#   author. The author is who the step says it is, so that name must come from where the author cannot write it.
 # schemas:
 #   - input: schema.decision_input
 package interlock.deployment.approval
@@ -44,6 +45,25 @@ counts(approval) if {
 	approval.digest.sha256 == input.subject.digest.sha256
 	in_force(approval)
 	good_key(approval)
+	vouched(approval)
+}
+
+# METADATA
+# title: Somebody answers for the name
+# description: |-
+#   The key itself where the person signed, as trusted keys bear their owners' names; the list of approvers where a gate
+#   signed for a person, so that whoever was taken off the list approves nothing any more.
+# scope: document
+vouched(approval) if {
+	fields := object.keys(approval)
+	not "via" in fields
+}
+
+vouched(approval) if {
+	is_string(approval.via)
+	is_array(data.interlock.approvers.deployment)
+	some name in data.interlock.approvers.deployment
+	name == approval.by
 }
 
 # METADATA
@@ -75,10 +95,21 @@ approvers contains fold(approval.by) if {
 
 # METADATA
 # title: Whose keys approved
-# description: One key under two names is one approver.
+# description: |-
+#   One key under two names is one approver, except for the key of a gate, which signs for whoever answered there: two
+#   people whom the orchestrator tells apart are two.
+# scope: document
 keys contains approval.keyid if {
 	some approval in input.approvals
 	counts(approval)
+	fields := object.keys(approval)
+	not "via" in fields
+}
+
+keys contains sprintf("%v for %v", [approval.keyid, fold(approval.by)]) if {
+	some approval in input.approvals
+	counts(approval)
+	is_string(approval.via)
 }
 
 # METADATA

@@ -106,3 +106,48 @@ test_a_development_key_counts_in_the_profile_for_it if {
 	profiles := documents.changed(examples.demanding, "standard/evidence/accept_dev_receipts", true)
 	approval.deny == set() with input as document with data.interlock.profiles as profiles
 }
+
+via(name) := object.union(examples.approval, {"by": name, "via": "airflow"})
+
+test_a_gates_word_for_a_person_counts_while_policy_lists_them if {
+	document := examples.changed("approvals", [via("bob")])
+	profiles := examples.demanding
+	approval.deny == set() with input as document
+		with data.interlock.profiles as profiles
+		with data.interlock.approvers.deployment as ["bob"]
+	every listed in [[], ["BOB"], ["carol"], "bob", null, {"bob": "bob"}] {
+		count(approval.deny) == 1 with input as document
+			with data.interlock.profiles as profiles
+			with data.interlock.approvers.deployment as listed
+	}
+}
+
+test_a_gates_word_for_the_author_does_not_count if {
+	document := examples.changed("approvals", [via("Alice")])
+	count(approval.deny) == 1 with input as document
+		with data.interlock.profiles as examples.demanding
+		with data.interlock.approvers.deployment as ["Alice"]
+}
+
+test_what_vouches_for_a_name_must_be_text if {
+	every wrong in [null, 7, {}] {
+		document := examples.changed("approvals", [object.union(via("bob"), {"via": wrong})])
+		count(approval.deny) == 1 with input as document
+			with data.interlock.profiles as examples.demanding
+			with data.interlock.approvers.deployment as ["bob"]
+	}
+}
+
+test_two_people_before_one_gate_are_two_and_one_is_one if {
+	profiles := documents.changed(examples.demanding, "standard/deployment/approvals", 2)
+	both := examples.changed("approvals", [via("bob"), via("carol")])
+	approval.deny == set() with input as both
+		with data.interlock.profiles as profiles
+		with data.interlock.approvers.deployment as ["bob", "carol"]
+	every second in [via("bob"), examples.approval] {
+		same := examples.changed("approvals", [via("bob"), second])
+		count(approval.deny) == 1 with input as same
+			with data.interlock.profiles as profiles
+			with data.interlock.approvers.deployment as ["bob", "carol"]
+	}
+}
