@@ -191,8 +191,15 @@ def test_a_mapped_gate_and_a_mapped_training_are_seen(load: Load) -> None:
     with DAG("mapped") as dag:
         gate = ScanPoisoningOperator.partial(task_id="poisoning", label="label").expand(subject=["a", "b"])
         fit = SecureTrainOperator.partial(task_id="train", out="m", command=["x"]).expand(data=["a", "b"])
-        [validate(), gate] >> fit
+        valid = ValidateDataOperator.partial(task_id="validate", suite="suite.json").expand(subject=["a", "b"])
+        [valid, gate] >> fit
     load(dag)
+    with DAG("mapped_over_something_else") as dag:
+        gate = ScanPoisoningOperator.partial(task_id="poisoning", label="label").expand(subject=["a"])
+        valid = ValidateDataOperator.partial(task_id="validate", suite="suite.json").expand(subject=["a", "b"])
+        fit = SecureTrainOperator.partial(task_id="train", out="m", command=["x"]).expand(data=["a", "b"])
+        [valid, gate] >> fit
+    assert "'poisoning' looks at something else than the step uses (expand([a]))" in refusal_of(load, dag)
     with DAG("mapped_and_forgotten") as dag:
         SecureTrainOperator.partial(task_id="train", out="m", command=["x"]).expand(data=["a", "b"])
     assert "no data-validation gate holds training step 'train'" in refusal_of(load, dag)

@@ -34,12 +34,13 @@ def graph_of(dag: DAG, protection: Protection, required: Required) -> Graph:
     tasks = dag.tasks
     tags = tuple(sorted(map(str, dag.tags or ())))
     return Graph(
-        steps=tuple(_step(task, tags, protection, required) for task in tasks),
+        steps=tuple(live_step(task, tags, protection, required) for task in tasks),
         edges=tuple((task.task_id, lower) for task in tasks for lower in sorted(task.downstream_task_ids)),
     )
 
 
-def _step(task: AbstractOperator, tags: tuple[str, ...], protection: Protection, required: Required) -> Step:
+def live_step(task: AbstractOperator, tags: tuple[str, ...], protection: Protection, required: Required) -> Step:
+    """Translate one task of a DAG with these tags; see `graph_of`."""
     cls = class_of(task)
     operators = tuple(_lineage(cls))
     own = next((OWN_STEPS[name] for name in operators if name in OWN_STEPS), None)

@@ -28,33 +28,8 @@ def dag_policy(dag: DAG) -> None:
     """
     from airflow.exceptions import AirflowClusterPolicyViolation
 
-    from interlock.gate.errors import InterlockError
+    from interlock.airflow_plugin.dag_check import check_dag
 
-    try:
-        refusal = _judge(dag)
-    except InterlockError as error:
-        refusal = _unreadable(dag, error)
+    refusal = check_dag(dag)
     if refusal:
         raise AirflowClusterPolicyViolation(refusal)
-
-
-def _judge(dag: DAG) -> str:
-    from interlock.airflow_plugin.dag_graph import graph_of
-    from interlock.airflow_plugin.rules import load_rules
-    from interlock.airflow_plugin.wording import refusal
-    from interlock.pipeline import check
-
-    rules = load_rules()
-    violations = check(graph_of(dag, rules.protection, rules.required))
-    return refusal(dag, violations, profile=rules.profile) if violations else ""
-
-
-def _unreadable(dag: DAG, error: Exception) -> str:
-    """Without policy only a DAG of which nothing is protected by the rules that Interlock ships is let through."""
-    from interlock.airflow_plugin.dag_graph import graph_of
-    from interlock.airflow_plugin.rules import shipped_protection
-
-    graph = graph_of(dag, shipped_protection(), lambda _step: ())
-    if not any(step.protects for step in graph.steps):
-        return ""
-    return f"Interlock refuses DAG {dag.dag_id!r}: what its protected steps require cannot be read: {error}"

@@ -64,12 +64,12 @@ def shipped_protection() -> Protection:
     return Protection.from_data(Bundle.load().data)
 
 
-@cache
-def _read(settings: Settings) -> Rules:
-    """One read for a process; Airflow parses each DAG file in a process of its own, so it is never old for long."""
-    from interlock.policy import load_policy
+def rules_of(settings: Settings, bundle: Bundle) -> Rules:
+    """What one bundle says under the profile of these settings.
 
-    bundle = load_policy(settings, online=False)
+    Raises:
+        PolicyError: Its data on protection, enforcement or insertion is of another shape.
+    """
     return Rules(
         profile=settings.profile,
         protection=Protection.from_data(bundle.data),
@@ -77,3 +77,11 @@ def _read(settings: Settings) -> Rules:
         insertion=Insertion.from_data(bundle.data, "airflow"),
         bundle=bundle,
     )
+
+
+@cache
+def _read(settings: Settings) -> Rules:
+    """One read for a process; Airflow parses each DAG file in a process of its own, so it is never old for long."""
+    from interlock.policy import load_policy
+
+    return rules_of(settings, load_policy(settings, online=False))

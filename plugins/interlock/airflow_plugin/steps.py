@@ -50,6 +50,17 @@ def step_of(
     )
 
 
+def subject_text(task: Any) -> str:
+    """What a protected step uses, as its file spells it, for a gate to look at; empty unless it is one plain text."""
+    named_by = (value_of(task, argument) for argument in ("data", "model", "subject"))
+    declared = _declared(task).get("subject")
+    said = [value for value in (declared, *named_by) if isinstance(value, str) and value]
+    uris = uris_of(task, "inlets")
+    if getattr(task, "partial_kwargs", None) is not None:
+        return ""  # each of its instances may use something else
+    return said[0] if said else (uris[0] if len(uris) == 1 else "")
+
+
 def _declared(task: Any) -> Mapping[str, Any]:
     """What `protect()` wrote on the task; a template field, so that it survives serialization."""
     value = value_of(task, DECLARED)
