@@ -29,6 +29,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [{"integration-name": _NAME, "python-modules": ["interlock.airflow.triggers"]}],
         "hooks": [{"integration-name": _NAME, "python-modules": ["interlock.airflow.hooks"]}],
+        "bundles": [
+            {
+                "integration-name": _NAME,
+                "python-modules": ["interlock.airflow_plugin.bundles.git", "interlock.airflow_plugin.bundles.local"],
+            }
+        ],
         "connection-types": [_interlock_connection(), _opa_connection()],
         "task-decorators": [{"name": "guarded", "class-name": "interlock.airflow.decorators.guarded_task"}],
     }
