@@ -8,6 +8,8 @@ would change.
 from interlock.runner.catalogue import build_gate
 from interlock.runner.local import LocalRunner
 from interlock.runner.requests import (
+    ApprovalQuestion,
+    ApprovalRequest,
     DeployOutcome,
     DeployRequest,
     GateRequest,
@@ -19,6 +21,8 @@ from interlock.runner.requests import (
 )
 
 __all__ = [
+    "ApprovalQuestion",
+    "ApprovalRequest",
     "DeployOutcome",
     "DeployRequest",
     "GateRequest",

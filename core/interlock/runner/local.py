@@ -22,9 +22,12 @@ from interlock.gate import (
     Settings,
     Stage,
     run_gate,
+    utc_now,
 )
 from interlock.runner.catalogue import build_gate
 from interlock.runner.requests import (
+    ApprovalQuestion,
+    ApprovalRequest,
     DeployOutcome,
     DeployRequest,
     GateRequest,
@@ -77,9 +80,17 @@ class LocalRunner:
     def decider(self) -> FollowingDecider:
         """OPA, as the settings name it, with what people signed; each decision goes into the ledger."""
         from interlock.evidence import GrantFolder
+        from interlock.evidence.recorded_approvals import JoinedGrants, RecordedApprovals
         from interlock.policy import open_decider
 
-        grants = GrantFolder(self._settings.exemptions, self.keyring)
+        grants = JoinedGrants(
+            GrantFolder(self._settings.exemptions, self.keyring),
+            RecordedApprovals(
+                self.ledger,
+                self.keyring,
+                bundles=lambda: {self.decider.bundle_digest, *self._settings.known_bundles},
+            ),
+        )
         decider = open_decider(self._settings, grants=grants, ledger=self.ledger.append_decision)
         self._open.callback(decider.close)
         return decider
@@ -197,6 +208,39 @@ class LocalRunner:
                 opened.subject, to=request.to, receipts=receipts
             )
         return DeployOutcome(guard=opened.recorded, promotion=promotion)
+
+    def question(self, subject: str, step: str) -> ApprovalQuestion:
+        """What to show to whoever is asked to approve `step` of `subject`, and who may answer.
+
+        Raises:
+            SubjectError: The subject is missing, unreadable or unsafe.
+            PolicyError: The policy has no list of approvers.
+            UsageError: `step` is none that can be approved.
+        """
+        from interlock.deployment.approval import approvers_of, checked_step
+        from interlock.evidence import speaks_for, take_snapshot
+
+        approvers = approvers_of(self.decider.bundle.data, checked_step(step))
+        taken = take_snapshot(subject).subject
+        _, testimonies = speaks_for(self.ledger, self.keyring, taken.digest, now=utc_now())
+        return ApprovalQuestion(subject=taken, testimonies=testimonies, approvers=approvers)
+
+    def record_approval(self, request: ApprovalRequest) -> GateOutcome:
+        """Judge an answer on the bytes as they are now; the receipt is durable before this returns.
+
+        Raises:
+            InterlockError: As `interlock.gate.run_gate`.
+        """
+        from interlock.deployment.approval import ApprovalGate
+
+        return run_gate(
+            ApprovalGate(request.answer),
+            request.subject,
+            context=self._context(request.run, Stage.GATE),
+            opener=self.store,
+            decider=self.decider,
+            recorder=self.recorder,
+        )
 
     def snapshot(self, subject: str, to: str = "") -> SnapshotOutcome:
         """Digest a subject and, with `to`, publish a copy named by that digest under it.

@@ -15,7 +15,8 @@ from interlock.gate import GateOutcome, Json, Recorded, RunIdentity, Subject
 
 if TYPE_CHECKING:
     from interlock.deployment import Promotion
-    from interlock.evidence import Opened
+    from interlock.deployment.approval import Answer
+    from interlock.evidence import Opened, Testimony
     from interlock.training import TrainingRun, TrainingSpec
 
 
@@ -95,6 +96,36 @@ class DeployRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """Judge and record what a person answered about a subject.
+
+    Args:
+        subject: Path or URL of what the question was about; its bytes are taken anew.
+        answer: What the orchestrator's own record says, read by the caller.
+        run: Which run asks.
+    """
+
+    subject: str
+    answer: Answer
+    run: RunIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalQuestion:
+    """What a person is shown before they answer.
+
+    Args:
+        subject: The bytes as they are now.
+        testimonies: The receipts that speak for them, oldest first.
+        approvers: Who may answer, by policy data.
+    """
+
+    subject: Subject
+    testimonies: tuple[Testimony, ...]
+    approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotOutcome:
     """A snapshot that was taken.
 
@@ -154,6 +185,14 @@ class Runner(Protocol):
 
     def deploy(self, request: DeployRequest) -> DeployOutcome:
         """Guard, then promotion of exactly the held bytes."""
+        ...
+
+    def question(self, subject: str, step: str) -> ApprovalQuestion:
+        """What to show to whoever is asked to approve `step`, and who may answer."""
+        ...
+
+    def record_approval(self, request: ApprovalRequest) -> GateOutcome:
+        """Judge an answer; the receipt is durable before this returns. Does not raise for DENY."""
         ...
 
     def snapshot(self, subject: str, to: str = "") -> SnapshotOutcome:

@@ -7,12 +7,13 @@ it. Proxies from the environment are not used: the stack is on this machine.
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from interlock.gate.errors import MissingExtraError, UnavailableError, UsageError
 
@@ -75,22 +76,27 @@ class AirflowClient:
         user: User name.
         password: Password; exchanged for a token, which is renewed when it expires.
         timeout: Seconds for one request.
+        ca_file: PEM of the private CA that signed the server's certificate; empty means the public ones.
     """
 
-    def __init__(self, *, address: str, user: str, password: str, timeout: float = 30.0) -> None:
+    def __init__(self, *, address: str, user: str, password: str, timeout: float = 30.0, ca_file: str = "") -> None:
         try:
             import httpx
         except ModuleNotFoundError as error:
             raise MissingExtraError("httpx", extra="airflow") from error
         self.address = address
         self._credentials = {"username": user, "password": password}
-        self._http = httpx.Client(base_url=address, timeout=timeout, trust_env=False)
+        try:
+            verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        except OSError as error:
+            raise UsageError(f"the CA file cannot be read: {error}", where=ca_file) from error
+        self._http = httpx.Client(base_url=address, timeout=timeout, trust_env=False, verify=verify)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def __enter__(self) -> AirflowClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -24,7 +24,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _NAME,
-                "python-modules": ["interlock.airflow.gates", "interlock.airflow.steps", "interlock.airflow.waiting"],
+                "python-modules": [
+                    "interlock.airflow.approval",
+                    "interlock.airflow.gates",
+                    "interlock.airflow.steps",
+                    "interlock.airflow.waiting",
+                ],
             }
         ],
         "triggers": [{"integration-name": _NAME, "python-modules": ["interlock.airflow.triggers"]}],
@@ -37,6 +42,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": [_interlock_connection(), _opa_connection()],
         "task-decorators": [{"name": "guarded", "class-name": "interlock.airflow.decorators.guarded_task"}],
+        "config": {"interlock": {"description": "How approval gates read Airflow's records.", "options": _options()}},
     }
 
 
@@ -45,6 +51,19 @@ def _version() -> str:
         return version("interlock")
     except PackageNotFoundError:  # a source tree on sys.path that nobody installed
         return "0+unknown"
+
+
+def _options() -> dict[str, Any]:
+    described = {
+        "records_url": "URL of the API server, https unless it is on this machine; [api] base_url when empty.",
+        "records_user": "Who reads the records: a user of role viewer whom no list of approvers names.",
+        "records_password_file": "File with that user's password.",
+        "records_ca_file": "PEM of a private certificate authority; empty means the public ones.",
+    }
+    return {
+        name: {"description": text, "version_added": "0.1.0", "type": "string", "example": None, "default": ""}
+        for name, text in described.items()
+    }
 
 
 def _interlock_connection() -> dict[str, Any]:
