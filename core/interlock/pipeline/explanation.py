@@ -1,18 +1,19 @@
 """Why a protected step is not held: the path from a gate on which the fewest things are in the way.
 
-One walk for each gate kind and set of names: each thing in the way (an *obstacle*) costs 1 and everything else costs
-0, so the path that is found is the one with the shortest fix. Buckets by price (Dial 1969) make the walk linear in
-the edges. Only steps that are not held cost anything here.
+Each thing in the way is an *obstacle*; the path that is found is one with the fewest, so it has the shortest fix. A
+gate that looks at something else than the step uses counts as one obstacle more. Only steps that are not held cost
+anything here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 
-from interlock.pipeline.graph import Step
-from interlock.pipeline.subjects import fits
+from interlock.pipeline.graph import Graph, Step
+from interlock.pipeline.nearest import Nearest, Start
+from interlock.pipeline.subjects import ANYTHING, UNBOUND, Subjects
 
 
 class Why(Enum):
@@ -64,79 +65,74 @@ class Violation:
     elsewhere: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """How the walk entered each step: the price, and the node it came from; what its gates cost; one sound gate."""
+def explain(
+    graph: Graph, subjects: Subjects, passing: Set[str], missing: Sequence[tuple[Step, str]]
+) -> tuple[Violation, ...]:
+    """The violations of steps that are not held.
 
-    cost: dict[str, int]
-    origin: dict[str, str]
-    gates: dict[str, int]
-    sound_gate: str
+    Args:
+        graph: The pipeline.
+        subjects: What its gates look at.
+        passing: Ids of the steps that pass a failure on.
+        missing: Each protected step with a gate kind that does not hold it.
+    """
+    explainer = _Explainer(graph, subjects, passing, tuple(dict.fromkeys(kind for _, kind in missing)))
+    return tuple(explainer.violation(step, kind) for step, kind in missing)
 
 
-class Explainer:
-    """Finds what is in the way, for one graph; remembers its walks."""
+class _Explainer:
+    def __init__(self, graph: Graph, subjects: Subjects, passing: Set[str], kinds: Sequence[str]) -> None:
+        self._steps = {step.id: step for step in graph.steps}
+        self._subjects = subjects
+        self._shift = {kind: number * subjects.width for number, kind in enumerate(kinds)}
+        self._gates = [step for step in graph.steps if step.gate in self._shift]
+        starts = {
+            gate.id: Start(
+                price=sum(1 for _ in obstacles_of_gate(gate)),
+                marks=(subjects.looks_at(gate) | ANYTHING) << self._shift[gate.gate],
+            )
+            for gate in self._gates
+        }
+        self._nearest = Nearest(graph, passing, starts)
 
-    def __init__(self, steps: Mapping[str, Step], downstream: Mapping[str, list[str]]) -> None:
-        self._steps = steps
-        self._downstream = downstream
-        self._walks: dict[tuple[str, frozenset[str]], _Reach] = {}
-
-    def explain(self, step: Step, kind: str, names: frozenset[str]) -> Violation:
-        """The violation of a step that no gate of `kind` holds.
-
-        Args:
-            step: The protected step.
-            kind: The gate kind.
-            names: What a gate on its behalf may look at (`interlock.pipeline.subjects.accepted`).
-        """
-        if (kind, names) not in self._walks:
-            self._walks[kind, names] = self._walk(kind, names)
-        reach = self._walks[kind, names]
-        path = _path_to(step.id, reach)
-        obstacles = tuple(self._obstacles(path, kind, names)) if path else ()
+    def violation(self, step: Step, kind: str) -> Violation:
+        path, other_subject = self._path(step, kind)
         return Violation(
             step_id=step.id,
             protects=step.protects,
             because=step.because,
             missing=kind,
             path=path,
-            obstacles=obstacles,
-            elsewhere="" if path else reach.sound_gate,
+            obstacles=tuple(self._obstacles(path, kind, other_subject=other_subject)) if path else (),
+            elsewhere="" if path else self._elsewhere(step, kind),
         )
 
-    def _obstacles(self, path: tuple[str, ...], kind: str, names: frozenset[str]) -> Iterator[Obstacle]:
-        yield from obstacles_of_gate(self._steps[path[0]])
-        if names and not fits(self._steps[path[0]], kind, names):
-            yield Obstacle(step_id=path[0], why=Why.OTHER_SUBJECT, detail=self._steps[path[0]].subject)
+    def _path(self, step: Step, kind: str) -> tuple[tuple[str, ...], bool]:
+        """The path with the fewest obstacles, and whether its gate looks at something else than the step uses."""
+        fitting = self._subjects.accepted(step, kind) << self._shift[kind]
+        anything = ANYTHING << self._shift[kind]
+        other_price = self._nearest.price(step.id, anything)
+        if other_price is None:
+            return (), False
+        if self._nearest.price(step.id, fitting, limit=other_price + 1) is None:
+            return self._nearest.path(step.id, anything), True
+        return self._nearest.path(step.id, fitting), False
+
+    def _obstacles(self, path: tuple[str, ...], kind: str, *, other_subject: bool) -> Iterator[Obstacle]:
+        gate, step = self._steps[path[0]], self._steps[path[-1]]
+        said = kind in UNBOUND or any(step.inputs)
+        yield from obstacles_of_gate(gate)
+        if other_subject and said:
+            yield Obstacle(step_id=gate.id, why=Why.OTHER_SUBJECT, detail=gate.subject)
         for node in path[1:]:
             yield from obstacles_on_the_way(self._steps[node])
-        if not names and not fits(self._steps[path[0]], kind, names):
-            yield Obstacle(step_id=path[-1], why=Why.UNSAID)
+        if not said:
+            yield Obstacle(step_id=step.id, why=Why.UNSAID)
 
-    def _walk(self, kind: str, names: frozenset[str]) -> _Reach:
-        gates = {step.id: _price(step, kind, names) for step in self._steps.values() if step.gate == kind}
-        sound = next((step_id for step_id, price in gates.items() if price == 0), "")
-        reach = _Reach(cost={}, origin={}, gates=gates, sound_gate=sound)
-        leaving = dict(gates)
-        buckets: list[list[str]] = [[], [], []]
-        for step_id, price in gates.items():
-            buckets[price].append(step_id)
-        for price, bucket in enumerate(buckets):  # both grow while they are read
-            for here in bucket:
-                if leaving[here] != price:
-                    continue  # a cheaper way to this node was found after this entry was queued
-                for lower in self._downstream[here]:
-                    cost = price + (0 if self._steps[lower].passes_failure_on else 1)
-                    if cost >= reach.cost.get(lower, cost + 1):
-                        continue
-                    reach.cost[lower], reach.origin[lower] = cost, here
-                    if cost < leaving.get(lower, cost + 1):
-                        leaving[lower] = cost
-                        if cost == len(buckets):
-                            buckets.append([])
-                        buckets[cost].append(lower)
-        return reach
+    def _elsewhere(self, step: Step, kind: str) -> str:
+        accepted = self._subjects.accepted(step, kind)
+        sound = (gate for gate in self._gates if gate.gate == kind and gate.stops)
+        return next((gate.id for gate in sound if self._subjects.looks_at(gate) & accepted), "")
 
 
 def obstacles_of_gate(step: Step) -> Iterator[Obstacle]:
@@ -170,19 +166,3 @@ def describe(violation: Violation) -> str:
         for obstacle in violation.obstacles
     )
     return f"{start}: on {' -> '.join(violation.path)}, {reasons}"
-
-
-def _price(gate: Step, kind: str, names: frozenset[str]) -> int:
-    return (0 if gate.stops else 1) + (0 if fits(gate, kind, names) else 1)
-
-
-def _path_to(step_id: str, reach: _Reach) -> tuple[str, ...]:
-    """Follow the walk back to its gate: the first node that costs no more to leave as the gate it is."""
-    if step_id not in reach.cost:
-        return ()
-    path = [step_id]
-    while True:
-        here = reach.origin[path[-1]]
-        path.append(here)
-        if here in reach.gates and reach.gates[here] <= reach.cost.get(here, reach.gates[here]):
-            return tuple(reversed(path))

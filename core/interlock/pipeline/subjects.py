@@ -3,19 +3,29 @@
 A gate holds a step only if it looked at what the step uses. At this level that is a question about names: the same
 path, URL or template. The guard inside the step asks it again about bytes, which is the answer that counts; here a
 gate on other data is found before anything runs.
+
+Three sorts of gate kind answer it differently. What `UNBOUND` ones look at is no input of a step at all. `TRACED` ones
+look at data, and a model is made from data: their subject may be an input of the step or of whatever made one of its
+inputs, and so on. All others must look at an input itself: a scan of the data is no scan of the model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import cached_property
 
 from interlock.pipeline.graph import Graph, Step
+from interlock.pipeline.marks import travel
 
 UNBOUND = frozenset({"pipeline", "inference-probe", "deployment"})
 """Kinds of gate whose subject is no input of the step: the pipeline itself, an endpoint, what is deployed."""
 
+TRACED = frozenset({"data-validation", "data-poisoning"})
+"""Kinds of gate whose subject may also be what an input was made from."""
+
 _TEMPLATE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
+ANYTHING = 1
+"""A bit that names no subject: what a gate of an unbound kind looks at."""
 
 
 def named(text: str) -> str:
@@ -28,40 +38,49 @@ def named(text: str) -> str:
     return local.rstrip("/") or local[:1]
 
 
-def accepted(graph: Graph) -> Mapping[str, frozenset[str]]:
-    """For each protected step the names that a gate on its behalf may look at.
+class Subjects:
+    """What the gates of one graph look at, as bits: a gate fits a step where they have one in common.
 
-    These are its inputs and, since a model is made from data, the inputs of every step that makes one of them, and so
-    on. A step that names no input has none.
-
-    Returns:
-        Step id to names; protected steps only.
+    Args:
+        graph: Untrusted names in it; an empty one names nothing.
     """
-    made_from: dict[str, set[str]] = {}
-    for step in graph.steps:
-        for output in step.outputs:
-            made_from.setdefault(output, set()).update(step.inputs)
-    known: dict[tuple[str, ...], frozenset[str]] = {}
-    found: dict[str, frozenset[str]] = {}
-    for step in graph.steps:
-        if step.protects:
-            if step.inputs not in known:
-                known[step.inputs] = _closure(step.inputs, made_from)
-            found[step.id] = known[step.inputs]
-    return found
 
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._bits = {"": ANYTHING}
+        for step in graph.steps:
+            if step.gate:
+                self._bits.setdefault(step.subject, 1 << len(self._bits))
+        self.width = len(self._bits)
 
-def fits(gate: Step, kind: str, names: frozenset[str]) -> bool:
-    """Whether `gate` looks at one of `names`, or is of a kind for which that is not asked."""
-    return kind in UNBOUND or (bool(gate.subject) and gate.subject in names)
+    def looks_at(self, gate: Step) -> int:
+        """The bit of what `gate` looks at; 0 when it must say it and does not."""
+        if gate.gate in UNBOUND:
+            return ANYTHING
+        return self._bits[gate.subject] if gate.subject else 0
 
+    def accepted(self, step: Step, kind: str) -> int:
+        """The bits of what a gate of `kind` may look at on behalf of `step`."""
+        if kind in UNBOUND:
+            return ANYTHING
+        known = self._made_from if kind in TRACED else self._bits
+        found = 0
+        for name in step.inputs:
+            if name:
+                found |= known.get(name, 0)
+        return found
 
-def _closure(start: tuple[str, ...], made_from: Mapping[str, set[str]]) -> frozenset[str]:
-    found = set(start)
-    waiting = list(start)
-    while waiting:
-        for name in made_from.get(waiting.pop(), ()):
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
-    return frozenset(found)
+    @cached_property
+    def _made_from(self) -> dict[str, int]:
+        """Name to the bits of itself, of all that went into it, of all that went into that, and so on."""
+        edges: list[tuple[str | int, str | int]] = []
+        for number, step in enumerate(self._graph.steps):  # by way of the step: 100 inputs and outputs are 200 edges
+            if step.inputs and step.outputs:
+                edges += [(name, number) for name in step.inputs if name]
+                edges += [(number, name) for name in step.outputs if name]
+        if not edges:
+            return self._bits
+        nodes = dict.fromkeys([*self._bits, *(end for edge in edges for end in edge)])
+        sent: dict[str | int, int] = {name: bit for name, bit in self._bits.items()}  # noqa: C416  # a wider key type
+        arrived = travel(nodes, edges, sent)
+        return {name: bits | self._bits.get(name, 0) for name, bits in arrived.items() if isinstance(name, str)}
