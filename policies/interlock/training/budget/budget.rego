@@ -17,22 +17,53 @@ resources := {"gpu_hours", "energy_kwh", "money"}
 # METADATA
 # title: Nothing is to be judged
 # description: |-
-#   Undefined unless the profile says so, or judges only teams that have a budget and this step names none that has
-#   one.
+#   Undefined unless the profile says so, or judges only where a budget is set and none is for this step: its team has
+#   none, and nobody's is for its pipeline. Whoever writes the step names the team, so the pipeline alone has to be
+#   enough to find a budget.
 # scope: document
 free if facts.off("training", "budgets")
 
 free if {
 	facts.profile.training.budgets == "where-set"
+	unbudgeted
+	teamless
+}
+
+# METADATA
+# title: No budget is for this pipeline
+# description: Undefined unless every budget can be read, and lists other pipelines.
+unbudgeted if {
+	is_object(data.interlock.budgets)
+	every found in data.interlock.budgets {
+		for_others(found)
+	}
+}
+
+# METADATA
+# title: A budget is for other pipelines
+# description: Undefined for one that is for every pipeline, for this one, or for what cannot be read.
+for_others(found) if {
+	pipeline := input.run.pipeline
+	is_string(pipeline)
+	is_array(found.pipelines)
+	every listed in found.pipelines {
+		is_string(listed)
+		listed != pipeline
+	}
+}
+
+# METADATA
+# title: The step's team has no budget
+# description: Undefined unless it names none, or names one by text that has none.
+# scope: document
+teamless if {
 	is_object(input.requested)
 	keys := object.keys(input.requested)
 	not "team" in keys
 }
 
-free if {
-	facts.profile.training.budgets == "where-set"
+teamless if {
 	is_string(input.requested.team)
-	is_object(data.interlock.budgets)
 	team := input.requested.team
 	teams := object.keys(data.interlock.budgets)
 	not team in teams
@@ -94,7 +125,9 @@ affordable(resource, bound) if {
 # custom:
 #   id: training.budget-unknown
 #   severity: medium
-#   remediation: Add the team to `data.interlock.budgets`, and the pipeline to its `pipelines`
+#   remediation: |-
+#     Name in the step the team whose budget lists this pipeline, or add the team to `data.interlock.budgets` and the
+#     pipeline to its `pipelines`
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0034}
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0029}

@@ -17,20 +17,50 @@ test_the_complete_example_passes if {
 	}
 }
 
+elsewhere := {"fraud": object.union(examples.budgets.fraud, {"pipelines": ["other"]})}
+
 test_a_step_that_names_no_team_is_free_unless_a_budget_is_required if {
 	without := json.remove(complete, ["requested/team"])
-	budget.deny == set() with input as without with data.interlock.budgets as examples.budgets
+	budget.deny == set() with input as without
+	budget.deny == set() with input as without with data.interlock.budgets as elsewhere
 	{[reason.id, reason.message] | some reason in budget.deny} == {[
 		"training.budget-unknown",
 		"team (none) has no budget that pipeline retrain may spend",
-	]} with input as without with data.interlock.budgets as examples.budgets with data.interlock.profiles as required
+	]} with input as without with data.interlock.profiles as required
 }
 
 test_a_team_without_a_budget_is_free_unless_a_budget_is_required if {
 	budget.deny == set() with input as complete
 	budget.deny == set() with input as complete with data.interlock.budgets as {}
+	other := examples.changed(complete, "requested/team", "other")
+	budget.deny == set() with input as other with data.interlock.budgets as elsewhere
 	{reason.id | some reason in budget.deny} == {"training.budget-unknown"} with input as complete
 		with data.interlock.profiles as required
+}
+
+test_no_team_evades_the_budget_of_its_pipeline_in_any_profile if {
+	others := {examples.changed(complete, "requested/team", team) | some team in ["other", "", null, true, 7, [], {}]}
+	for_all := {"fraud": object.union(examples.budgets.fraud, {"pipelines": "any"})}
+	every name in object.keys(data.interlock.profiles) {
+		every evading in others | {json.remove(complete, ["requested/team"])} {
+			every budgets in [examples.budgets, for_all] {
+				{reason.id | some reason in budget.deny} == {"training.budget-unknown"}
+					with input as object.union(evading, {"profile": name})
+					with data.interlock.budgets as budgets
+			}
+		}
+	}
+}
+
+test_a_budget_that_cannot_be_read_frees_nobody if {
+	without := json.remove(complete, ["requested/team"])
+	every wrong in [null, true, 7, "text", [7], [null], {}] {
+		count(budget.deny) > 0 with input as without
+			with data.interlock.budgets as {"fraud": object.union(examples.budgets.fraud, {"pipelines": wrong})}
+	}
+	every document in examples.spoiled(without, "run/pipeline") {
+		count(budget.deny) > 0 with input as document with data.interlock.budgets as elsewhere
+	}
 }
 
 test_a_profile_that_does_not_ask_is_content if {
