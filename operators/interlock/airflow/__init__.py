@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from interlock.airflow.approval import ApprovalGateOperator
     from interlock.airflow.decorators import guarded_task
     from interlock.airflow.gates import (
         CheckPolicyOperator,
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
         ValidateDataOperator,
     )
     from interlock.airflow.hooks import InterlockHook, OpaHook
-    from interlock.airflow.protect import protect
+    from interlock.airflow.declaring import protect
     from interlock.airflow.steps import DeployGateOperator, SecureTrainOperator, SnapshotOperator
     from interlock.airflow.triggers import PolicyTrigger
     from interlock.airflow.waiting import WaitForPolicyOperator
 
 _HOME = {
+    "ApprovalGateOperator": "approval",
     "CheckPolicyOperator": "gates",
     "DeployGateOperator": "steps",
     "InterlockHook": "hooks",
@@ -36,10 +38,11 @@ _HOME = {
     "ValidateDataOperator": "gates",
     "WaitForPolicyOperator": "waiting",
     "guarded_task": "decorators",
-    "protect": "protect",
+    "protect": "declaring",
 }
 
 __all__ = [
+    "ApprovalGateOperator",
     "CheckPolicyOperator",
     "DeployGateOperator",
     "InterlockHook",

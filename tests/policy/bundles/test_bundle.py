@@ -93,7 +93,7 @@ def test_data_lies_where_its_folder_says_and_files_merge(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        pytest.param({"data.json": "{}"}, "no rules", id="no rules"),
+        pytest.param({"data.json": "{}"}, "the bundle is empty", id="neither rules nor data"),
         pytest.param({"r.rego": "allow := true"}, "without a package", id="no package"),
         pytest.param({"r.rego": RULE, "data.json": "{"}, "broken JSON", id="broken data"),
         pytest.param({"r.rego": RULE, "data.json": '{"a": NaN}'}, "NaN is no JSON", id="not a number in data"),

@@ -31,7 +31,7 @@ def bundle_of(files: Mapping[str, str], name: str = "layer") -> Bundle:
 
 
 def layer_of(data: object, name: str = "layer") -> Bundle:
-    """A layer of data; every bundle has a rule, so this one brings one that nobody asks."""
+    """A layer of data, and a rule that nobody asks."""
     return bundle_of({f"{name}.rego": f"package {name}\n", "data.json": json.dumps(data)}, name)
 
 
@@ -49,6 +49,13 @@ def test_data_of_a_layer_wins_and_leaves_the_rest(base: Bundle) -> None:
     }
     assert both.data["own"] == 1
     assert layered(base, []) is base
+
+
+def test_what_decides_below_the_layers_must_have_rules(base: Bundle) -> None:
+    data_alone = bundle_of({"data.json": '{"base": {"limits": {"rows": 9}}}'})
+    assert layered(base, [data_alone]).data["base"]["limits"]["rows"] == 9  # type: ignore[index, call-overload]  # it is an object
+    with pytest.raises(PolicyError, match="the policy has no rules"):
+        layered(data_alone, [base])
 
 
 def test_the_last_layer_wins_and_the_order_is_in_the_digest(base: Bundle) -> None:

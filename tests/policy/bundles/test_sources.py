@@ -551,12 +551,13 @@ def test_a_decider_that_lives_long_follows_its_server(
 
 def test_the_cluster_policy_asks_no_server(named: Settings, server: BundleServer) -> None:
     pytest.importorskip("airflow")
-    from interlock.airflow_plugin.policy import _bundle
+    from interlock.airflow_plugin.rules import _read
 
     with pytest.raises(PolicyError, match="interlock policy fetch"):
-        _bundle(named)
+        _read(named)
     load_policy(named)
-    assert _bundle(named).data["number"] == 1
+    with pytest.raises(PolicyError, match="does not say which steps are protected"):
+        _read(named)
     assert len(server.asked) == 1
 
 

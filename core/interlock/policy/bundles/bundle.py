@@ -234,9 +234,12 @@ def _read(found: Iterable[BundleFile], keys: PolicyKeys | None, *, where: str) -
     manifest = read_manifest(parts, where)
     roots = roots_of(manifest, where)
     modules = read_modules(parts, roots, where)
-    if all(module.path.endswith(TEST_ENDING) for module in modules):
-        raise PolicyError("the bundle has no rules", where=where, next_step="put .rego files into it")
-    bundle = _made(modules=modules, data=read_data(parts, roots, where), manifest=manifest, origin=where)
+    data = read_data(parts, roots, where)
+    if not data and not modules:
+        raise PolicyError(
+            "the bundle is empty: it has no rules and no data", where=where, next_step="put .rego files or data.json into it"
+        )
+    bundle = _made(modules=modules, data=data, manifest=manifest, origin=where)
     named = _NAMED_DIGEST.search(bundle.revision)
     if named is not None and bundle.tests:
         raise PolicyError(

@@ -31,9 +31,12 @@ def layered(base: Bundle, layers: Sequence[Bundle]) -> Bundle:
         One bundle; its digest is that of what came out. Without layers, `base` itself.
 
     Raises:
-        PolicyError: A layer has a file or a package that is there, reaches into one, or puts data where an object and
-            something else would meet, or under a package that is not its own.
+        PolicyError: `base` has no rules, so nothing would decide. Or a layer has a file or a package that is there,
+            reaches into one, or puts data where an object and something else would meet, or under a package that is
+            not its own.
     """
+    if not base.modules:
+        raise PolicyError("the policy has no rules", where=base.origin, next_step="put .rego files into it")
     for layer in layers:
         base = _over(base, layer)
     return base
