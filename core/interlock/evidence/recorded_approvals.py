@@ -71,8 +71,8 @@ class RecordedApprovals:
         for entry in entries:
             try:
                 word = self._word(entry, step=gate, digest=digest, profile=profile, bundles=bundles)
-            except EvidenceError as error:
-                refused.append(f"approval {entry.receipt_id}: {error.what}")
+            except InterlockError as error:
+                refused.append(f"approval {entry.receipt_id}: {error}")
                 continue
             if word is not None:
                 words[word.by] = word
@@ -85,7 +85,8 @@ class RecordedApprovals:
         """What this entry says for the question; None when it is about something else.
 
         Raises:
-            EvidenceError: It is an approval of this step, and does not count.
+            EvidenceError: It is an approval, and does not count.
+            UnavailableError: The ledger did not answer.
         """
         try:
             found = authentic(entry.envelope, self._keyring)
@@ -96,7 +97,7 @@ class RecordedApprovals:
             return None
         check_key(found)
         check_time(receipt, self._clock())
-        said = _said(entry, receipt)
+        said = _said(self._ledger.get(receipt.receipt_id), receipt)
         by = said.get("by")
         person = by.get("name") if isinstance(by, Mapping) else None
         if said.get("step") != step or not isinstance(person, str):
