@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import sqlite3
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner
-from tests.airflow.attesting import Deployment
+from tests.airflow.attesting import DAG_FILE, Deployment
 
 from interlock.airflow_plugin.bundles import VerifiedLocalDagBundle
+from interlock.airflow_plugin.bundles.pausing import AUDIT_EVENT
 from interlock.gate import Stage, Verdict
 from interlock.gate.errors import SettingsError, UnavailableError, UsageError
 
@@ -192,8 +195,6 @@ def test_a_missing_folder_is_an_outage_and_no_refusal(attesting: Deployment, dag
 
 
 def test_a_damaged_ledger_refuses_the_files_it_speaks_of(attesting: Deployment, dags: Path) -> None:
-    import sqlite3
-
     (dags / "good.py").write_text(CODE)
     attesting.attest(CODE)
     with sqlite3.connect(attesting.home / "ledger.db") as connection:
@@ -243,3 +244,87 @@ def test_an_old_snapshot_is_removed_when_nobody_holds_it(
     processor.refresh()
     assert not old.exists()
     assert seen(processor) == {"good.py": f"{CODE}#".encode()}
+
+
+def serialized(*dags: tuple[str, str, str]) -> None:
+    """DAGs as the processor wrote them before: (bundle, file, id)."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        for name in {bundle for bundle, _, _ in dags}:
+            session.merge(DagBundleModel(name=name))
+        session.flush()
+        for name, file, dag_id in dags:
+            row = DagModel()  # type: ignore[no-untyped-call]  # Airflow's own
+            row.dag_id, row.bundle_name, row.relative_fileloc, row.fileloc = dag_id, name, file, f"/{file}"
+            row.is_paused = row.is_stale = False
+            session.merge(row)
+
+
+def states() -> dict[str, tuple[bool, bool]]:
+    """Whether each DAG is paused, and off the list."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return {dag.dag_id: (dag.is_paused, dag.is_stale) for dag in session.scalars(select(DagModel))}
+
+
+def test_what_was_serialized_from_a_refused_file_is_paused_and_nothing_else(attesting: Deployment, dags: Path) -> None:
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    for name in ("good.py", "bad.py", "bad.zip"):
+        (dags / name).write_text(name)
+    attesting.attest("good.py")
+    serialized(
+        ("team", "good.py", "good"),
+        ("team", "bad.py", "bad"),
+        ("team", "bad.zip/inner.py", "zipped"),
+        ("team", "deleted.py", "deleted"),
+        ("others", "bad.py", "theirs"),
+    )
+    bundle(dags)
+    on, off = (False, False), (True, True)
+    expected = {"good": on, "bad": off, "zipped": off, "deleted": on, "theirs": on}
+    assert {dag_id: state for dag_id, state in states().items() if dag_id in expected} == expected
+    events = [json.loads(event.event) for event in attesting.ledger.events()]
+    assert {event["kind"] for event in events} == {"bundle-refused"}
+    assert {event["pipeline"] for event in events} == {"", "bad", "zipped"}
+    with create_session() as session:
+        said = session.scalars(select(Log.extra).where(Log.event == AUDIT_EVENT, Log.dag_id == "bad")).all()
+    assert any("bad.py is refused: it has no pipeline receipt" in str(text) for text in said)
+
+
+def test_a_refresh_that_refuses_nothing_new_records_nothing_new(attesting: Deployment, dags: Path) -> None:
+    (dags / "bad.py").write_text(CODE)
+    serialized(("team", "bad.py", "again"))
+    made = bundle(dags)
+    before = len(attesting.ledger.events())
+    made.refresh()
+    assert len(attesting.ledger.events()) == before
+    serialized(("team", "bad.py", "again"))  # somebody unpauses it
+    made.refresh()
+    assert states()["again"] == (True, True)
+
+
+def test_a_worker_finds_no_refused_file_and_pauses_nothing(
+    attesting: Deployment, dags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow import settings
+    from airflow.dag_processing.dagbag import DagBag
+
+    mark = tmp_path / "mark"
+    (dags / "bad.py").write_text(DAG_FILE.format(marker=str(mark), dag_id="unseen"))
+    serialized(("team", "bad.py", "unseen"))
+    with monkeypatch.context() as denied:
+        denied.delattr(settings, "engine")
+        made = bundle(dags)
+    assert states()["unseen"] == (False, False)
+    bag = DagBag(dag_folder=made.path / "bad.py", safe_mode=False, bundle_path=made.path)
+    assert bag.dags == {}
+    assert not mark.exists()

@@ -28,6 +28,7 @@ FETCH_SECONDS = 600.0
 
 _OBJECT = re.compile(r"[0-9a-f]{40}\Z")
 _GOOD_SSH = re.compile(rb'^Good "git" signature for (.+?) with ', re.MULTILINE)
+_OTHER_KEY = re.compile(rb'^Good "git" signature with (.+)$', re.MULTILINE)
 _GOOD_GPG = re.compile(rb"^\[GNUPG:\] GOODSIG [0-9A-F]+ (.+)$", re.MULTILINE)
 _BAD_GPG = re.compile(rb"^\[GNUPG:\] (BADSIG|ERRSIG|EXPSIG|EXPKEYSIG|REVKEYSIG)", re.MULTILINE)
 _PLAIN = {"100644", "100755"}
@@ -188,5 +189,7 @@ def _blob(stream: IO[bytes], entry: _Entry) -> bytes:
 
 
 def _why(said: bytes) -> str:
-    line = next((line for line in said.decode(errors="replace").splitlines() if line.strip()), "")
-    return f" (git says: {line.strip()[:200]})" if line else ""
+    if key := _OTHER_KEY.search(said):
+        return f" but with {key.group(1).decode(errors='replace')}"
+    line = next((line for line in said.decode(errors="replace").splitlines() if line.strip()), "it has no signature")
+    return f": {line.strip()[:200]}"
