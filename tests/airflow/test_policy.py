@@ -273,8 +273,11 @@ def test_the_entry_point_brings_the_policy_and_it_declares_what_every_airflow_3_
     manager = policy_plugins()
     policy = manager.get_plugin("interlock")
     assert policy is not None
-    assert [caller.name for caller in manager.get_hookcallers(policy) or []] == ["dag_policy"]
-    assert policy.dag_policy.__code__.co_varnames[: policy.dag_policy.__code__.co_argcount] == ("dag",)
+    hooks = {"dag_policy": ("dag",), "task_instance_mutation_hook": ("task_instance",)}
+    assert {caller.name for caller in manager.get_hookcallers(policy) or []} == set(hooks)
+    for name, arguments in hooks.items():
+        code = getattr(policy, name).__code__
+        assert code.co_varnames[: code.co_argcount] == arguments
 
 
 def test_airflow_loads_the_policy_and_little_else_of_interlock() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk import DAG
+    from airflow.serialization.definitions.dag import SerializedDAG
     from pluggy import PluginManager
 
 
@@ -37,3 +40,12 @@ def plugin_errors() -> dict[str, str]:
     plugins_manager.ensure_plugins_loaded()
     before_3_2: dict[str, str] | None = getattr(plugins_manager, "import_errors", None)
     return dict(plugins_manager.get_import_errors() if before_3_2 is None else before_3_2)
+
+
+def as_the_scheduler_has_it(dag: DAG) -> SerializedDAG:
+    """`dag` as Airflow writes it to its database and reads it back: JSON in between, and no author's code after."""
+    from airflow.serialization import serialized_objects
+
+    serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG  # before 3.2
+    read: SerializedDAG = serializer.from_dict(json.loads(json.dumps(serializer.to_dict(dag))))
+    return read

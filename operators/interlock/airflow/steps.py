@@ -59,6 +59,7 @@ class SecureTrainOperator(InterlockOperator):
     template_fields: Collection[str] = ("data", "out")
     interlock_protects: ClassVar[str] = "training"
     interlock_step: ClassVar[str] = "interlock.airflow.steps.SecureTrainOperator"
+    custom_operator_name = "SecureTrainOperator"  # a mapped subclass is known to the scheduler by it
     ui_color = "#f7ead9"
 
     def __init__(
@@ -120,6 +121,7 @@ class DeployGateOperator(InterlockOperator):
     template_fields: Collection[str] = ("model", "to", "declared")
     interlock_protects: ClassVar[str] = "deployment"
     interlock_step: ClassVar[str] = "interlock.airflow.steps.DeployGateOperator"
+    custom_operator_name = "DeployGateOperator"  # a mapped subclass is known to the scheduler by it
     ui_color = "#dff0e2"
 
     def __init__(

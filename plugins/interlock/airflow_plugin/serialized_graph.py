@@ -18,6 +18,13 @@ from interlock.pipeline import Graph, Protection, Step
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
 
+_SHOWN = {
+    "SecureTrainOperator": OWN_STEPS["interlock.airflow.steps.SecureTrainOperator"],
+    "DeployGateOperator": OWN_STEPS["interlock.airflow.steps.DeployGateOperator"],
+    "@task.guarded": OWN_STEPS["interlock.airflow.decorators.GuardedOperator"],
+}
+"""`custom_operator_name` of each protected step."""
+
 
 def graph_of_serialized(dag: SerializedDAG, protection: Protection, required: Required) -> Graph:
     """Translate `dag`.
@@ -54,8 +61,11 @@ def _step(task: Any, tags: tuple[str, ...], protection: Protection, required: Re
 
 
 def _kin(task: Any) -> OwnStep | None:
-    """A subclass of one of Interlock's steps: its class attributes are serialized by the base class."""
-    return OWN_STEPS.get(str(getattr(task, "interlock_step", "")))
+    """A subclass of one of Interlock's steps: its class attributes are serialized by the base class.
+
+    Of a mapped task Airflow serializes only the name under which its operator is shown, which a subclass inherits.
+    """
+    return OWN_STEPS.get(str(getattr(task, "interlock_step", ""))) or _SHOWN.get(str(getattr(task, "operator_name", "")))
 
 
 def _overrides(task: Any) -> Iterator[str]:

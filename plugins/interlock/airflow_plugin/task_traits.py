@@ -72,8 +72,7 @@ class _Found:
             self.gpus.append("gpu")
         if "nvidia" in str(value_of(task, "runtime_class_name") or ""):
             self.gpus.append("nvidia.com/gpu")
-        quantity = getattr(getattr(value_of(task, "resources"), "gpus", None), "qty", 0)
-        if quantity:  # `resources={"gpus": 1}` of every operator
+        if _asked(value_of(task, "resources")):  # `resources={"gpus": 1}` of every operator
             self.gpus.append("gpu")
 
     def _walk(self, value: object) -> None:
@@ -112,6 +111,13 @@ class _Found:
             return thing.to_dict()  # type: ignore[attr-defined]  # every model of the client has it
         self.gpus.append(UNREADABLE)
         return None
+
+
+def _asked(resources: object) -> object:
+    """GPUs of Airflow's own resources: an object on a task, the author's document on a mapped one."""
+    if isinstance(resources, Mapping):
+        return resources.get("gpus")
+    return getattr(getattr(resources, "gpus", None), "qty", 0)
 
 
 def _is_some(name: str, amount: object) -> bool:

@@ -53,7 +53,8 @@ def _uris(items: list[Any] | tuple[Any, ...]) -> Iterator[str]:
     for item in items:
         uri = item if isinstance(item, str) else getattr(item, "uri", None)
         if isinstance(item, Mapping):
-            uri = item.get("uri")
+            inner = item.get("__var", item)  # as Airflow leaves assets in the arguments of a mapped task
+            uri = inner.get("uri") if isinstance(inner, Mapping) else None
         if isinstance(uri, str) and uri:
             yield uri
 
