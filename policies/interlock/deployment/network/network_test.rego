@@ -65,6 +65,15 @@ test_a_direction_that_is_open_is_not_held if {
 		{"from": [{"ipBlock": {"cidr": "0.0.0.0/1"}}, {"ipBlock": {"cidr": "128.0.0.0/1"}}]},
 		{"from": [{"ipBlock": {"cidr": null}}]},
 		{"from": [{"ipBlock": {}}]},
+		{"from": [{"podSelector": {}, "ipBlock": {"cidr": "10.1.0.0/16"}}]},
+		{"from": [{"podSelector": null}]},
+		{"from": [{"podSelector": 5}]},
+		{"from": [{"podSelector": []}]},
+		{"from": [{"podSelector": {"matchLabels": "zz"}}]},
+		{"from": [{"podSelector": {"matchLabels": {"app": 5}}}]},
+		{"from": [{"podSelector": {"app": "gateway"}}]},
+		{"from": [{"namespaceSelector": null, "podSelector": {}}]},
+		{"from": [{"podSelektor": {}}]},
 		{"from": [null]},
 		{"from": "all"},
 		null,
@@ -83,6 +92,59 @@ test_one_open_policy_opens_what_others_hold if {
 		])
 		held([examples.network_policy, open], examples.pod) == {"Egress"}
 	}
+}
+
+unreadable_selectors := [
+	null,
+	5,
+	"zz",
+	[],
+	{"matchLabels": null},
+	{"matchLabels": "zz"},
+	{"matchLabels": ["app"]},
+	{"matchLabels": {"app": 5}},
+	{"matchLabels": {"app": "it"}, "matchExpressions": null},
+	{"matchLabels": {"app": "it"}, "matchExpressions": {}},
+	{"matchLabels": {"app": "it"}, "more": {}},
+]
+
+test_a_selector_that_cannot_be_read_holds_nothing if {
+	every selector in unreadable_selectors {
+		held([policy({"path": "spec/podSelector", "value": selector})], examples.pod) == set()
+	}
+}
+
+test_a_selector_that_cannot_be_read_may_open if {
+	every selector in unreadable_selectors {
+		open := json.patch(examples.network_policy, [
+			{"op": "add", "path": "spec/podSelector", "value": selector},
+			{"op": "add", "path": "spec/ingress", "value": [{}]},
+		])
+		held([examples.network_policy, open], examples.pod) == {"Egress"}
+	}
+}
+
+test_directions_that_cannot_be_read_hold_nothing if {
+	every types in [null, 5, true, "zz", "Ingress", {}, {"a": "Ingress"}, ["zz"], [5], ["Ingress", null]] {
+		wrong := policy({"path": "spec/policyTypes", "value": types})
+		held([wrong], examples.pod) == set()
+		held([examples.network_policy, wrong], examples.pod) == set()
+	}
+}
+
+test_only_a_policy_that_names_another_namespace_opens_nothing_here if {
+	every namespace in ["", null, 5, ["ml"]] {
+		open := json.patch(examples.network_policy, [
+			{"op": "add", "path": "metadata/namespace", "value": namespace},
+			{"op": "add", "path": "spec/ingress", "value": [{}]},
+		])
+		held([examples.network_policy, open], examples.pod) == {"Egress"}
+	}
+	elsewhere := json.patch(examples.network_policy, [
+		{"op": "add", "path": "metadata/namespace", "value": "other"},
+		{"op": "add", "path": "spec/ingress", "value": [{}]},
+	])
+	held([examples.network_policy, elsewhere], examples.pod) == both
 }
 
 test_directions_are_read_as_kubernetes_does if {
