@@ -113,6 +113,28 @@ test_an_object_for_another_model_is_refused if {
 	reasons(json.remove(examples.full, [annotation])) == set()
 }
 
+test_an_annotation_that_is_no_text_is_refused if {
+	annotation := "requested/manifests/0/metadata/annotations/interlock.dev~1subject-sha256"
+	every wrong in [5, null, [], {}, true, false] {
+		ids(examples.changed(annotation, wrong)) == {"deployment.manifest-subject", "deployment.pod-security"}
+	}
+	receipt := "requested/manifests/0/metadata/annotations/interlock.dev~1receipt"
+	every wrong in [5, null, [], {}, true, false] {
+		reasons(examples.changed(receipt, wrong)) == {[
+			"deployment.pod-security",
+			"Pod it: metadata.annotations must be a map of texts",
+		]}
+	}
+}
+
+test_metadata_that_is_no_map_is_refused if {
+	every wrong in [null, 5, "zz", true, ["interlock.dev/subject-sha256"]] {
+		"deployment.pod-security" in ids(examples.changed("requested/manifests/0/metadata/annotations", wrong))
+		"deployment.pod-security" in ids(examples.changed("requested/manifests/0/metadata/labels", wrong))
+		ids(examples.changed("requested/manifests/1/metadata/annotations", wrong)) == {"deployment.pod-security"}
+	}
+}
+
 test_objects_are_shown_without_their_names if {
 	document := json.remove(examples.full, ["requested/manifests/0/metadata/name", "requested/manifests/1"])
 	"Pod (unnamed): no network policy holds its pods for Ingress" in {message | some [_, message] in reasons(document)}

@@ -71,8 +71,10 @@ suspended(manifest) if manifest.spec.suspend == true
 # description: Undefined unless both annotations are there in their form.
 named(manifest) := {"receipt": receipt, "subject": subject} if {
 	receipt := workloads.annotations(manifest)[annotations.receipt]
+	is_string(receipt)
 	regex.match(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`, receipt)
 	subject := workloads.annotations(manifest)[annotations.subject]
+	is_string(subject)
 	regex.match(`^[0-9a-f]{64}$`, subject)
 }
 

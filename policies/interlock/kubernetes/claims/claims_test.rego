@@ -94,6 +94,7 @@ test_annotations_have_a_form if {
 		{"interlock.dev/subject-sha256": substring(examples.subject, 0, 63)},
 		{"interlock.dev/subject-sha256": concat("", ["sha256:", examples.subject])},
 		{"interlock.dev/subject-sha256": 7},
+		{"interlock.dev/receipt": 7},
 	] {
 		manifest := object.union(examples.gpu_pod, {"metadata": {"annotations": change}})
 		problem := claims.problem(manifest) with input as examples.allowed.gpu_pod

@@ -11,7 +11,7 @@ import data.interlock.kubernetes.workloads
 # METADATA
 # title: What an object asks for and must not
 # description: Texts, each with its place; empty when nothing is wrong.
-problems(manifest) := anywhere(manifest) | unconfined(manifest)
+problems(manifest) := (anywhere(manifest) | unconfined(manifest)) | unreadable(manifest)
 
 # METADATA
 # title: Fields that are set otherwise
@@ -112,4 +112,30 @@ unconfined(manifest) := {sprintf("annotation %s must be runtime/default or local
 # scope: document
 confined("runtime/default")
 
-confined(profile) if startswith(profile, "localhost/")
+confined(profile) if {
+	is_string(profile)
+	startswith(profile, "localhost/")
+}
+
+# METADATA
+# title: Metadata that cannot be read
+# description: |-
+#   Of the object and of its pods. The API server takes only maps of texts, so what else stands there was made to be
+#   overlooked.
+unreadable(manifest) := {sprintf("%s must be a map of texts", [place]) |
+	some [path, thing] in ({[[], manifest]} | {[path, workloads.template(manifest)] | path := workloads.known(manifest)})
+	some part in ["annotations", "labels"]
+	not texts(thing, part)
+	place := workloads.place(array.concat(path, ["metadata", part]))
+}
+
+# METADATA
+# title: A part of the metadata is a map of texts
+# description: Undefined unless it is, or is absent.
+texts(thing, part) if {
+	values := parameters.field(parameters.field(thing, "metadata", {}), part, {})
+	is_object(values)
+	every value in values {
+		is_string(value)
+	}
+}

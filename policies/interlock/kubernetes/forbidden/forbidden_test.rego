@@ -24,3 +24,32 @@ test_the_examples_ask_for_nothing_forbidden if {
 		forbidden.problems(manifest) == set()
 	}
 }
+
+test_metadata_must_be_maps_of_texts if {
+	every part in ["annotations", "labels"] {
+		every wrong in [null, 5, "zz", ["a"], {"a": 5}, {"a": null}, {"a": {}}] {
+			pod := json.patch(examples.gpu_pod, [{"op": "add", "path": concat("/", ["metadata", part]), "value": wrong}])
+			forbidden.problems(pod) == {sprintf("metadata.%s must be a map of texts", [part])}
+			template := json.patch(examples.deployment, [{
+				"op": "add",
+				"path": concat("/", ["spec/template/metadata", part]),
+				"value": wrong,
+			}])
+			forbidden.problems(template) == {sprintf("spec.template.metadata.%s must be a map of texts", [part])}
+		}
+	}
+	every wrong in [null, 5, "zz", ["a"]] {
+		count(forbidden.problems(object.union(examples.gpu_pod, {"metadata": wrong}))) == 2
+	}
+}
+
+test_a_profile_of_apparmor_that_is_no_text_confines_nothing if {
+	key := "container.apparmor.security.beta.kubernetes.io/main"
+	every wrong in [null, 5, true, ["localhost/a"], {}] {
+		sprintf("annotation %s must be runtime/default or localhost/", [key]) in forbidden.problems({
+			"apiVersion": "v1",
+			"kind": "Pod",
+			"metadata": {"annotations": {key: wrong}},
+		})
+	}
+}

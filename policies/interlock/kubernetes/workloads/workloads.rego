@@ -73,13 +73,13 @@ at(manifest, path) := found if {
 
 # METADATA
 # title: Annotations that the pods get
-# description: Always defined; an empty object where there are none that can be read.
-annotations(manifest) := texts_of(manifest, "annotations")
+# description: Always defined; an empty object where there is no map. What is no text stays, so that it can be refused.
+annotations(manifest) := mapped(manifest, "annotations")
 
 # METADATA
 # title: Labels that the pods get
-# description: Always defined; an empty object where there are none that can be read.
-labels(manifest) := object.union(texts_of(manifest, "labels"), served(manifest))
+# description: Always defined; an empty object where there is no map.
+labels(manifest) := object.union(mapped(manifest, "labels"), served(manifest))
 
 # METADATA
 # title: The label that the pods of an InferenceService get
@@ -91,11 +91,11 @@ served(manifest) := {"serving.kserve.io/inferenceservice": manifest.metadata.nam
 
 # METADATA
 # title: One map of the metadata of the template
-# description: Always defined; only what is text counts.
-texts_of(manifest, part) := {key: value |
-	some key, value in template(manifest).metadata[part]
-	is_string(value)
-}
+# description: Always defined; an empty object for what is no map.
+mapped(manifest, part) := found if {
+	found := template(manifest).metadata[part]
+	is_object(found)
+} else := {}
 
 # METADATA
 # title: What an object sets, at any depth
