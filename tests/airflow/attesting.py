@@ -50,9 +50,15 @@ with DAG({dag_id!r}, schedule=None) as dag:
 
 @dataclass
 class Deployment:
-    """One set of settings, as `INTERLOCK_HOME` names it, with a key for lint receipts in its ring."""
+    """One set of settings, as `environment` names them, with a key for lint receipts in its ring.
+
+    Args:
+        home: Folder of all that is kept.
+        policy: Folder of the policy; the shipped one when not given.
+    """
 
     home: Path
+    policy: str = ""
     lint_key: CryptoSigner = field(default_factory=CryptoSigner.generate_ed25519)
 
     def __post_init__(self) -> None:
@@ -61,8 +67,12 @@ class Deployment:
         (keys / "lint.pub").write_text(pem_of(self.lint_key.public_key))
 
     @property
+    def environment(self) -> dict[str, str]:
+        return {"INTERLOCK_HOME": str(self.home)} | ({"INTERLOCK_POLICY": self.policy} if self.policy else {})
+
+    @property
     def settings(self) -> Settings:
-        return Settings.load({**os.environ, "INTERLOCK_HOME": str(self.home)})
+        return Settings.load(os.environ | self.environment)
 
     @property
     def ledger(self) -> Ledger:

@@ -24,7 +24,7 @@ def test_everything_that_provider_info_names_exists() -> None:
     for name in names:
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute), name
-    for part in ("operators", "hooks"):
+    for part in ("operators", "hooks", "bundles"):
         for module in info[part][0]["python-modules"]:
             import_module(module)
 
