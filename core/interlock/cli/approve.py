@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from interlock.cli.out import OutFile
 from interlock.cli.signing import expiry, sign_and_write, subject_of
 from interlock.gate import Settings, utc_now
 from interlock.policy.bundles.bundle import STEPS
@@ -16,7 +17,7 @@ from interlock.policy.bundles.bundle import STEPS
 @click.option("--step", required=True, type=click.Choice(STEPS), help="What may be done with it.")
 @click.option("--days", default=1.0, show_default=True, help="How long, 90 at most.")
 @click.option("--reason", default="", help="What was looked at.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it here instead.")
+@click.option("--out", type=OutFile(), help="Write it here instead.")
 def approve(subject: str, step: str, days: float, reason: str, out: Path | None) -> int:
     """Sign that SUBJECT (path, URL or sha256:...) may take a step; `interlock exempt list` shows what was signed."""
     from interlock.evidence import Approval

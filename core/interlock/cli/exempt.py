@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.cli.signing import expiry, sign_and_write, subject_of
 from interlock.gate import GATE_KINDS, Json, Settings, UsageError, utc_now
 from interlock.gate.documents import timestamp
@@ -40,7 +41,7 @@ def exempt() -> None:
 @click.option("--profile", "profiles", multiple=True, help="In this profile (that of the settings); repeatable.")
 @click.option("--days", default=1.0, show_default=True, help="How long, 90 at most.")
 @click.option("--reason", required=True, help="Why; it stands in every receipt's ledger entry that uses it.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it here instead.")
+@click.option("--out", type=OutFile(), help="Write it here instead.")
 def sign(
     *,
     subject: str | None,

@@ -13,6 +13,7 @@ from uuid import uuid4
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.gate import GateOutcome, Json, RunIdentity, Settings, UsageError
 
 FORMATS = ("table", "json", "sarif", "html")
@@ -21,7 +22,7 @@ FORMATS = ("table", "json", "sarif", "html")
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every gate has."""
     for option in (
-        click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file."),
+        click.option("--out", type=OutFile(), help="Write the report to this file."),
         click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
         click.option("--profile", help="Policy profile; the deployment's own settings when not given."),
         click.argument("subject"),

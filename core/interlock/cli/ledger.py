@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.gate import InterlockError, Settings, utc_now
 from interlock.gate.documents import timestamp
 
@@ -39,7 +40,7 @@ def list_(limit: int, run_id: str | None) -> int:
 @ledger.command("show")
 @click.argument("receipt_id")
 @click.option("--format", "format_", type=click.Choice(("table", "json", "envelope", "html")), default="table")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@click.option("--out", type=OutFile(), help="Write to this file.")
 def show_(receipt_id: str, format_: str, out: Path | None) -> int:
     """One receipt, its reasons and what it is bound to."""
     from interlock.evidence.verification import authentic

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.gate import Json, UsageError
 from interlock.gate.errors import EXIT_ALLOW, EXIT_DENY, EXIT_UNDECIDED
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from interlock.policy.authoring.testing import TestResult, TestRun
 
 _POLICIES = click.argument("policies", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[POLICY]...")
-_OUT = click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file.")
+_OUT = click.option("--out", type=OutFile(), help="Write the report to this file.")
 _THRESHOLD = click.option(
     "--threshold", type=click.FloatRange(0, 100), default=0.0, metavar="PERCENT", help="Least coverage that is enough."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.gate import Json, Settings, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _DAY = 86_400
 @click.command()
 @click.argument("policy", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option("--layer", "layers", multiple=True, type=click.Path(exists=True, path_type=Path), help="Lay it over.")
-@click.option("--out", default="bundle.tar.gz", type=click.Path(dir_okay=False, path_type=Path), show_default=True)
+@click.option("--out", default="bundle.tar.gz", type=OutFile(), show_default=True)
 @click.option("--revision", default="", metavar="TEXT", help="In front of the digest; the bundle's own when not given.")
 @click.option("--with-tests", is_flag=True, help="For reading only: such a bundle decides nothing on a server.")
 @click.option("--signing-key", type=click.Path(dir_okay=False, path_type=Path), metavar="PEM", help="Private key.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.gate import UsageError
 
 
@@ -18,7 +19,7 @@ def validation() -> None:
 
 @validation.command()
 @click.argument("data")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the suite here; must be new.")
+@click.option("--out", type=OutFile(), help="Write the suite here; must be new.")
 def suggest(data: str, out: Path | None) -> int:
     """Draft a suite from a dataset that you trust; read it and edit it before you rely on it."""
     from interlock.reporting import write_whole

@@ -1,0 +1,73 @@
+"""`--out` of every command: refused with status 2, before any work, where it would destroy what is there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from interlock.cli import main
+from interlock.cli.app import interlock
+from interlock.cli.out import OutFile
+
+CALLS = {
+    "policy-bundle": ("policy", "bundle"),
+    "policy-check": ("policy", "check", "--format", "json"),
+    "policy-test": ("policy", "test"),
+    "gate": ("gate", "artifact-scan", "model.pt"),
+    "ledger-show": ("ledger", "show", "x", "--format", "json"),
+    "exempt": ("exempt", "sha256:" + 64 * "0", "--gate", "training", "--rule", "a.b", "--reason", "r"),
+    "approve": ("approve", "sha256:" + 64 * "0", "--step", "deployment"),
+    "validation-suggest": ("validation", "suggest", "data.csv"),
+}
+
+
+@pytest.mark.parametrize("call", [pytest.param(call, id=name) for name, call in CALLS.items()])
+def test_a_pipe_behind_a_link_is_refused_and_stays(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: tuple[str, ...]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out").symlink_to(tmp_path / "pipe")
+    with pytest.raises(SystemExit) as ended:
+        main([*call, "--out", str(tmp_path / "out")])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert "no regular file" in said.err
+    assert "redirect standard output instead" in said.err
+    assert (tmp_path / "out").is_symlink()
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def commands(group: click.Group) -> Iterator[click.Command]:
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            if isinstance(found, click.Group):
+                yield from commands(found)
+            elif found is not None:
+                yield found
+
+
+def test_every_out_looks_before_it_leaps() -> None:
+    """Its type is `interlock.cli.out.OutFile`."""
+    outs = {
+        command.name: isinstance(parameter.type, OutFile)
+        for command in commands(interlock)
+        for parameter in command.params
+        if "--out" in parameter.opts
+    }
+    assert len(outs) > 8
+    assert [name for name, looks in outs.items() if not looks] == []
+
+
+def test_a_bundle_is_written_behind_a_link(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "latest.tar.gz").symlink_to(tmp_path / "bundle-1.tar.gz")
+    with pytest.raises(SystemExit) as ended:
+        main(["policy", "bundle", "--out", str(tmp_path / "latest.tar.gz")])
+    assert ended.value.code == 0
+    assert (tmp_path / "latest.tar.gz").is_symlink()
+    assert (tmp_path / "bundle-1.tar.gz").stat().st_size > 1000
