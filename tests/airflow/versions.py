@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -46,6 +46,7 @@ def as_the_scheduler_has_it(dag: DAG) -> SerializedDAG:
     """`dag` as Airflow writes it to its database and reads it back: JSON in between, and no author's code after."""
     from airflow.serialization import serialized_objects
 
-    serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG  # before 3.2
+    name = "DagSerialization" if hasattr(serialized_objects, "DagSerialization") else "SerializedDAG"  # before 3.2
+    serializer: Any = getattr(serialized_objects, name)
     read: SerializedDAG = serializer.from_dict(json.loads(json.dumps(serializer.to_dict(dag))))
     return read

@@ -12,6 +12,7 @@ import click
 from interlock.gate.errors import EXIT_UNDECIDED, EXIT_USAGE, InterlockError
 
 _COMMANDS = {
+    "airflow": ("interlock.cli.airflow", "airflow"),
     "approve": ("interlock.cli.approve", "approve"),
     "demo": ("interlock.cli.demo", "demo"),
     "doctor": ("interlock.cli.doctor", "doctor"),
@@ -19,6 +20,7 @@ _COMMANDS = {
     "gate": ("interlock.cli.gates", "gate"),
     "keys": ("interlock.cli.keys", "keys"),
     "ledger": ("interlock.cli.ledger", "ledger"),
+    "lint": ("interlock.cli.lint", "lint"),
     "policy": ("interlock.cli.policy", "policy"),
     "snapshot": ("interlock.cli.snapshot", "snapshot"),
     "validation": ("interlock.cli.validation", "validation"),

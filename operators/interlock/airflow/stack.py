@@ -177,16 +177,16 @@ class AirflowStack:
         self.started = datetime.now(UTC) - timedelta(seconds=1)
         self._migrate()
         self._say("starting Airflow: API server, DAG processor, scheduler")
-        self._keep("api-server", ["api-server", "--host", "127.0.0.1", "--port", str(self._port)])
-        self._keep("dag-processor", ["dag-processor"])
+        self._keep("api-server", ["airflow", "api-server", "--host", "127.0.0.1", "--port", str(self._port)])
+        self._keep("dag-processor", ["airflow", "dag-processor"])
         self._client = AirflowClient(address=self.address, user=self.user, password=self.password)
         self._wait_until(self._serves, "the API server answers")
         self._warm_up()
-        self._keep("scheduler", ["scheduler", "--skip-serve-logs"])
+        self._keep("scheduler", ["airflow", "scheduler", "--skip-serve-logs"])
         self._wait_until(self._all_healthy, "the scheduler and the DAG processor are healthy")
 
     def _migrate(self) -> None:
-        """Make or update the database, unless this version of Airflow did so in this home before (8 s saved)."""
+        """Make or update the database and its quarantine pool, unless this Airflow did so in this home before."""
         from importlib.metadata import version
 
         mark = self.home / f"migrated-{version('apache-airflow-core')}"
@@ -195,7 +195,8 @@ class AirflowStack:
             return
         database.touch(mode=0o600)  # SQLite keeps the mode, also for the files that it puts beside
         self._say("preparing Airflow's database")
-        self._run_once("migrate", ["db", "migrate"])
+        self._run_once("migrate", ["airflow", "db", "migrate"])
+        self._run_once("setup", ["interlock.cli", "airflow", "setup"])
         mark.touch()
 
     def _run_once(self, name: str, arguments: Sequence[str]) -> None:
@@ -208,18 +209,19 @@ class AirflowStack:
             raise
         if status != 0:
             raise UnavailableError(
-                f"airflow {' '.join(arguments)} ended with status {status}; its log ends with\n{_tail(kept.log)}",
+                f"{' '.join(arguments)} ended with status {status}; its log ends with\n{_tail(kept.log)}",
                 next_step=f"see {kept.log}",
             )
 
     def _keep(self, name: str, arguments: Sequence[str]) -> None:
+        """Start ``python -m`` with these arguments under a keeper."""
         log = self.logs / f"{name}.log"
         assert self._lock is not None  # noqa: S101 (for mypy; start() took it)
         command = [sys.executable, "-I", str(KEEPER), str(os.getpid()), str(STOP_GRACE)]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 # -P: a folder named `airflow` where the user happens to stand is not Airflow.
-                [*command, sys.executable, "-P", "-m", "airflow", *arguments],
+                [*command, sys.executable, "-P", "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -65,7 +65,8 @@ def _kin(task: Any) -> OwnStep | None:
 
     Of a mapped task Airflow serializes only the name under which its operator is shown, which a subclass inherits.
     """
-    return OWN_STEPS.get(str(getattr(task, "interlock_step", ""))) or _SHOWN.get(str(getattr(task, "operator_name", "")))
+    own = OWN_STEPS.get(str(getattr(task, "interlock_step", "")))
+    return own or _SHOWN.get(str(getattr(task, "operator_name", "")))
 
 
 def _overrides(task: Any) -> Iterator[str]:
