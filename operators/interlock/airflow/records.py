@@ -112,7 +112,7 @@ class RecordReader(AirflowClient):
                 raise EvidenceError("the record is of another try of this task", where=path)
             asked, choice, person = _asked(record), _choice(record), _person(record)
             answered = datetime.fromisoformat(record["responded_at"]) if record["responded_at"] else None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise EvidenceError(f"the record has another shape: {error!r}", where=path) from error
         return Answer(
             step=step,
