@@ -41,7 +41,7 @@ def render_sarif(report: Report) -> dict[str, Json]:
     gaps = [(gap, "error") for gap in seen.coverage.failed] + [(gap, "note") for gap in seen.coverage.skipped]
     driver: dict[str, Json] = {
         "name": f"interlock {report.gate}",
-        "version": _own_version(),
+        "version": own_version(),
         "rules": [{"id": rule} for rule in rules],
     }
     helpers: list[Json] = [{"name": tool.name, "version": tool.version} for tool in report.tools]
@@ -53,7 +53,7 @@ def render_sarif(report: Report) -> dict[str, Json]:
                 "tool": {"driver": driver, "extensions": helpers},
                 "results": [_result(finding, rules, report) for finding in seen.findings],
                 "artifacts": [
-                    {"location": {"uri": _uri(report.subject.uri)}, "hashes": {"sha-256": report.subject.digest}}
+                    {"location": {"uri": file_uri(report.subject.uri)}, "hashes": {"sha-256": report.subject.digest}}
                 ],
                 "invocations": [
                     {
@@ -75,7 +75,7 @@ def _result(finding: Finding, rules: list[str], report: Report) -> dict[str, Jso
     where = finding.location
     inside = where.path and where.path != report.subject.name
     place = f"{report.subject.uri.rstrip('/')}/{where.path}" if inside else report.subject.uri
-    physical: dict[str, Json] = {"artifactLocation": {"uri": _uri(place)}}
+    physical: dict[str, Json] = {"artifactLocation": {"uri": file_uri(place)}}
     if where.offset is not None:
         physical["region"] = {"byteOffset": where.offset}
     location: dict[str, Json] = {"physicalLocation": physical}
@@ -92,12 +92,13 @@ def _result(finding: Finding, rules: list[str], report: Report) -> dict[str, Jso
     }
 
 
-def _uri(text: str) -> str:
-    """A URI reference as RFC 3986 has it: whatever else a path holds is percent-encoded (SARIF 3.4.3)."""
+def file_uri(text: str) -> str:
+    """A path as a URI reference as RFC 3986 has it: whatever else a path holds is percent-encoded (SARIF 3.4.3)."""
     return quote(text, safe="/:?#[]@!$&'()*+,;=%~")
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Of the installed distribution."""
     try:
         return version("interlock")
     except PackageNotFoundError:
