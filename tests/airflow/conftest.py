@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
+    from starlette.testclient import TestClient
 
 HOME = Path(tempfile.mkdtemp(prefix="interlock-airflow-"))
 os.environ |= {
@@ -54,6 +55,15 @@ def airflow_database() -> None:
     DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]  # Airflow's own
 
 
+@pytest.fixture(scope="session")
+def airflow_api(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Airflow's real API server in this process, with Interlock's plugin."""
+    from tests.airflow.api_server import served
+
+    with served(tmp_path_factory.mktemp("api")) as client:
+        yield client
+
+
 @pytest.fixture
 def load(airflow_database: None, deployment: Path) -> Callable[[DAG], None]:
     """Bags a DAG as the DAG processor does, which runs the policies of the entry points."""
@@ -63,3 +73,27 @@ def load(airflow_database: None, deployment: Path) -> Callable[[DAG], None]:
         dag_bag().bag_dag(dag)
 
     return bag
+
+
+@pytest.fixture
+def run_dag(airflow_database: None, home: Path) -> Callable[[DAG], dict[str, str | None]]:
+    """Bags a DAG as the DAG processor does (policies included) and runs it in this process."""
+    from airflow.dag_processing.dagbag import sync_bag_to_db
+    from tests.airflow.versions import dag_bag
+
+    def run(dag: DAG) -> dict[str, str | None]:
+        bag = dag_bag()
+        bag.bag_dag(dag)
+        sync_bag_to_db(bag, "dags-folder", None)
+        done = dag.test()
+        return {instance.task_id: instance.state for instance in done.get_task_instances()}
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A small dataset that the gates of `tests.airflow.runs.gates_of` let pass."""
+    path = tmp_path / "train.csv"
+    path.write_text("a,b,label\n" + "".join(f"{n % 17},{(n * 7) % 23},{n % 2}\n" for n in range(400)))
+    return path

@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.airflow.layers import lay
+from tests.airflow.runs import QUIET, RunDag, gates_of, verdicts
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-States = dict[str, str | None]
-RunDag = Callable[["DAG"], States]
-
-pytestmark = [
-    # Airflow runs its execution API in this process with Starlette's test client, which asks for another httpx.
-    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture
-def run_dag(airflow_database: None, home: Path) -> RunDag:
-    """Bags a DAG as the DAG processor does (policies included) and runs it in this process."""
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-
-    def run(dag: DAG) -> States:
-        bag = DagBag(dag_folder=os.devnull, collect_dags=False)
-        bag.bag_dag(dag)
-        sync_bag_to_db(bag, "dags-folder", None)
-        done = dag.test()
-        return {instance.task_id: instance.state for instance in done.get_task_instances()}
-
-    return run
+pytestmark = QUIET
 
 
 @pytest.fixture
@@ -56,18 +33,6 @@ def hostile(tmp_path: Path) -> Path:
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     return path
-
-
-def verdicts() -> dict[str, str]:
-    """The newest verdict of each task, from the ledger."""
-    from interlock.evidence import KeyRing, Ledger, verify_receipt
-    from interlock.gate import Settings, utc_now
-
-    settings = Settings.load()
-    ring = KeyRing.load(settings)
-    entries = reversed(Ledger.open(settings.ledger_url).entries())
-    receipts = [verify_receipt(entry.envelope, ring, now=utc_now()) for entry in entries]
-    return {receipt.run.task_id: receipt.verdict.value for receipt in receipts}
 
 
 def test_an_allowed_scan_succeeds_and_its_xcom_only_points(run_dag: RunDag, model: Path) -> None:
@@ -139,29 +104,12 @@ def test_a_missing_subject_fails_without_a_retry(run_dag: RunDag, tmp_path: Path
     assert run_dag(dag) == {"scan": "failed"}
 
 
-def gates_of(data: Path) -> list[Any]:
-    from interlock.airflow import ScanPoisoningOperator, ValidateDataOperator
-
-    suite: dict[str, Any] = {
-        "name": "s",
-        "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "label"}}],
-    }
-    return [
-        ValidateDataOperator(task_id="validate", subject=str(data), suite=suite),
-        ScanPoisoningOperator(task_id="poisoning", subject=str(data), label="label"),
-    ]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "train.csv"
-    path.write_text("a,b,label\n" + "".join(f"{n % 17},{(n * 7) % 23},{n % 2}\n" for n in range(400)))
-    return path
-
-
-def test_a_guarded_task_never_runs_on_bytes_that_no_gate_saw(run_dag: RunDag, data: Path, tmp_path: Path) -> None:
+def test_a_guarded_task_never_runs_on_bytes_that_no_gate_saw(
+    run_dag: RunDag, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from airflow.sdk import DAG, task
 
+    lay(tmp_path / "l", monkeypatch, {"interlock/enforcement/airflow/guarded": {"mode": "warn", "pipelines": ["*"]}})
     ran, other = tmp_path / "ran", tmp_path / "other.csv"
     other.write_text("a,b,label\n1,2,0\n")
     with DAG("guarded", schedule=None) as dag:

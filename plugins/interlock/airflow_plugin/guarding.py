@@ -63,13 +63,9 @@ def open_guard_first(context: Context, then: Callable[..., object] | None = None
     """
     task: Any = context["task"]
     step = _step_of(task)
-    held = ExitStack()
-    try:
+    with ExitStack() as held:
         opened = _open(held, task, step, context)
-    except BaseException:
-        held.close()
-        raise
-    atexit.register(held.close)  # the step reads the held bytes until its process ends
+        atexit.register(held.pop_all().close)  # the step reads the held bytes until its process ends
     for each, uri in opened:
         _hand_over(task, each, uri)
     if then is not None:

@@ -237,7 +237,9 @@ def _read(found: Iterable[BundleFile], keys: PolicyKeys | None, *, where: str) -
     data = read_data(parts, roots, where)
     if not data and not modules:
         raise PolicyError(
-            "the bundle is empty: it has no rules and no data", where=where, next_step="put .rego files or data.json into it"
+            "the bundle is empty: it has no rules and no data",
+            where=where,
+            next_step="put .rego files or data.json into it",
         )
     bundle = _made(modules=modules, data=data, manifest=manifest, origin=where)
     named = _NAMED_DIGEST.search(bundle.revision)
