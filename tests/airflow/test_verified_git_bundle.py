@@ -203,7 +203,8 @@ def test_a_configuration_that_names_its_own_programs_is_not_heeded(
     repository: Repository, good: VerifiedGitDagBundle, mark: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = _program(mark.with_name("program"), mark)
-    repository.commit({".gitattributes": "* filter=evil\n", "evil.py": CODE}, key=None)
+    eve = ssh_key(mark.with_name("ssh"), "eve")  # a signature, so that a verifier is asked for
+    repository.commit({".gitattributes": "* filter=evil\n", "evil.py": CODE}, key=eve)
     if where == "environment":
         for number, (name, value) in enumerate(_hostile(program).items()):
             monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
