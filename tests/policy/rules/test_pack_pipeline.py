@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from interlock.gate import SubjectError, UsageError
 from interlock.gate.values import Json
 from interlock.pipeline import Graph, Setting, Step, check, graph_document, graph_from, shape_of
+from interlock.pipeline.subjects import TRACED, UNBOUND
 from interlock.policy import Bundle, EmbeddedEngine, required_gates
 from interlock.policy.schemas import graph_problems, input_problems, schema
 
-KINDS = ("data-validation", "data-poisoning", "artifact-scan", "training", "model-probe")
+KINDS = ("data-validation", "data-poisoning", "artifact-scan", "training", "model-probe", "inference-probe")
+NAMES = ("a", "a", "b", "c", "")
 ASKED_OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 
 
@@ -48,6 +50,11 @@ def graphs(draw: st.DrawFn) -> Graph:
             gate=draw(st.sampled_from(["", *KINDS])),
             genuine=draw(st.sampled_from([True, True, True, False])),
             overrides=draw(st.sampled_from([(), (), (), ("execute",)])),
+            subject=draw(st.sampled_from(NAMES)),
+            inputs=draw(st.lists(st.sampled_from(NAMES), max_size=2).map(tuple)),
+            outputs=draw(st.lists(st.sampled_from(NAMES), max_size=2).map(tuple)),
+            starts=draw(st.sampled_from([(), ("other",)])),
+            because=draw(st.sampled_from(["", "rule gpu-queues: queue 'gpu'"])),
             protects=draw(st.sampled_from(["", "training", "deployment"])),
             requires=draw(st.lists(st.sampled_from(KINDS), max_size=2).map(tuple)),
             needs_all_upstreams=draw(st.sampled_from([True, True, True, False])),
@@ -122,6 +129,12 @@ def test_a_graph_survives_its_document(graph: Graph) -> None:
     document = graph_document(graph)
     assert graph_problems(document) == ()
     assert graph_from(json.loads(json.dumps(document))) == graph
+
+
+def test_both_rules_name_the_same_kinds(engine: EmbeddedEngine) -> None:
+    """Those whose subject is no input of a step, and those that may look at what an input was made from."""
+    for name, kinds in {"unbound": UNBOUND, "traced": TRACED}.items():
+        assert frozenset(cast("list[str]", engine.evaluate(f"data.interlock.pipeline.chain.{name}", {}).value)) == kinds
 
 
 def test_every_field_of_a_step_is_in_the_schema_and_must_be_there() -> None:

@@ -3,8 +3,9 @@
 # description: |-
 #   The chain rule: for every protected step and every gate kind that it needs there must be a path from a gate of that
 #   kind to the step on which every node after the gate, the step included, runs only if all its upstreams succeeded. A
-#   failed or skipped gate then stops everything along it. `interlock.pipeline.chain` is the same rule in Python, where
-#   it also finds the shortest fix; the two are held against each other on random graphs.
+#   failed or skipped gate then stops everything along it. The gate must look at what the step uses, by the names that
+#   the pipeline gives things. `interlock.pipeline.chain` is the same rule in Python, where it also finds the shortest
+#   fix; the two are held against each other on random graphs.
 package interlock.pipeline.chain
 
 import data.interlock.facts
@@ -55,17 +56,85 @@ needed(step) := {kind | some kind in step.requires} | {kind |
 }
 
 # METADATA
-# title: Steps that a sound gate of a kind holds
-# description: All that its failure surely stops.
-held[kind] := graph.reachable(onward, starts) if {
+# title: Kinds of gate whose subject is no input of a step
+# description: The pipeline itself, an endpoint, what is deployed.
+unbound := {"pipeline", "inference-probe", "deployment"}
+
+# METADATA
+# title: Kinds of gate whose subject may also be what an input was made from
+# description: They look at data, and a model is made from data. A scan of the data is no scan of the model.
+traced := {"data-validation", "data-poisoning"}
+
+# METADATA
+# title: What a gate looks at
+# description: Its subject, or the empty name where that is not asked. Undefined when it must say it and does not.
+# scope: document
+looks_at(step) := step.subject if {
+	step.subject != ""
+	not step.gate in unbound
+}
+
+looks_at(step) := "" if step.gate in unbound
+
+# METADATA
+# title: Which things each named thing is made from
+# description: The inputs of every step that makes it.
+made_from[name] := {input_name |
 	some step in shape.steps
-	some kind in needed(step)
+	some made in step.outputs
+	made == name
+	some input_name in step.inputs
+	input_name != ""
+} if {
+	some step in shape.steps
+	some name in array.concat(step.inputs, step.outputs)
+	name != ""
+}
+
+# METADATA
+# title: What a gate may look at on behalf of a step, by kind
+# description: Its inputs, and for the kinds that look at data what these were made from, too.
+# scope: document
+accepted(_, kind) := {""} if kind in unbound
+
+accepted(step, kind) := graph.reachable(made_from, named(step)) if kind in traced
+
+accepted(step, kind) := named(step) if {
+	not kind in unbound
+	not kind in traced
+}
+
+# METADATA
+# title: The inputs that a step names
+# description: An empty name names nothing.
+named(step) := {name |
+	some name in step.inputs
+	name != ""
+}
+
+# METADATA
+# title: Steps that sound gates of a kind hold, by what these look at
+# description: All that their failure surely stops.
+held[kind][name] := graph.reachable(onward, starts) if {
+	some first in shape.steps
+	stops(first)
+	kind := first.gate
+	name := looks_at(first)
 	starts := {after |
 		some gate in shape.steps
 		gate.gate == kind
 		stops(gate)
+		looks_at(gate) == name
 		some after in onward[gate.id]
 	}
+}
+
+# METADATA
+# title: A step is held by a gate of a kind
+# description: One that looks at what the step uses.
+holds(step, kind) if {
+	some name in accepted(step, kind)
+	held[kind][name][step.id]
 }
 
 # METADATA
@@ -76,7 +145,7 @@ unheld contains [id, kind] if {
 	step.protects != ""
 	some kind in needed(step)
 	id := step.id
-	not held[kind][id]
+	not holds(step, kind)
 }
 
 # METADATA
@@ -99,8 +168,9 @@ unheld contains [id, kind] if {
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
-	some [step, kind] in unheld
-	message := sprintf("step %s is not held by %s: %s", [step, kind, hint(kind)])
+	some step in shape.steps
+	some [step.id, kind] in unheld
+	message := sprintf("step %s is not held by %s: %s", [step.id, kind, hint(step, kind)])
 }
 
 # METADATA
@@ -126,13 +196,31 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 asked_of(step) if count(facts.names("required", step.protects)) > 0
 
 # METADATA
+# title: No gate of a kind can have looked at what a step uses
+# description: Because it names nothing.
+unsaid(step, kind) if {
+	not kind in unbound
+	count(named(step)) == 0
+}
+
+# METADATA
+# title: There is a sound gate of a kind that looks at what a step uses
+# description: Whether a path leads from it or not.
+looked_at(step, kind) if {
+	some name in accepted(step, kind)
+	held[kind][name]
+}
+
+# METADATA
 # title: What is in the way
 # description: Always defined.
-hint(kind) := "there is a sound gate, but no path leads from it on which every step needs its upstreams" if {
-	some step in shape.steps
-	step.gate == kind
-	stops(step)
-} else := "what claims to be the gate is not the real one, is overridden, or is a setup or teardown" if {
-	some step in shape.steps
-	step.gate == kind
+hint(step, kind) := "the step does not say what it uses, so no gate can have looked at it" if {
+	unsaid(step, kind)
+} else := "there is a sound gate, but no path leads from it on which every step needs its upstreams" if {
+	looked_at(step, kind)
+} else := "the gate that is sound looks at something else than the step uses" if {
+	held[kind]
+} else := "what claims to be the gate is not the real one, is overridden, names nothing, or is a setup or teardown" if {
+	some gate in shape.steps
+	gate.gate == kind
 } else := "there is no such gate in the pipeline"

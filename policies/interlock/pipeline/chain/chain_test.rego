@@ -29,6 +29,11 @@ ways := {
 	"a gate as a teardown": {"path": "steps/1/teardown", "value": true},
 	"no gate": {"path": "steps/1/gate", "value": ""},
 	"another gate": {"path": "steps/1/gate", "value": "data-validation"},
+	"a gate on other data": {"path": "steps/1/subject", "value": "s3://lake/holdout"},
+	"a gate that does not say on what": {"path": "steps/1/subject", "value": ""},
+	"a step that uses something else": {"path": "steps/3/inputs", "value": ["s3://lake/other"]},
+	"a step that says nothing": {"path": "steps/3/inputs", "value": []},
+	"a step that names an empty thing": {"path": "steps/3/inputs", "value": [""]},
 }
 
 test_every_way_around_is_seen if {
@@ -60,6 +65,47 @@ test_what_the_step_itself_asks_for_counts if {
 	} with input as documents.changed(examples.pipeline, "report/facts/pipeline/steps/5/requires", ["model-probe"])
 }
 
+elsewhere := "the gate that is sound looks at something else than the step uses"
+
+test_a_gate_on_what_the_input_was_made_from_counts_for_data_alone if {
+	unmade := documents.changed(examples.pipeline, "report/facts/pipeline/steps/2/outputs", [])
+	{reason.message | some reason in chain.deny} == {
+		sprintf("step train is not held by data-validation: %s", [elsewhere]),
+	} with input as unmade
+	data_scanned := documents.changed(examples.pipeline, "report/facts/pipeline/steps/4/subject", "s3://lake/train")
+	{reason.message | some reason in chain.deny} == {
+		sprintf("step promote is not held by artifact-scan: %s", [elsewhere]),
+	} with input as data_scanned
+}
+
+test_a_deployment_asks_for_gates_on_the_data_of_the_training_that_made_its_model if {
+	unmade := chain.unheld with input as documents.changed(
+		examples.pipeline, "report/facts/pipeline/steps/3/outputs",
+		[""],
+	)
+	unmade == {["promote", "data-poisoning"]}
+}
+
+test_things_that_are_made_from_each_other_end if {
+	circle := documents.changed(
+		examples.pipeline, "report/facts/pipeline/steps/2/inputs",
+		["s3://lake/raw", "s3://models/digits"],
+	)
+	chain.unheld == set() with input as circle
+}
+
+test_a_kind_whose_subject_is_no_input_counts_for_a_step_that_says_nothing if {
+	probed := json.patch(examples.pipeline, [
+		{"op": "replace", "path": "report/facts/pipeline/steps/1/gate", "value": "inference-probe"},
+		{"op": "replace", "path": "report/facts/pipeline/steps/5/requires", "value": ["inference-probe"]},
+		{"op": "replace", "path": "report/facts/pipeline/steps/5/inputs", "value": []},
+	])
+	unheld := chain.unheld with input as probed
+	unheld == {["train", "data-poisoning"], ["promote", "artifact-scan"], ["promote", "training"]}
+	said := "step promote is not held by training: the step does not say what it uses, so no gate can have looked at it"
+	said in {reason.message | some reason in chain.deny} with input as probed
+}
+
 test_what_the_profile_requires_counts_though_the_step_asks_for_nothing if {
 	unheld := chain.unheld with input as documents.changed(examples.pipeline, "report/facts/pipeline/edges", [])
 	unheld == {
@@ -82,7 +128,7 @@ test_the_message_says_what_is_in_the_way if {
 	false_gate := documents.changed(examples.pipeline, "report/facts/pipeline/steps/1/genuine", false)
 	{reason.message | some reason in chain.deny} == {concat(" ", [
 		concat("", ["step ", step, " is not held by data-poisoning:"]),
-		"what claims to be the gate is not the real one, is overridden, or is a setup or teardown",
+		"what claims to be the gate is not the real one, is overridden, names nothing, or is a setup or teardown",
 	]) |
 		some step in ["train", "promote"]
 	} with input as false_gate

@@ -62,7 +62,7 @@ ids contains step.id if {
 # title: A step can be read
 # description: Undefined unless every field is there with its type.
 readable(step) if {
-	every field in ["id", "gate", "rule", "image"] {
+	every field in ["id", "gate", "subject", "because", "rule", "image"] {
 		is_string(step[field])
 	}
 	step.id != ""
@@ -70,7 +70,7 @@ readable(step) if {
 	every field in ["genuine", "needs_all_upstreams", "setup", "teardown", "cached"] {
 		is_boolean(step[field])
 	}
-	every field in ["overrides", "requires"] {
+	every field in ["overrides", "requires", "inputs", "outputs", "starts"] {
 		is_array(step[field])
 		every item in step[field] {
 			is_string(item)

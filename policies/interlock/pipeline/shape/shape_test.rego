@@ -24,6 +24,9 @@ test_every_field_read_must_be_there_with_its_type if {
 		"report/facts/pipeline/steps/0",
 		"report/facts/pipeline/steps/0/overrides/0",
 		"report/facts/pipeline/steps/0/requires/0",
+		"report/facts/pipeline/steps/0/inputs/0",
+		"report/facts/pipeline/steps/0/outputs/0",
+		"report/facts/pipeline/steps/0/starts/0",
 		"report/facts/pipeline/steps/2/settings/0",
 		"report/facts/pipeline/steps/2/settings/0/name",
 		"report/facts/pipeline/steps/2/settings/0/kind",
@@ -32,9 +35,10 @@ test_every_field_read_must_be_there_with_its_type if {
 		"report/facts/pipeline/edges/0",
 		"report/facts/pipeline/edges/0/0",
 	}
-	full := json.patch(examples.pipeline, [
-		{"op": "add", "path": "report/facts/pipeline/steps/0/overrides/0", "value": "execute"},
-		{"op": "add", "path": "report/facts/pipeline/steps/0/requires/0", "value": "data-poisoning"},
+	full := json.patch(examples.pipeline, [change |
+		some field in ["overrides", "requires", "inputs", "outputs", "starts"]
+		path := sprintf("report/facts/pipeline/steps/0/%s/0", [field])
+		change := {"op": "add", "path": path, "value": "something"}
 	])
 	shape.deny == set() with input as full
 	every path in paths {
@@ -46,7 +50,7 @@ test_every_field_read_must_be_there_with_its_type if {
 
 # Without one of its items a list is as good as before.
 removed(document, path) := json.remove(document, [path]) if {
-	regex.match(`(overrides|requires|settings|edges)/0$`, path)
+	regex.match(`(overrides|requires|inputs|outputs|starts|settings|edges)/0$`, path)
 } else := null
 
 test_a_graph_that_contradicts_itself_is_refused if {
