@@ -42,7 +42,7 @@ class _Answers(BaseHTTPRequestHandler):
         found = self.answers.get(self.path)
         self._say(404 if found is None else 200, found)
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that it has there)
         """Say nothing."""
 
     def _say(self, status: int, document: Any) -> None:
