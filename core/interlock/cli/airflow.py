@@ -5,6 +5,9 @@ What it does lies beside Airflow's plugin, which is imported when a command runs
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -30,9 +33,10 @@ def setup(format_: str) -> int:
 
     Exit status 3 when something of the enforcement is not in force, 2 when Airflow is not installed.
     """
-    plugin = _plugin()
-    plugin.set_up()
-    return _show_status(plugin, format_)
+    with _plugin() as plugin:
+        plugin.set_up()
+        lines = plugin.status()
+    return _show_status(lines, format_)
 
 
 @airflow.command()
@@ -42,7 +46,9 @@ def status(format_: str) -> int:
 
     Exit status 3 when something is not in force, 2 when Airflow is not installed.
     """
-    return _show_status(_plugin(), format_)
+    with _plugin() as plugin:
+        lines = plugin.status()
+    return _show_status(lines, format_)
 
 
 @airflow.command()
@@ -52,7 +58,8 @@ def recheck(format_: str) -> int:
 
     After installing Interlock in an Airflow that has runs, and after policy was changed or could not be read.
     """
-    moved = _plugin().recheck()
+    with _plugin() as plugin:
+        moved = plugin.recheck()
     if format_ == "json":
         show.say_json(
             {
@@ -74,14 +81,16 @@ def recheck(format_: str) -> int:
     return EXIT_ALLOW
 
 
-def _plugin() -> Any:
+@contextmanager
+def _plugin() -> Iterator[Any]:
+    """What does it; meanwhile Airflow, which logs to standard output, logs to standard error."""
     if find_spec("airflow") is None:
         raise MissingExtraError("airflow", extra="airflow")
-    return import_module("interlock.airflow_plugin.setup")
+    with redirect_stdout(sys.stderr):
+        yield import_module("interlock.airflow_plugin.setup")
 
 
-def _show_status(plugin: Any, format_: str) -> int:
-    lines = plugin.status()
+def _show_status(lines: Sequence[Any], format_: str) -> int:
     if format_ == "json":
         show.say_json(
             {
