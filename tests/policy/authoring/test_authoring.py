@@ -28,6 +28,7 @@ from interlock.policy.authoring.syntax import parse, tokens
 from interlock.policy.authoring.templates import PACKS, new_rule
 from interlock.policy.authoring.testing import Outcome, TestResult, TestRun, run_tests
 from interlock.policy.authoring.workbench import Workbench
+from interlock.policy.bundles.bundle import packaged_folder
 
 Run = Callable[..., TestRun]
 
@@ -343,6 +344,118 @@ def test_a_denial_of_the_shipped_policy_names_the_measure_that_is_missing(
         told = explain(workbench, load_sources(()), "data.interlock.decision.result", document)
     rows = next(one for one in told if one.rule_id == "dataset.rows")
     assert "input.report.measures.rows.value" in {seen.place for seen in rows.seen if seen.missing}
+
+
+VARIABLES = """package a
+
+parts := {"p": ["x", "y"], "q": ["z"]}
+
+limits contains name if some name in ["low", "high"]
+
+measured(name) := input.measures[sprintf("month_%s", [name])].value
+
+shown(path) := object.get(input, path, "(none)")
+
+deny contains message if {
+	some resource in ["hours", "money"]
+	own := data.budgets[input.team]
+	bound := object.get(own, resource, null)
+	asked := object.get(input, ["asked", "most", resource], null)
+	measured(resource) + asked > bound
+	every limit in limits {
+		object.get(input.rates, limit, 0) == 0
+	}
+	names := [resource | some resource in parts.p; object.get(input.rates, resource, 0) == 0]
+	message := sprintf("%v %v %v", [resource, shown(["asked", "by"]), names])
+}
+"""
+
+
+def test_every_place_is_one_that_was_read_and_no_name_of_a_variable(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "a.rego").write_text(VARIABLES)
+    (tmp_path / "data.json").write_text('{"budgets": {"fraud": {"hours": 5, "money": 90}}}')
+    document: Any = {
+        "team": "fraud",
+        "asked": {"by": "bob", "most": {"hours": 4, "money": 1}},
+        "measures": {"month_hours": {"value": 3}, "month_money": {"value": 3}},
+        "rates": {"m": 1},
+    }
+    with Workbench(library) as workbench:
+        (told,) = explain(workbench, load_sources([tmp_path]), "data.a.deny", document)
+    assert told.variables["resource"] == "hours"
+    assert {seen.place: MISSING if seen.missing else seen.value for seen in told.seen} == {
+        "input.team": "fraud",
+        "data.budgets.fraud.hours": 5,
+        "input.asked.most.hours": 4,
+        "input.asked.by": "bob",
+        "input.measures.month_hours.value": 3,
+        "input.rates": {"m": 1},
+        "data.a.parts.p": ["x", "y"],
+    }
+
+
+def test_what_cannot_be_told_is_left_out_and_not_called_missing(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "a.rego").write_text(
+        'package a\n\nratio := {"of": 10 / input.n}\n\nok if {\n\tinput.n > 0\n\tratio.of > 1\n}\n\n'
+        'known := {"limit": 7 | true}\n\ndeny contains "few" if {\n\tnot ok\n\tknown.limit == 7\n}\n'
+    )
+    with Workbench(library) as workbench:
+        (told,) = explain(workbench, load_sources([tmp_path]), "data.a.deny", {"n": 0})
+    assert {seen.place: seen.value for seen in told.seen if not seen.missing} == {"input.n": 0, "data.a.known.limit": 7}
+    assert not any(seen.missing for seen in told.seen)
+
+
+def declared(path: str, schema: Mapping[str, Any]) -> bool:
+    """Whether a place of the input is one that its schema has."""
+    part: Any = schema
+    for step in path.split(".")[1:]:
+        while "$ref" in part:
+            part = schema["$defs"][part["$ref"].rsplit("/", 1)[-1]]
+        if step in part.get("properties", {}):
+            part = part["properties"][step]
+        elif isinstance(part.get("additionalProperties"), dict):
+            part = part["additionalProperties"]
+        else:
+            return False
+    return True
+
+
+def test_every_place_that_a_shipped_rule_is_said_to_read_is_a_real_one(
+    library: Library, examples: Callable[[], Any]
+) -> None:
+    document = examples()["training_guard"] | {"profile": "strict", "requested": {"team": "fraud"}}
+    document["receipts"][0] |= {"verdict": "DENY", "bundle_known": False}
+    sources = load_sources(())
+    with Workbench(library) as workbench:
+        told = explain(workbench, sources, "data.interlock.decision.result", document)
+    seen = {one.place: one for rule in told for one in rule.seen}
+    schema = json.loads((packaged_folder() / "schemas" / "decision_input.json").read_text())
+    missing = {place for place, one in seen.items() if one.missing}
+    assert "input.requested.image" in missing
+    assert {place for place in missing if place.startswith("input.") and not declared(place, schema)} == set()
+    assert {place for place in missing if place.startswith("data.")} <= {"data.interlock.profiles.strict.extends"}
+    assert len(seen) > 15
+
+
+@pytest.mark.parametrize(
+    ("document", "rule_id"),
+    [
+        pytest.param({"gate": "nobody-wrote-rules", "stage": "gate", "profile": "dev"}, "gate.no-rules", id="no-rules"),
+        pytest.param({"profile": "dev"}, "policy.denial-without-shape", id="a-denial-of-another-shape"),
+    ],
+)
+def test_what_the_decision_itself_denies_is_explained_too(
+    library: Library, tmp_path: Path, document: Any, rule_id: str
+) -> None:
+    shutil.copytree(packaged_folder() / "interlock", tmp_path / "interlock")
+    (tmp_path / "interlock" / "dataset" / "mine").mkdir()
+    (tmp_path / "interlock" / "dataset" / "mine" / "mine.rego").write_text(
+        'package interlock.dataset.mine\n\ndeny := "all" if input.profile == "dev"\n'
+    )
+    with Workbench(library) as workbench:
+        told = explain(workbench, load_sources([tmp_path]), "data.interlock.decision.result", document)
+    [one] = [one for one in told if one.rule_id == rule_id]
+    assert (one.said, one.path) == ("denied", "interlock/decision/decision.rego")
 
 
 @pytest.mark.parametrize("pack", PACKS)

@@ -18,7 +18,8 @@ from interlock.policy.authoring.workbench import Reply, Workbench
 
 _HEAD = re.compile(r"(?:#[^\n]*\n)*(?P<name>[A-Za-z_]\w*)\b")  # a rule's METADATA comes before it
 _HELD_BACK = "did not allow"
-_SAID = {**dict.fromkeys(DENIALS, "denied"), "warn": "warned"}
+_SAID = {**dict.fromkeys(DENIALS, "denied"), "warn": "warned", "warnings": "warned"}
+"""What a rule says by its name; of another name it denies if its METADATA gives it an id and a severity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def explain(workbench: Workbench, sources: Sources, query: str, document: Json) 
                 row=rule.row,
                 stopped=stopped,
                 variables={k: v for k, v in variables.items() if not k.startswith("_")},
-                seen=_seen(workbench, reader, reader.reads(file, rule), documents),
+                seen=_seen(workbench, reader, reader.reads(file, rule, variables), documents),
             )
         )
     return tuple(told)
@@ -113,14 +114,26 @@ def _seen(
     values = {path: value_at(path, documents) for path in paths}
     made = [path for path in paths if reader.made_by_rules(path)]
     if made:
-        parts = ", ".join(f"[it | it := {path[0]}{''.join(f'[{json.dumps(s)}]' for s in path[1:])}]" for path in made)
-        reply = workbench.ask(f"seen := [{parts}]", documents["input"])
-        answers = reply.rows[0]["bindings"]["seen"] if reply.rows else [[] for _ in made]
-        values |= {path: found[0] if found else MISSING for path, found in zip(made, answers, strict=True)}
+        parts = [f"[it | it := {path[0]}{''.join(f'[{json.dumps(s)}]' for s in path[1:])}]" for path in made]
+        for path, found in zip(made, _asked(workbench, parts, documents["input"]), strict=True):
+            values[path] = found[0] if found else MISSING
+            if found is None:
+                del values[path]
     return tuple(
         Seen(place=shown_path(path), missing=value is MISSING, value=None if value is MISSING else value)
         for path, value in values.items()
     )
+
+
+def _asked(workbench: Workbench, parts: Sequence[str], document: Json) -> Iterator[list[Json] | None]:
+    """What is at places that rules make; asked together, and one by one where one is an error, which tells nothing."""
+    reply = workbench.ask(f"seen := [{', '.join(parts)}]", document)
+    if reply.rows:
+        yield from reply.rows[0]["bindings"]["seen"]
+        return
+    for part in parts:
+        reply = workbench.ask(f"seen := {part}", document)
+        yield reply.rows[0]["bindings"]["seen"] if reply.rows else None
 
 
 def _verdicts(trace: Sequence[Mapping[str, Any]], files: Sequence[Parsed]) -> Iterator[tuple[str, str, Any, str]]:
@@ -129,6 +142,7 @@ def _verdicts(trace: Sequence[Mapping[str, Any]], files: Sequence[Parsed]) -> It
     stopped: dict[int, str] = {}
     by_default: list[str] = []
     done: set[str] = set()
+    speaking = set(_speaking(files))
     for event in trace:
         name = _HEAD.match(str(event.get("node", "")))
         head, query, place = name["name"] if name else "", int(event["query_id"]), str(event.get("location", ""))
@@ -140,13 +154,22 @@ def _verdicts(trace: Sequence[Mapping[str, Any]], files: Sequence[Parsed]) -> It
             entered.pop(query, None)
         elif event["op"] == "Exit" and head == "default" and "default allow" in str(event["node"]):
             by_default.append(place)
-        elif event["op"] == "Exit" and head in _SAID and f"{place} {event.get('locals')}" not in done:
+        elif event["op"] == "Exit" and f"{place} {event.get('locals')}" not in done:
             done.add(f"{place} {event.get('locals')}")
-            yield _SAID[head], place, event.get("locals") or {}, ""
+            if head in _SAID or place in speaking:
+                yield _SAID.get(head, "denied"), place, event.get("locals") or {}, ""
     for query, place in entered.items():
         yield _HELD_BACK, place, {}, stopped.get(query, "")
     for place in dict.fromkeys(by_default):  # OPA's index leaves out a rule whose constants do not fit
         yield from ((_HELD_BACK, other, {}, "") for other in _allows(files, place) if other not in entered.values())
+
+
+def _speaking(files: Sequence[Parsed]) -> Iterator[str]:
+    """The places of rules whose METADATA says what a person is told, whatever the rule is called."""
+    for file in files:
+        for rule in file.rules:
+            if rule.annotation is not None and {"id", "severity"} <= rule.annotation.custom.keys():
+                yield f"{file.module.path}:{rule.row}"
 
 
 def _allows(files: Sequence[Parsed], place: str) -> Iterator[str]:

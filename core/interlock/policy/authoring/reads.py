@@ -1,17 +1,20 @@
 """Which fields of the input and of the data a rule read, followed through the rules and functions that it calls.
 
-The syntax tree is followed with what is known of each variable: a constant (``facts.zero("rows")`` binds `name`) or a
-place in a document (``profile := data.profiles[input.profile]``). A place that depends on something else, such as the
-variable of a loop, ends there: the list is shown and not its element. Nothing is decided here; OPA has decided.
+The syntax tree is followed with what is known of each variable: a constant (``facts.zero("rows")`` binds `name`), a
+place in a document (``profile := data.profiles[input.profile]``), or, in the rule that fired, the value in OPA's trace
+(``some resource in resources``). A place that depends on something else, such as the variable of a loop in a
+helper, ends there: the list is shown and not its element. Nothing is decided here; OPA has decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from interlock.gate.values import Json
+from interlock.policy.authoring.reads_syntax import ASSIGN, bound_in, is_step, parts_of, printed, variables_in
 from interlock.policy.authoring.syntax import Node, Parsed, Rule, dotted
 
 Path = tuple[str | int, ...]
@@ -20,16 +23,18 @@ Path = tuple[str | int, ...]
 MISSING = object()
 """What is at a place where nothing is."""
 
-_ASSIGN = frozenset({"assign", "eq"})
+_COMPREHENSIONS = frozenset({"arraycomprehension", "objectcomprehension", "setcomprehension"})
+_SCALARS = frozenset({"null", "boolean", "number", "string"})
 _DEPTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
-    value: Json
+    value: Any
 
 
 _Known = _Constant | Path | None
+_Scope = dict[str, _Known]
 
 
 def value_at(path: Path, documents: Mapping[str, Json]) -> Any:
@@ -66,10 +71,16 @@ class Reader:
                 path = ("data", *file.package.split("."), rule.name.split("[")[0])
                 self._rules.setdefault(path, []).append((file, rule))
 
-    def reads(self, file: Parsed, rule: Rule) -> tuple[Path, ...]:
-        """Every place that `rule` read, in order; a part of a document is left out where a part of it is listed."""
+    def reads(self, file: Parsed, rule: Rule, variables: Mapping[str, Json]) -> tuple[Path, ...]:
+        """Every place that `rule` read, in order; a part of a document is left out where a part of it is listed.
+
+        Args:
+            file: Where the rule stands.
+            rule: One that fired.
+            variables: Its own, with the values that they had then.
+        """
         walk = _Walk(reader=self)
-        walk.rule(file, rule.node, {})
+        walk.rule(file, rule.node, {name: _Constant(value) for name, value in variables.items()})
         found = [path for path in dict.fromkeys(walk.found) if not self._holds_rules(path)]
         return tuple(path for path in found if not any(path == other[: len(path)] for other in found if other != path))
 
@@ -98,7 +109,7 @@ class _Walk:
     found: list[Path] = field(default_factory=list)
     depth: int = 0
 
-    def rule(self, file: Parsed, node: Node, known: dict[str, _Known]) -> _Known:
+    def rule(self, file: Parsed, node: Node, known: _Scope) -> _Known:
         """Walk one rule with what its arguments are; returns what its value is, where that can be known."""
         if self.depth > _DEPTH:
             return None
@@ -115,22 +126,33 @@ class _Walk:
         self.depth -= 1
         return None if other or "key" in head else value
 
-    def _expr(self, file: Parsed, expr: Node, known: dict[str, _Known]) -> None:
+    def _expr(self, file: Parsed, expr: Node, known: _Scope) -> None:
         terms = expr.get("terms")
-        if isinstance(terms, list) and dotted(terms[0]["value"]) in _ASSIGN:
+        if isinstance(terms, list) and dotted(terms[0]["value"]) in ASSIGN:
             value = self._term(file, terms[2], known)
             if terms[1].get("type") == "var":
-                known[terms[1]["value"]] = value
+                known[terms[1]["value"]] = value if value is not None else known.get(terms[1]["value"])
             else:
                 self._term(file, terms[1], known)
         elif isinstance(terms, list):
             self._call(file, terms, known)
+        elif isinstance(terms, dict) and "domain" in terms:
+            self._term(file, terms["domain"], known)
+            own = {name for part in ("key", "value") for name in variables_in(terms.get(part) or {})}
+            self._inside(file, terms["body"], {name: value for name, value in known.items() if name not in own})
         elif isinstance(terms, dict):
             self._term(file, terms, known)
 
-    def _term(self, file: Parsed, term: Node, known: dict[str, _Known]) -> _Known:
+    def _inside(self, file: Parsed, body: Sequence[Node], known: _Scope) -> _Scope:
+        """Walk a body whose own variables hide those outside, also ones of the same name."""
+        inner = {name: value for name, value in known.items() if name not in set(bound_in(body))}
+        for expr in body:
+            self._expr(file, expr, inner)
+        return inner
+
+    def _term(self, file: Parsed, term: Node, known: _Scope) -> _Known:
         kind, value = term.get("type"), term.get("value")
-        if kind in {"null", "boolean", "number", "string"}:
+        if kind in _SCALARS:
             return _Constant(value)
         if kind == "var":
             return known[value] if value in known else self._reference(file, [term], known)
@@ -138,31 +160,52 @@ class _Walk:
             return self._reference(file, value, known)
         if kind == "call" and isinstance(value, list):
             return self._call(file, value, known)
-        for expr, inner in _parts(list(term.values())):
-            if expr:
-                self._expr(file, inner, known)
+        return self._nested(file, term, known)
+
+    def _nested(self, file: Parsed, term: Node, known: _Scope) -> _Known:
+        """Walk what holds other terms; of an array its value is known where all its items are."""
+        kind, value = term.get("type"), term.get("value")
+        if kind == "array" and isinstance(value, list):
+            items = [self._value(self._term(file, item, known)) for item in value]
+            return None if MISSING in items else _Constant(items)
+        if kind in _COMPREHENSIONS and isinstance(value, dict):
+            inner = self._inside(file, value["body"], known)
+            for name in ("key", "value", "term"):
+                if isinstance(value.get(name), dict):
+                    self._term(file, value[name], inner)
+            return None
+        for is_expression, part in parts_of(list(term.values())):
+            if is_expression:
+                self._expr(file, part, known)
             else:
-                self._term(file, inner, known)
+                self._term(file, part, known)
         return None
 
-    def _reference(self, file: Parsed, parts: Sequence[Node], known: dict[str, _Known]) -> _Known:
+    def _value(self, known: _Known) -> Any:
+        """What something is, or `MISSING` where that is not known."""
+        if isinstance(known, tuple):
+            return self.reader.lookup(known)
+        return MISSING if known is None else known.value
+
+    def _reference(self, file: Parsed, parts: Sequence[Node], known: _Scope) -> _Known:
         name = str(parts[0].get("value"))
         if parts[0].get("type") != "var":
             start = self._term(file, parts[0], known)  # `f(x).y` or `[1, 2][i]`
         else:
             start = known[name] if name in known else self._named(file, name)
-        steps: list[str | int] = []
-        whole = True
-        for part in parts[1:]:
-            step = self._term(file, part, known)
-            place = self.reader.lookup(step) if isinstance(step, tuple) else step.value if step else None
-            whole = whole and isinstance(place, str | int)
-            if whole and isinstance(place, str | int):
-                steps.append(place)
+        given = [self._value(self._term(file, part, known)) for part in parts[1:]]
+        return self._reach(start, given)
+
+    def _reach(self, start: _Known, given: Sequence[Any]) -> _Known:
+        """Go on from a place, as far as the steps are known; returns the place where all are."""
+        steps = list(takewhile(is_step, given))
+        if isinstance(start, _Constant) and len(steps) == len(given):
+            found = value_at(tuple(steps), start.value)
+            return None if found is MISSING else _Constant(found)
         if not isinstance(start, tuple):
             return None
         reached = self._follow((*start, *steps))
-        return reached if whole else None
+        return reached if len(steps) == len(given) else None
 
     def _named(self, file: Parsed, name: str) -> _Known:
         if name in {"input", "data"}:
@@ -184,14 +227,14 @@ class _Walk:
             return self._follow((*values[0], *rest)) if rest else values[0]
         if rest:
             self.found.append(path)
-        return values[0] if len(values) == 1 and not rest else path
+        return values[0] if len(values) == 1 and not rest and values[0] is not None else path
 
-    def _call(self, file: Parsed, terms: Sequence[Node], known: dict[str, _Known]) -> _Known:
+    def _call(self, file: Parsed, terms: Sequence[Node], known: _Scope) -> _Known:
         given = [self._term(file, term, known) for term in terms[1:]]
         path = self._function(file, terms[0])
         rules, _ = self.reader.rules_at(path) if path else ((), ())
         if not rules:
-            return self._builtin(dotted(terms[0]["value"]), terms, given)
+            return self._builtin(file, dotted(terms[0]["value"]), terms[1:], given, known)
         values = []
         for owner, rule in rules:
             names = [argument.get("value") for argument in rule.node["head"].get("args", ())]
@@ -205,27 +248,16 @@ class _Walk:
             return (*file.imports[names[0]].split("."), *names[1:])
         return tuple(names) if names[0] == "data" else ("data", *file.package.split("."), *names)
 
-    def _builtin(self, name: str, terms: Sequence[Node], given: Sequence[_Known]) -> _Known:
-        """`object.get` reads a place too; of other builtins nothing is known but what they are given."""
-        place = given[0] if given else None
-        if name != "object.get" or not isinstance(place, tuple):
+    def _builtin(
+        self, file: Parsed, name: str, terms: Sequence[Node], given: Sequence[_Known], known: _Scope
+    ) -> _Known:
+        """`object.get` reads a place too, and `sprintf` makes names; of other builtins nothing is known."""
+        if name == "sprintf" and len(given) == 2:
+            text = printed(self._value(given[0]), self._value(given[1]))
+            return None if text is None else _Constant(text)
+        if name != "object.get" or len(given) != 3:
             return None
-        key = terms[2]
-        steps = [step.get("value") for step in key["value"]] if key.get("type") == "array" else [key.get("value")]
-        if key.get("type") == "var" and isinstance(given[1], _Constant):
-            steps = [given[1].value]
-        if all(isinstance(step, str | int) for step in steps) and key.get("type") in {"array", "string", "var"}:
-            self.found.append((*place, *[step for step in steps if isinstance(step, str | int)]))
-        return None
-
-
-def _parts(term: Any) -> Iterator[tuple[bool, Node]]:
-    """The expressions and terms right inside of a collection, a comprehension or a statement."""
-    if isinstance(term, list):
-        for item in term:
-            yield from _parts(item)
-    elif isinstance(term, dict) and ("terms" in term or "type" in term):
-        yield "terms" in term, term
-    elif isinstance(term, dict):
-        for value in term.values():
-            yield from _parts(value)
+        if terms[1].get("type") == "array":
+            return self._reach(given[0], [self._value(self._term(file, item, known)) for item in terms[1]["value"]])
+        steps = self._value(given[1])
+        return self._reach(given[0], steps if isinstance(steps, list) else [steps])
