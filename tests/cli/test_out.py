@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -62,6 +63,36 @@ def test_every_out_looks_before_it_leaps() -> None:
     }
     assert len(outs) > 8
     assert [name for name, looks in outs.items() if not looks] == []
+
+
+@pytest.mark.parametrize("format_", ["json", "sarif", "html"])
+def test_standard_output_takes_a_document_or_the_decision_log_not_both(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    format_: str,
+) -> None:
+    monkeypatch.setenv("INTERLOCK_DECISION_LOG", "-")
+    (tmp_path / "model.npy").write_bytes(b"no model")
+    with pytest.raises(SystemExit) as ended:
+        main(["gate", "artifact-scan", str(tmp_path / "model.npy"), "--format", format_])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert "the decision log would both go to standard output" in said.err
+    assert "add --out FILE" in said.err
+
+
+def test_with_out_the_decision_log_has_standard_output_alone(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLOCK_DECISION_LOG", "-")
+    (tmp_path / "model.npy").write_bytes(b"no model")
+    out = tmp_path / "report.json"
+    with pytest.raises(SystemExit):
+        main(["gate", "artifact-scan", str(tmp_path / "model.npy"), "--format", "json", "--out", str(out)])
+    event, report = json.loads(capsys.readouterr().out), json.loads(out.read_text())
+    assert event["decision_id"] == report["decision"]["decision_id"]
 
 
 def test_a_bundle_is_written_behind_a_link(home: Path, tmp_path: Path) -> None:

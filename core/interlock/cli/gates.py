@@ -13,7 +13,7 @@ from uuid import uuid4
 import click
 
 from interlock.cli import show
-from interlock.cli.out import OutFile
+from interlock.cli.out import OutFile, keep_one_document
 from interlock.gate import GateOutcome, Json, RunIdentity, Settings, UsageError
 
 FORMATS = ("table", "json", "sarif", "html")
@@ -114,7 +114,9 @@ def _run(
     if format_ == "html" and out is None and show.on_terminal():
         raise UsageError("an HTML page is not for a terminal", next_step="add --out report.html")
     request = GateRequest(kind=kind, subject=subject, options=options, run=cli_run(kind))
-    with LocalRunner(settings_with(profile)) as runner, show.working(f"{kind} looks at {subject}"):
+    settings = settings_with(profile)
+    keep_one_document(settings, format_, out)
+    with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}"):
         outcome = runner.run_gate(request)
     _present(outcome, format_, out)
     return outcome.decision.verdict.exit_status

@@ -1,4 +1,4 @@
-"""The option `--out`: refused before the work is done, where the result could not be written without harm."""
+"""Where a result goes: refused before the work is done, where it could not be written whole or without harm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from interlock.gate import Settings, UsageError
 
 
 class OutFile(click.Path):
@@ -26,3 +28,22 @@ class OutFile(click.Path):
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         target_of(path)
         return path
+
+
+def keep_one_document(settings: Settings, format_: str, out: Path | None) -> None:
+    """Refuse to print a document where the decision log prints its lines: a reader would get two.
+
+    Args:
+        settings: Say where decisions are logged.
+        format_: Of what is printed; lines between those of a table do no harm.
+        out: The file that it goes to; standard output when there is none.
+
+    Raises:
+        UsageError: Both would go to standard output.
+    """
+    if format_ != "table" and out is None and settings.decision_log == "-":
+        raise UsageError(
+            f"the report (--format {format_}) and the decision log would both go to standard output",
+            where="setting `decision_log` is -",
+            next_step="add --out FILE for the report, or set `decision_log` (INTERLOCK_DECISION_LOG) to a file",
+        )
