@@ -68,6 +68,8 @@ def append_event(connection: Connection, event: str, *, recorded: str) -> Logged
 
     Raises:
         UsageError: It is no event with a decision id.
+        LedgerError: An event of that id is there. Ids come from an OPA server where one decides, and who repeats an
+            answer may mean another question.
     """
     try:
         document = strict_json(event, what="an event of the decision log")
@@ -76,6 +78,12 @@ def append_event(connection: Connection, event: str, *, recorded: str) -> Logged
     decision_id = document.get("decision_id") if isinstance(document, dict) else None
     if not isinstance(decision_id, str) or not 1 <= len(decision_id) <= MAX_ID:
         raise UsageError(f"an event of the decision log has a decision_id of 1 to {MAX_ID} characters")
+    if connection.execute(select(DECISIONS.c.seq).where(DECISIONS.c.decision_id == decision_id)).first() is not None:
+        raise LedgerError(
+            f"a decision with id {decision_id!r} is logged already; the server, or something in front of it, "
+            "repeats answers",
+            next_step="let nothing between Interlock and the OPA server keep answers",
+        )
     newest = select(DECISIONS.c.seq, DECISIONS.c.link).order_by(DECISIONS.c.seq.desc()).limit(1)
     before = connection.execute(newest).one_or_none()
     logged = LoggedDecision(
