@@ -75,7 +75,11 @@ def _policies(bag_dag: Any, dag: DAG) -> list[Json]:
     except AirflowClusterPolicySkipDag as skip:
         return ["skipped", str(skip)]
     except Exception as error:  # noqa: BLE001  # a policy that failed, a circle, a twin: Airflow makes an import error
-        return ["failed", f"{type(error).__name__}: {error}"]
+        cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else None
+        said = (
+            f"a cluster policy raised {type(cause).__name__}: {cause}" if cause else f"{type(error).__name__}: {error}"
+        )
+        return ["failed", said]
     return []
 
 

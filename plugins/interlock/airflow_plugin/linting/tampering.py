@@ -27,7 +27,10 @@ class Watched:
     def changes(self) -> list[str]:
         """What is not what it was, by name."""
         now = dict(_things())
-        return sorted(name for name, thing in self._before.items() if now.get(name) is not thing)
+        gone = {name for name, thing in self._before.items() if now.get(name) is not thing}
+        # A method that a class inherits is replaced by giving the class one of its own.
+        added = {name for name in now.keys() - self._before.keys() if name.rpartition(".")[0] in self._before}
+        return sorted(gone | added)
 
 
 def _things() -> Iterator[tuple[str, object]]:
