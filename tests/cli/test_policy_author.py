@@ -57,6 +57,16 @@ def test_a_new_rule_passes_test_and_check(interlock: Interlock, layer: Path) -> 
     assert (checked.status, checked.out) == (0, "2 files, no findings\n")
 
 
+def test_a_rule_and_its_tests_may_be_named_one_by_one(interlock: Interlock, layer: Path) -> None:
+    files = sorted(layer.rglob("*.rego"))
+    assert [path.name for path in files] == ["first.rego", "first_test.rego"]
+    for named in (files, files[::-1]):
+        tested = interlock("test", *named, "--threshold", "100")
+        assert (tested.status, "5 passed" in tested.out) == (0, True), tested.err
+        checked = interlock("check", *named)
+        assert (checked.status, checked.out) == (0, "2 files, no findings\n"), checked.err
+
+
 def test_a_failing_test_is_status_1_with_its_place(interlock: Interlock, layer: Path) -> None:
     test = layer / "interlock" / "dataset" / "first" / "first_test.rego"
     test.write_text(test.read_text() + '\ntest_wrong if {\n\tprint("seen", 1)\n\tfalse\n}\n')
