@@ -286,4 +286,19 @@ def test_airflow_loads_the_policy_and_little_else_of_interlock() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     described = {"interlock.airflow", "interlock.airflow.get_provider_info"}  # read by Airflow's provider manager
-    assert set(loaded) - described == {"interlock", "interlock.airflow_plugin", "interlock.airflow_plugin.policy"}
+    own = {"interlock.airflow_plugin", "interlock.airflow_plugin.policy", "interlock.airflow_plugin.preload"}
+    assert set(loaded) - described == {"interlock", *own}
+
+
+def test_a_process_that_the_dag_processor_forks_finds_policy_read(home: Path) -> None:
+    program = (
+        "import os, sys; sys.argv = ['airflow', 'dag-processor']\n"
+        "import airflow.settings\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    from interlock.airflow_plugin import rules\n"
+        "    rules.read_rules = None\n"  # it would have to be called to read them again
+        "    os._exit(0 if rules.load_rules().profile == 'dev' else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

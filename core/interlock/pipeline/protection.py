@@ -22,6 +22,8 @@ WHERE = "data.interlock.protected"
 UNREADABLE = "unreadable"
 """What an adapter names as a GPU where a step's resources cannot be read: the unknown counts as GPU use."""
 
+_REMEMBERED = 10_000
+"""Different steps whose judgement one set of rules remembers."""
 _KINDS = ("training", "deployment", "none")
 _KNOWN = ("protects", "priority", "title")
 
@@ -84,10 +86,12 @@ class _Rule:
         """What of the step each criterion matched, or empty when one of them matched nothing."""
         seen = []
         for name, pattern in self.criteria:
-            value = next((value for value in getattr(traits, name) if pattern.match(value)), None)
-            if value is None:
+            for value in getattr(traits, name):
+                if pattern.match(value):
+                    seen.append(f"{name.removesuffix('s')} {value!r}")
+                    break
+            else:
                 return ""
-            seen.append(f"{name.removesuffix('s')} {value!r}")
         return ", ".join(seen)
 
 
@@ -96,6 +100,8 @@ class Protection:
     """The rules of one policy bundle, the one that counts first."""
 
     rules: tuple[_Rule, ...] = field(repr=False)
+    _asked: tuple[str, ...] = field(default=CRITERIA, repr=False)
+    _judged: dict[tuple[tuple[str, ...], ...], Match] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Json]) -> Protection:
@@ -118,10 +124,20 @@ class Protection:
             )
         read = [_rule(name, rule) for name, rule in rules.items()]
         order = ("deployment", "training", "none")
-        return cls(tuple(sorted(read, key=lambda rule: (-rule.priority, order.index(rule.protects), rule.name))))
+        ranked = sorted(read, key=lambda rule: (-rule.priority, order.index(rule.protects), rule.name))
+        return cls(tuple(ranked), tuple({name: None for rule in read for name, _ in rule.criteria}))
 
     def judge(self, traits: Traits) -> Match:
-        """What a step with these traits counts as."""
+        """What a step with these traits counts as; remembered, because most steps of a pipeline use the same."""
+        key = tuple(getattr(traits, name) for name in self._asked)
+        found = self._judged.get(key)
+        if found is None:
+            found = self._judge(traits)
+            if len(self._judged) < _REMEMBERED:
+                self._judged[key] = found
+        return found
+
+    def _judge(self, traits: Traits) -> Match:
         for rule in self.rules:
             seen = rule.matched(traits)
             if seen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from interlock.airflow_plugin.dag_graph import graph_of
+from interlock.airflow_plugin.dag_graph import graph_of, has_protected
 from interlock.airflow_plugin.guarding import put_guard
 from interlock.airflow_plugin.inserting import insert_gates
 from interlock.airflow_plugin.own_steps import is_own
@@ -45,9 +45,9 @@ def check_dag(dag: DAG) -> str:
 
 
 def _check(dag: DAG, rules: Rules) -> str:
-    graph = graph_of(dag, rules.protection, rules.required)
-    if not any(step.protects for step in graph.steps):
+    if not has_protected(dag, rules.protection):
         return ""
+    graph = graph_of(dag, rules.protection, rules.required)
     mode = rules.enforcement.mode(dag.dag_id, tuple(sorted(map(str, dag.tags or ()))))
     violations = check(graph)
     if violations and mode is Mode.INSERT and insert_gates(dag, violations, rules):
@@ -87,8 +87,7 @@ def _not_inserted(mode: Mode, violations: tuple[Violation, ...]) -> str:
 
 def _unreadable(dag: DAG, error: Exception) -> str:
     """Without policy only a DAG of which nothing is protected by the rules that Interlock ships is let through."""
-    graph = graph_of(dag, shipped_protection(), lambda _step: ())
-    if not any(step.protects for step in graph.steps):
+    if not has_protected(dag, shipped_protection()):
         log.error("policy cannot be read, and DAG %s is let pass as ordinary: %s", dag.dag_id, error)
         return ""
     return f"Interlock refuses DAG {dag.dag_id!r}: what its protected steps require cannot be read: {error}"

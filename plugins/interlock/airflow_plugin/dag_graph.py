@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from interlock.airflow_plugin.own_steps import CALLBACKS, HOOKS, OWN_STEPS
-from interlock.airflow_plugin.steps import Required, step_of
+from interlock.airflow_plugin.own_steps import CALLBACKS, HOOKS, OWN_STEPS, OwnStep
+from interlock.airflow_plugin.steps import Required, declares, step_of
 from interlock.airflow_plugin.task_traits import traits_of
 from interlock.pipeline import Graph, Protection, Step
 
@@ -39,15 +40,30 @@ def graph_of(dag: DAG, protection: Protection, required: Required) -> Graph:
     )
 
 
+def has_protected(dag: DAG, protection: Protection) -> bool:
+    """Whether a DAG has a protected step at all: most have none, and this is all that they cost."""
+    tags = tuple(sorted(map(str, dag.tags or ())))
+    return any(_is_protected(task, tags, protection) for task in dag.tasks)
+
+
+def _is_protected(task: AbstractOperator, tags: tuple[str, ...], protection: Protection) -> bool:
+    cls = class_of(task)
+    own = own_of(cls)
+    if own is not None:
+        return bool(own.protects)
+    if declares(task):
+        return True
+    return bool(protection.judge(traits_of(task, operators=lineage(cls), tags=tags)).protects)
+
+
 def live_step(task: AbstractOperator, tags: tuple[str, ...], protection: Protection, required: Required) -> Step:
     """Translate one task of a DAG with these tags; see `graph_of`."""
     cls = class_of(task)
-    operators = tuple(_lineage(cls))
-    own = next((OWN_STEPS[name] for name in operators if name in OWN_STEPS), None)
+    own = own_of(cls)
     return step_of(
         task,
         own=own,
-        match=protection.judge(traits_of(task, operators=operators, tags=tags)),
+        match=protection.judge(traits_of(task, operators=lineage(cls), tags=tags)),
         genuine=_is_ours(cls),
         overrides=tuple(_overrides(task)) if own is not None and own.gate else (),
         required=required,
@@ -59,10 +75,18 @@ def class_of(task: AbstractOperator) -> type:
     return getattr(task, "operator_class", None) or type(task)
 
 
-def _lineage(cls: type) -> Iterator[str]:
-    for base in cls.__mro__:
-        if base.__module__ not in _IGNORED_BASES:
-            yield f"{base.__module__}.{base.__qualname__}"
+@lru_cache(maxsize=1024)
+def lineage(cls: type) -> tuple[str, ...]:
+    """``module.Class`` of a class and its bases."""
+    return tuple(
+        f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base.__module__ not in _IGNORED_BASES
+    )
+
+
+@lru_cache(maxsize=1024)
+def own_of(cls: type) -> OwnStep | None:
+    """What a class is if it is one of Interlock's steps or made from one."""
+    return next((OWN_STEPS[name] for name in lineage(cls) if name in OWN_STEPS), None)
 
 
 def _is_ours(cls: type) -> bool:

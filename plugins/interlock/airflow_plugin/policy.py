@@ -1,7 +1,7 @@
 """Airflow cluster policy: a DAG whose protected steps are not gated is refused before it can run, or waits for ever.
 
 Loaded by the entry point ``airflow.policy`` in the scheduler, the API server, the DAG processor and every worker, on
-Airflow 3.1 and later; so importing this module imports nothing else of Interlock. Nothing here opens a connection or
+Airflow 3.1 and later; so importing this module imports next to nothing of Interlock. Nothing here opens a connection or
 starts an engine.
 
 `dag_policy` is level L1 of the design: it runs in the process of the DAG's author, so it stops forgetting, not intent.
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from airflow import settings
 from airflow.policies import hookimpl
 
+from interlock.airflow_plugin.preload import preload_before_forks
+
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
     from airflow.sdk import DAG
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 # Airflow (3.1 to 3.3) notices a mutation hook only in an airflow_local_settings.py. One of an entry point counts as
 # none: the pool that it gives to new task instances would be dropped where they are inserted in bulk.
 settings.task_instance_mutation_hook.is_noop = False  # type: ignore[attr-defined]  # set on the function by Airflow
+preload_before_forks()
 
 
 @hookimpl

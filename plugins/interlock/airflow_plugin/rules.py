@@ -1,4 +1,4 @@
-"""What policy says of Airflow's DAGs, read once for a process: protected steps, required gates, modes.
+"""What policy says of Airflow's DAGs, read once in `policy_poll` seconds: protected steps, required gates, modes.
 
 The lint, the cluster policy and the scheduler judge by the same values. No server is asked: of a bundle from a URL the
 copy counts that this machine keeps. No engine is started: this is data.
@@ -6,8 +6,8 @@ copy counts that this machine keeps. No engine is started: this is data.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from interlock.pipeline import Enforcement, Insertion, Protection
@@ -46,6 +46,10 @@ class Rules:
         return required_gates(self.bundle, self.profile, step)
 
 
+_kept: dict[Settings, tuple[Rules, float]] = {}
+"""The rules read last, and until when they count; a process forked from this one has them, too."""
+
+
 def load_rules() -> Rules:
     """The rules of this deployment.
 
@@ -54,7 +58,24 @@ def load_rules() -> Rules:
     """
     from interlock.gate import Settings
 
-    return _read(Settings.load())
+    settings = Settings.load()
+    rules, until = _kept.get(settings, (None, 0.0))
+    if rules is None or time.monotonic() >= until:
+        rules = read_rules(settings)
+        _kept.clear()
+        _kept[settings] = rules, time.monotonic() + settings.policy_poll
+    return rules
+
+
+def read_rules(settings: Settings) -> Rules:
+    """The rules of a deployment with these settings, read now.
+
+    Raises:
+        InterlockError: As `load_rules`.
+    """
+    from interlock.policy import load_policy
+
+    return rules_of(settings, load_policy(settings, online=False))
 
 
 def shipped_protection() -> Protection:
@@ -78,10 +99,3 @@ def rules_of(settings: Settings, bundle: Bundle) -> Rules:
         bundle=bundle,
     )
 
-
-@cache
-def _read(settings: Settings) -> Rules:
-    """One read for a process; Airflow parses each DAG file in a process of its own, so it is never old for long."""
-    from interlock.policy import load_policy
-
-    return rules_of(settings, load_policy(settings, online=False))

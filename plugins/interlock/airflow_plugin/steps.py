@@ -61,6 +61,11 @@ def subject_text(task: Any) -> str:
     return said[0] if said else (uris[0] if len(uris) == 1 else "")
 
 
+def declares(task: Any) -> bool:
+    """Whether `protect()` declared the task a protected step."""
+    return bool(_declared(task).get("protects"))
+
+
 def _declared(task: Any) -> Mapping[str, Any]:
     """What `protect()` wrote on the task; a template field, so that it survives serialization."""
     value = value_of(task, DECLARED)

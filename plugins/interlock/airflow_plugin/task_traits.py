@@ -48,9 +48,8 @@ def traits_of(task: Any, *, operators: tuple[str, ...], tags: tuple[str, ...]) -
 def _connections(task: Any) -> Iterator[str]:
     """Values of all arguments named ``conn_id`` or ``..._conn_id``."""
     partial = getattr(task, "partial_kwargs", None)
-    for name in vars(task) if partial is None else partial:
-        if name.endswith("conn_id"):
-            yield from texts_of(task, name)
+    for name in [name for name in (vars(task) if partial is None else partial) if name[-7:] == "conn_id"]:
+        yield from texts_of(task, name)
 
 
 class _Found:

@@ -551,13 +551,13 @@ def test_a_decider_that_lives_long_follows_its_server(
 
 def test_the_cluster_policy_asks_no_server(named: Settings, server: BundleServer) -> None:
     pytest.importorskip("airflow")
-    from interlock.airflow_plugin.rules import _read
+    from interlock.airflow_plugin.rules import read_rules
 
     with pytest.raises(PolicyError, match="interlock policy fetch"):
-        _read(named)
+        read_rules(named)
     load_policy(named)
     with pytest.raises(PolicyError, match="does not say which steps are protected"):
-        _read(named)
+        read_rules(named)
     assert len(server.asked) == 1
 
 
