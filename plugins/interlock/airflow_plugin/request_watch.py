@@ -41,7 +41,7 @@ class RequestWatch:
         self.app = app
         self._writer = writer or event_writer()
         self._known = KnownSteps()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="interlock-watch")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="interlock-watch")  # one: events keep their order
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,7 @@ class RequestWatch:
     async def _record(self, scope: Scope, exchange: Exchange, noted: Sequence[Change]) -> None:
         try:
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._threads, self._that_matter, exchange, noted)
+            found = await loop.run_in_executor(self._thread, self._that_matter, exchange, noted)
             if not found:
                 return
             actor = await _actor(scope)

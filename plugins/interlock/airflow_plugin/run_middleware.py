@@ -19,12 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from interlock.airflow_plugin.event_writer import EventWriter, event_writer
-from interlock.airflow_plugin.start_check import Start, StartCheck
+from interlock.airflow_plugin.start_check import CANNOT_TELL, Start, StartCheck
+from interlock.airflow_plugin.task_notes import note_refusal
 from interlock.evidence.enforcement import MAX_REASON, EnforcementEvent, EventKind, fitting
 from interlock.gate.errors import InterlockError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from interlock.gate.values import RunIdentity
 
 _LOG = logging.getLogger(__name__)
 DEADLINE = 4.0
@@ -86,38 +89,40 @@ class RunMiddleware:
                 f"Interlock could not tell within {self._deadline:g} s whether this task may start. Next: try again"
             )
         except InterlockError as error:
-            refusal = f"Interlock cannot tell whether this task may start: {error}"
+            refusal = f"{CANNOT_TELL}: {error}"
         except Exception as error:  # noqa: BLE001 (an error page in place of JSON would kill Airflow's scheduler)
             _LOG.exception("whether task instance %s may start could not be told", instance)
-            refusal = (
-                f"Interlock cannot tell whether this task may start ({type(error).__name__})."
-                " Next: see the API server's log"
-            )
+            refusal = f"{CANNOT_TELL} ({type(error).__name__}). Next: see the API server's log"
         if refusal:
             self._tell(instance, start, refusal)
         return refusal
 
     def _tell(self, instance: str, start: Start | None, refusal: str) -> None:
-        """Log each refusal, and keep one a try in the ledger: anybody may ask, but only a task that is due counts."""
+        """Say once a try why, where people look: anybody may ask, but only a task that is due counts."""
         _LOG.warning("task instance %s was not started: %s", instance[:64], refusal)
-        if start is None or not start.due or (instance, start.run.attempt) in self._told:
+        attempt = start.run.attempt if start is not None else 0
+        if (start is not None and not start.due) or (instance, attempt) in self._told:
             return
-        self._told[instance, start.run.attempt] = None
+        self._told[instance, attempt] = None
         while len(self._told) > _TOLD_AT_MOST:
             self._told.popitem(last=False)
-        run = start.run
-        event = EnforcementEvent(
-            kind=EventKind.START_REFUSED,
-            level="L4",
-            orchestrator=run.orchestrator,
-            pipeline=fitting(run.pipeline),
-            run_id=fitting(run.run_id),
-            task_id=fitting(run.task_id),
-            map_index=run.map_index,
-            attempt=run.attempt,
-            reason=fitting(refusal, MAX_REASON),
-        )
-        self._writer.write([event])
+        self._looking.submit(note_refusal, instance, fitting(refusal, MAX_REASON))
+        if start is not None:
+            self._writer.write([_event(start.run, refusal)])
+
+
+def _event(run: RunIdentity, refusal: str) -> EnforcementEvent:
+    return EnforcementEvent(
+        kind=EventKind.START_REFUSED,
+        level="L4",
+        orchestrator=run.orchestrator,
+        pipeline=fitting(run.pipeline),
+        run_id=fitting(run.run_id),
+        task_id=fitting(run.task_id),
+        map_index=run.map_index,
+        attempt=run.attempt,
+        reason=fitting(refusal, MAX_REASON),
+    )
 
 
 def _instance(scope: Scope) -> str | None:

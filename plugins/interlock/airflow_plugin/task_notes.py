@@ -1,0 +1,58 @@
+"""Says a refusal where people look for it in Airflow: in the task's log and in its audit log.
+
+The worker that was refused wrote nothing, because it had nothing to run. Airflow's API server shows, beside a task's
+log file, all files of its own log folder whose names begin alike (the triggerer's logs are shown that way); so the
+reason is put into one. Where logs are kept remotely only, or another replica of the API server is asked, the audit
+log still has it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from interlock.gate.documents import timestamp
+from interlock.gate.values import utc_now
+
+_LOG = logging.getLogger(__name__)
+AUDIT_EVENT = "interlock: start refused"
+ENDING = ".interlock.log"
+
+
+def note_refusal(task_instance_id: str, refusal: str) -> None:
+    """Write both; never raises, because the refusal stands without. It waits for Airflow's database."""
+    try:
+        _note(UUID(task_instance_id), refusal)
+    except Exception:  # noqa: BLE001 (the edge to Airflow: what only tells must not break anything)
+        _LOG.exception("a refusal could not be shown at task instance %s", task_instance_id)
+
+
+def _note(task_instance_id: UUID, refusal: str) -> None:
+    from airflow.models.log import Log
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        instance = session.get(TaskInstance, task_instance_id)
+        if instance is None:
+            return
+        session.add(Log(event=AUDIT_EVENT, task_instance=instance, owner="interlock", extra=refusal))
+        place = _place(instance)
+    if place is not None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        line = {"timestamp": timestamp(utc_now()), "level": "error", "logger": "interlock", "event": refusal}
+        with place.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _place(instance: Any) -> Path | None:
+    """Beside the try's log file, or None when a hostile id leads out of the log folder."""
+    from airflow.configuration import conf
+    from airflow.utils.helpers import log_filename_template_renderer
+
+    folder = Path(conf.get_mandatory_value("logging", "base_log_folder")).expanduser().resolve()
+    place = (folder / (log_filename_template_renderer()(ti=instance) + ENDING)).resolve()
+    return place if place.is_relative_to(folder) else None
