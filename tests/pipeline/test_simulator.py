@@ -50,28 +50,32 @@ def surely_succeeded(dag: Dag) -> dict[str, frozenset[str]]:
 
 
 PROTECTED = Step(id="", protects="training", requires=(KIND,), inputs=("data",))
+GATE = Step(id="", gate=KIND, subject="data")
 ROLES = [
     PROTECTED,
-    PROTECTED,
-    Step(id="", gate=KIND, subject="data"),
-    Step(id="", gate=KIND, subject="data"),
+    GATE,
     Step(id="", gate=KIND, subject="holdout"),
     Step(id="", gate=KIND, subject="data", overrides=("execute",)),
+    Step(id=""),
     Step(id=""),
 ]
 
 
 @st.composite
 def dags(draw: st.DrawFn) -> tuple[Dag, dict[str, Step]]:
+    """A gate first and a protected step last; between them anything, and any rule, setup or teardown."""
     tasks: list[Task] = []
     roles: dict[str, Step] = {}
-    for number in range(draw(st.integers(2, 5))):
-        rule, part = draw(st.sampled_from(["all_success"] * 12 + list(RULES))), draw(st.integers(0, 9))
-        chosen = draw(st.integers(0, 2**number - 1))
+    size = draw(st.integers(2, 5))
+    for number in range(size):
+        rule = draw(st.sampled_from(["all_success"] * len(RULES) + list(RULES)))
+        part = draw(st.sampled_from(["", "", "", "", "setup", "teardown"]))
+        chosen = draw(st.integers(1, 2**number - 1)) if number else 0
         upstream = frozenset(f"t{bit}" for bit in range(number) if chosen >> bit & 1)
-        tasks.append(Task(id=f"t{number}", rule=rule, upstream=upstream, setup=part == 0, teardown=part == 1))
+        setup, teardown = part == "setup", part == "teardown"
+        tasks.append(Task(id=f"t{number}", rule=rule, upstream=upstream, setup=setup, teardown=teardown))
         roles[f"t{number}"] = draw(st.sampled_from(ROLES))
-    return Dag(tuple(tasks)), roles
+    return Dag(tuple(tasks)), roles | {"t0": GATE, f"t{size - 1}": PROTECTED}
 
 
 @settings(max_examples=1000, deadline=None)
@@ -122,30 +126,30 @@ def train(*upstream: str, rule: str = "all_success", teardown: bool = False) -> 
     return Task(id="train", upstream=frozenset(upstream), rule=rule, teardown=teardown)
 
 
-GATE = Task(id="gate")
+FIRST = Task(id="gate")
 
 
 @pytest.mark.parametrize(
     ("dag", "end"),
     [
-        pytest.param(Dag((GATE, train("gate", rule="all_done"))), State.FAILED, id="all-done"),
-        pytest.param(Dag((GATE, train("gate", rule="always"))), State.FAILED, id="always"),
-        pytest.param(Dag((GATE, train("gate", rule="one_failed"))), State.FAILED, id="one-failed"),
-        pytest.param(Dag((GATE, train("gate", rule="none_skipped"))), State.FAILED, id="none-skipped-after-a-failure"),
-        pytest.param(Dag((GATE, train("gate", rule="none_failed"))), State.SKIPPED, id="none-failed-after-a-skip"),
+        pytest.param(Dag((FIRST, train("gate", rule="all_done"))), State.FAILED, id="all-done"),
+        pytest.param(Dag((FIRST, train("gate", rule="always"))), State.FAILED, id="always"),
+        pytest.param(Dag((FIRST, train("gate", rule="one_failed"))), State.FAILED, id="one-failed"),
+        pytest.param(Dag((FIRST, train("gate", rule="none_skipped"))), State.FAILED, id="none-skipped-after-a-failure"),
+        pytest.param(Dag((FIRST, train("gate", rule="none_failed"))), State.SKIPPED, id="none-failed-after-a-skip"),
         pytest.param(
-            Dag((GATE, Task(id="other"), train("gate", "other", rule="one_success"))), State.FAILED, id="one-success"
+            Dag((FIRST, Task(id="other"), train("gate", "other", rule="one_success"))), State.FAILED, id="one-success"
         ),
         pytest.param(
-            Dag((GATE, Task(id="other"), train("gate", "other", rule="none_failed_min_one_success"))),
+            Dag((FIRST, Task(id="other"), train("gate", "other", rule="none_failed_min_one_success"))),
             State.SKIPPED,
             id="none-failed-min-one-success-after-a-skip",
         ),
         pytest.param(
-            Dag((GATE, train("gate", rule="all_done_setup_success", teardown=True))), State.FAILED, id="teardown"
+            Dag((FIRST, train("gate", rule="all_done_setup_success", teardown=True))), State.FAILED, id="teardown"
         ),
         pytest.param(
-            Dag((GATE, Task(id="mid", rule="all_done", upstream=frozenset({"gate"})), train("mid"))),
+            Dag((FIRST, Task(id="mid", rule="all_done", upstream=frozenset({"gate"})), train("mid"))),
             State.FAILED,
             id="loose-step-between",
         ),
