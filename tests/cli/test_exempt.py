@@ -154,7 +154,40 @@ def test_what_cannot_be_signed_is_one_clear_message(
 
 def test_a_mistyped_rule_is_said(interlock: Interlock, model: Path) -> None:
     said = interlock("exempt", model, "--gate", "artifact-scan", *rules("gate.findigs"), "--reason", "r")
-    assert "says 'gate.findigs' nowhere" in said.err
+    assert "no rule of this deployment's policy has the id 'gate.findigs'" in said.err
+
+
+@pytest.mark.parametrize("part", ["gate.finding", "findings", "data.interlock.facts"])
+def test_a_part_of_an_id_is_no_id(interlock: Interlock, model: Path, part: str) -> None:
+    said = interlock("exempt", model, "--gate", "artifact-scan", *rules(part, "gate.findings"), "--reason", "r")
+    assert said.err.count("no rule of this deployment's policy has the id") == 1
+    assert f"has the id {part!r}" in said.err
+
+
+@pytest.mark.parametrize("rule", ["gate.no-rules", "gate.nothing-looked-at", "evidence.age"])
+def test_an_exemption_from_what_nothing_sets_aside_is_signed_and_called_useless(
+    interlock: Interlock, model: Path, rule: str
+) -> None:
+    said = interlock("exempt", model, "--gate", "artifact-scan", *rules(rule), "--reason", "r")
+    assert said.status == 0
+    assert f"in profile dev no exemption sets {rule} aside, and neither does this one" in said.err
+    (listed,) = json.loads(interlock("exempt", "list", "--format", "json").out)["grants"]
+    assert (listed["holds"], listed["problem"]) == (False, f"in profile dev: nothing sets {rule} aside")
+
+
+def test_a_grant_is_listed_as_the_profile_in_force_takes_it(
+    interlock: Interlock, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = exempted(interlock, model, "--profile", "dev", "--profile", "standard")
+    assert "in profile standard this exemption sets nothing aside: its key is a development key" in said.err
+    assert "in profile dev this exemption" not in said.err
+    (listed,) = json.loads(interlock("exempt", "list", "--format", "json").out)["grants"]
+    assert (listed["holds"], listed["problem"]) == (True, "")
+    monkeypatch.setenv("INTERLOCK_PROFILE", "standard")
+    (listed,) = json.loads(interlock("exempt", "list", "--format", "json").out)["grants"]
+    assert listed["holds"] is False
+    assert listed["problem"].startswith("in profile standard: its key is a development key")
+    assert "holds" not in interlock("exempt", "list").out
 
 
 def test_only_a_key_that_may_sign_exemptions_is_trusted_with_them(

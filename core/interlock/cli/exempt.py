@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from interlock.gate import GATE_KINDS, Json, Settings, UsageError, utc_now
 from interlock.gate.documents import timestamp
 
 if TYPE_CHECKING:
-    from interlock.evidence import FoundGrant
+    from interlock.evidence import Exemption, FoundGrant
+    from interlock.evidence.grants import Signed
 
 _COLUMNS = ("file", "kind", "id", "state", "for", "sets aside", "profiles", "expires", "by", "reason")
 
@@ -72,32 +74,56 @@ def sign(
         expires=expiry(issued, days),
     )
     _warn_of_unknown(exemption.rules, settings)
-    sign_and_write(exemption, settings, kind="exemption", out=out)
+    signed = sign_and_write(exemption, settings, kind="exemption", out=out)
+    _warn_of_useless(exemption, signed, settings)
     return 0
 
 
 @exempt.command("list")
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table")
 def list_(format_: str) -> int:
-    """Exemptions and approvals that lie here, whether they hold now, and why not."""
+    """Exemptions and approvals that lie here, whether they hold now in the profile in force, and why not."""
     from interlock.evidence import GrantFolder, KeyRing
 
     settings = Settings.load()
     found = GrantFolder(settings.exemptions, KeyRing.load(settings)).read()
+    problems = _problems(found, settings)
     if format_ == "json":
-        show.say_json({"folder": str(settings.exemptions), "grants": [_document(one) for one in found]})
+        grants: list[Json] = [_document(one, problem) for one, problem in zip(found, problems, strict=True)]
+        show.say_json({"folder": str(settings.exemptions), "profile": settings.profile, "grants": grants})
         return 0
-    show.table(_COLUMNS, [_row(one) for one in found])
+    show.table(_COLUMNS, [_row(one, problem) for one, problem in zip(found, problems, strict=True)])
     if not found:
         show.progress(f"no exemption or approval lies in {settings.exemptions}")
     return 0
 
 
-def _row(one: FoundGrant) -> tuple[str, ...]:
+def _problems(found: Sequence[FoundGrant], settings: Settings) -> list[str]:
+    """Why each does not hold; what a good signature is worth is what the policy says of the profile in force."""
+    from interlock.evidence import Exemption
+    from interlock.policy.decisions.outlook import outlooks
+
+    good = {
+        number: one.authentic.grant.document(one.authentic.signed)
+        for number, one in enumerate(found)
+        if one.holds and one.authentic is not None and isinstance(one.authentic.grant, Exemption)
+    }
+    told = outlooks(settings, [(settings.profile, document) for document in good.values()], now=utc_now())
+    problems = [one.problem for one in found]
+    for number, outlook in zip(good, told, strict=True):
+        stays = [f"nothing sets {rule} aside" for rule in outlook.stays]
+        named = good[number]["rules"]
+        useless = isinstance(named, list) and len(stays) == len(named)
+        reasons = outlook.flaws or (stays if useless else ())
+        problems[number] = f"in profile {settings.profile}: {'; '.join(reasons)}" if reasons else ""
+    return problems
+
+
+def _row(one: FoundGrant, problem: str) -> tuple[str, ...]:
     from interlock.evidence import Exemption
 
     grant = one.authentic.grant if one.authentic is not None else one.claimed
-    state = "holds" if one.holds else one.problem
+    state = problem or "holds"
     if grant is None:
         return one.place.name, "", "", state, "", "", "", "", "", ""
     by = f"{one.authentic.signed.by}{' (dev key)' if one.authentic.signed.dev else ''}" if one.authentic else ""
@@ -111,11 +137,11 @@ def _row(one: FoundGrant) -> tuple[str, ...]:
     return one.place.name, kind, grant.id, state, *details, timestamp(grant.expires), by, grant.reason
 
 
-def _document(one: FoundGrant) -> dict[str, Json]:
+def _document(one: FoundGrant, problem: str) -> dict[str, Json]:
     return {
         "file": one.place.name,
-        "holds": one.holds,
-        "problem": one.problem,
+        "holds": not problem,
+        "problem": problem,
         "kind": one.authentic.grant.predicate_type.split(":")[2] if one.authentic is not None else "",
         "grant": one.authentic.grant.document(one.authentic.signed) if one.authentic is not None else None,
     }
@@ -124,8 +150,22 @@ def _document(one: FoundGrant) -> dict[str, Json]:
 def _warn_of_unknown(rules: tuple[str, ...], settings: Settings) -> None:
     """A mistyped id would set nothing aside, which is found out when it is needed most."""
     from interlock.policy.bundles.source import load_policy
+    from interlock.policy.decisions.outlook import reason_ids
 
-    sources = [module.source for module in load_policy(settings).modules]
+    known = reason_ids(load_policy(settings))
     for rule in rules:
-        if not any(rule in source for source in sources):
-            show.progress(f"note: the policy of this deployment says {rule!r} nowhere; check the id")
+        if rule not in known:
+            show.progress(f"note: no rule of this deployment's policy has the id {rule!r}; check the id")
+
+
+def _warn_of_useless(exemption: Exemption, signed: Signed, settings: Settings) -> None:
+    """It is signed and written all the same: another deployment, or a later policy, may take it."""
+    from interlock.policy.decisions.outlook import outlooks
+
+    document = exemption.document(signed)
+    told = outlooks(settings, [(profile, document) for profile in exemption.profiles], now=utc_now())
+    for profile, outlook in zip(exemption.profiles, told, strict=True):
+        for flaw in outlook.flaws:
+            show.progress(f"note: in profile {profile} this exemption sets nothing aside: {flaw}")
+        for rule in outlook.stays:
+            show.progress(f"note: in profile {profile} no exemption sets {rule} aside, and neither does this one")

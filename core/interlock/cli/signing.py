@@ -13,6 +13,7 @@ from interlock.gate.documents import timestamp
 
 if TYPE_CHECKING:
     from interlock.evidence import Approval, Exemption
+    from interlock.evidence.grants import Signed
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
@@ -42,7 +43,7 @@ def expiry(issued: datetime, days: float) -> datetime:
     return issued + timedelta(days=days)
 
 
-def sign_and_write(grant: Exemption | Approval, settings: Settings, *, kind: str, out: Path | None) -> Path:
+def sign_and_write(grant: Exemption | Approval, settings: Settings, *, kind: str, out: Path | None) -> Signed:
     """Sign with the deployment's signer and write the envelope, by default where this deployment reads it.
 
     Args:
@@ -51,11 +52,15 @@ def sign_and_write(grant: Exemption | Approval, settings: Settings, *, kind: str
         kind: ``exemption`` or ``approval``.
         out: Write it to this file instead.
 
+    Returns:
+        Who signed, as far as this deployment knows the key.
+
     Raises:
         UsageError: It says something that it may not say, or the file is there already.
         SettingsError, UnavailableError: The key cannot be used.
     """
     from interlock.evidence import KeyRing, load_signer, sign_grant
+    from interlock.evidence.grants import Signed
     from interlock.reporting import write_whole
 
     signer = load_signer(settings)
@@ -76,4 +81,4 @@ def sign_and_write(grant: Exemption | Approval, settings: Settings, *, kind: str
     if signer.dev:
         show.progress("note: signed with the dev key, which policy may not accept outside the profile dev")
     show.say(f"{kind} {grant.id} until {timestamp(grant.expires)}, in {place}")
-    return place
+    return Signed(by=key.name if key is not None else signer.keyid, keyid=signer.keyid, dev=signer.dev)

@@ -187,6 +187,19 @@ stays(id) if {
 }
 
 # METADATA
+# title: What can become of each exemption
+# description: |-
+#   For people who sign and list them, and asked for without a report: what is wrong with each, and which of the reasons
+#   that it names stay whatever is signed. Empty unless exemptions were brought.
+outlook := [about |
+	some number, exemption in brought
+	about := {
+		"flaws": sort(object.get(flaws, number, set())),
+		"stays": [id | some id in exemption.rules; stays(id)],
+	}
+]
+
+# METADATA
 # title: The exemption sets a reason aside
 # description: Undefined unless it names the reason's id, and that is not one that stays.
 sets_aside(exemption, reason) if {

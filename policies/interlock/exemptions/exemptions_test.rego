@@ -268,3 +268,18 @@ test_no_exemption_under_an_unknown_profile if {
 		ids(result.reasons) == ["gate.profile"]
 	}
 }
+
+test_people_are_told_what_can_become_of_an_exemption if {
+	brought := [
+		exemption,
+		with_fields({"rules": ["gate.no-rules", "dataset.poisoning-flagged", "evidence.age"]}),
+		with_fields({"dev": true}),
+		7,
+	]
+	question := object.remove(object.union(denied, {"exemptions": brought}), ["report"])
+	[about.stays | some about in exemptions.outlook] == [[], ["gate.no-rules", "evidence.age"], [], []] with input as question
+	flaws := [about.flaws | some about in exemptions.outlook] with input as question
+	array.slice(flaws, 0, 3) == [[], [], ["its key is a development key, which the profile does not accept"]]
+	"a field is missing or has another type" in flaws[3]
+	exemptions.outlook == [] with input as denied
+}
