@@ -1,13 +1,15 @@
 """Interlock's Airflow plugin: what it adds to the API server.
 
 Every Airflow process loads plugins, a task's too, so this module imports nothing but Airflow's base class; the two
-middlewares are made when the API server builds its app, and only there.
+middlewares and the app behind the tab "Security gates" are made when the API server builds its app, and only there.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -57,3 +59,31 @@ class InterlockPlugin(AirflowPlugin):
         {"middleware": watched, "name": "Interlock: who changes gates by hand"},
         {"middleware": guarded, "name": "Interlock: hard mode"},
     ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # made when it is asked for
+        """The app behind the tab; asks Airflow who may read, and is left out where it cannot."""
+        try:
+            from interlock.airflow_plugin.ui.app import app
+        except Exception:  # noqa: BLE001 (the edge to Airflow: its API server comes up without what only tells)
+            _LOG.exception("there is no tab 'Security gates'")
+            return []
+        return [{"app": app, "url_prefix": "/interlock", "name": "Interlock: security gates"}]
+
+    @cached_property
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]  # as above
+        """The tab, on DAGs, runs and tasks."""
+        from airflow.configuration import conf
+
+        root = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+        dag = f"{root}/interlock/dags/{{DAG_ID}}"
+        places = {"dag": dag, "dag_run": f"{dag}/runs/{{RUN_ID}}", "task": f"{dag}/tasks/{{TASK_ID}}"}
+        return [
+            {
+                "name": "Security gates",
+                "href": href,
+                "destination": place,
+                "url_route": f"security-gates-{place.replace('_', '-')}",
+            }
+            for place, href in places.items()
+        ]

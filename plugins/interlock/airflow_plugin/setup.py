@@ -23,7 +23,7 @@ DESCRIPTION = (
     "Interlock's quarantine: tasks whose gates are missing wait here. Leave it at 0 slots; the DAG's tab"
     " 'Security gates' says what to do."
 )
-_WAITING = (None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred")
+WAITING_STATES = (None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred")
 _HOOKS = ("dag_policy", "task_instance_mutation_hook")
 _TELL_PATIENCE = 30.0
 
@@ -175,7 +175,7 @@ def _plugin() -> Line:
     from airflow import plugins_manager
 
     plugins_manager.ensure_plugins_loaded()
-    names = {str(info.get("name")) for info in plugins_manager.get_plugin_info()}
+    names = {str(info.get("name")) for info in plugins_manager.get_plugin_info({"source"})}
     loaded = "interlock" in names
     return Line(
         what="plugin",
@@ -219,7 +219,7 @@ def _waits() -> Any:
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import or_
 
-    return or_(TaskInstance.state.is_(None), TaskInstance.state.in_([state for state in _WAITING if state]))
+    return or_(TaskInstance.state.is_(None), TaskInstance.state.in_([state for state in WAITING_STATES if state]))
 
 
 def _rechecked(session: Session) -> Iterator[Moved]:
