@@ -56,6 +56,22 @@ for name, at_most in (("release", timedelta(minutes=10)), ("hasty", timedelta(se
         scan >> approve >> promote
         approve >> [unless_failed(), in_any_case()]
     globals()[name] = dag
+
+
+def ask_first(context):
+    import hashlib
+
+    from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+    digest = hashlib.sha256(Path(context["dag_run"].conf["model"]).read_bytes()).hexdigest()
+    options = ["Approve sha256:" + digest, "Reject"]
+    upsert_hitl_detail(context["ti"].id, options=options, subject="Test", body="A harmless test.", params={})
+
+
+with DAG("posed", schedule=None) as posed:
+    ScanModelOperator(task_id="scan", subject=MODEL) >> ApprovalGateOperator(
+        task_id="approve", subject=MODEL, pre_execute=ask_first
+    )
 """
 CHAINS = """
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -105,21 +121,24 @@ class Office:
         write_model(model, fill=run_id.encode())
         with self.as_(by) as client:
             client.trigger(dag_id, run_id=run_id, conf={"model": str(model)})
-        until = time.monotonic() + PATIENCE
-        while self.states(dag_id, run_id).get("approve") != "awaiting_input" or not self.left(dag_id, run_id):
-            self.stack.check()
-            assert time.monotonic() < until, self.states(dag_id, run_id)
-            time.sleep(0.3)
+        self.wait_until_asked(dag_id, run_id)
         return model
 
-    def left(self, dag_id: str, run_id: str) -> bool:
-        """Whether the scheduler knows that the process which asked has ended.
+    def wait_until_asked(self, dag_id: str, run_id: str, *, times: int = 1) -> None:
+        """Wait until the question is there, and the scheduler knows that the process which asked has ended.
 
         An answer before that makes Airflow 3.3.2 take the old process's end for the end of the resumed task.
         """
-        key = f"TaskInstanceKey(dag_id={dag_id!r}, task_id='approve', run_id={run_id!r}"
-        log = (self.stack.logs / "scheduler.log").read_text(encoding="utf-8", errors="replace")
-        return any("executor event with state success" in line and key in line for line in log.splitlines())
+        until = time.monotonic() + PATIENCE
+        key = f"TaskInstanceKey(dag_id={dag_id!r}, task_id='approve', run_id={run_id!r}, try_number={times},"
+        while True:
+            log = (self.stack.logs / "scheduler.log").read_text(encoding="utf-8", errors="replace")
+            left = any("executor event with state success" in line and key in line for line in log.splitlines())
+            if left and self.states(dag_id, run_id).get("approve") == "awaiting_input":
+                return
+            self.stack.check()
+            assert time.monotonic() < until, self.states(dag_id, run_id)
+            time.sleep(0.3)
 
     def record(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The record as the reader sees it."""
@@ -197,7 +216,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         parallelism=3,
     )
     with stack:
-        for dag_id in ("release", "hasty", "maker", "fed", "called"):
+        for dag_id in ("release", "hasty", "posed", "maker", "fed", "called"):
             stack.client.wait_for_dag(dag_id, parsed_after=stack.started)
             stack.client.unpause(dag_id)
         yield Office(stack=stack, root=root)
@@ -299,9 +318,31 @@ def test_a_cleared_gate_does_not_show_people_old_bytes(office: Office) -> None:
     body = {"dry_run": False, "dag_run_id": "cleared", "task_ids": ["approve"], "only_failed": False}
     office.stack.client._json("POST", "/api/v2/dags/release/clearTaskInstances", body=body)
     assert office.finish("release", "cleared")["approve"] == "failed"
-    assert "an earlier try of this task asked about other bytes" in office.stack.client.log(
-        "release", "cleared", "approve", attempt=2
-    )
+    log = office.stack.client.log("release", "cleared", "approve", attempt=2)
+    assert "Airflow keeps another question for this task" in log
+
+
+def test_code_that_asks_before_the_gate_does_cannot_dress_up_the_question(office: Office) -> None:
+    model = office.root / "posed.safetensors"
+    write_model(model, fill=b"posed")
+    with office.as_("alice") as client:
+        client.trigger("posed", run_id="posed", conf={"model": str(model)})
+    assert office.finish("posed", "posed") == {"scan": "success", "approve": "failed"}
+    record = office.record("posed", "posed")
+    assert record["body"] == "A harmless test."
+    assert "Airflow keeps another question for this task" in office.stack.client.log("posed", "posed", "approve")
+
+
+def test_a_gate_that_is_cleared_asks_the_same_question_again(office: Office) -> None:
+    office.ask("release", "again")
+    office.answer("release", "again", by="mallory")
+    office.finish("release", "again")
+    body = {"dry_run": False, "dag_run_id": "again", "task_ids": ["approve", "promote"], "only_failed": False}
+    office.stack.client._json("POST", "/api/v2/dags/release/clearTaskInstances", body=body)
+    office.wait_until_asked("release", "again", times=2)
+    office.answer("release", "again", by="bob")
+    states = office.finish("release", "again")
+    assert (states["approve"], states["promote"]) == ("success", "success")
 
 
 def test_whoever_triggered_the_run_before_is_behind_the_runs_that_follow(office: Office) -> None:

@@ -166,6 +166,7 @@ def test_a_guarded_function_must_take_data() -> None:
         ("ValidateDataOperator", {"subject"}),
         ("ScanPoisoningOperator", {"subject"}),
         ("ScanModelOperator", {"subject"}),
+        ("ApprovalGateOperator", {"subject"}),
         ("CheckPolicyOperator", {"subject"}),
         ("SnapshotOperator", {"subject", "to"}),
         ("SecureTrainOperator", {"data", "out"}),

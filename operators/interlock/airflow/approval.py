@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from interlock.runner import ApprovalQuestion
 
 AT_MOST = timedelta(days=1)
+_SHOWN = ("options", "subject", "body", "defaults", "multiple")
+"""What of a question decides what people see, or what is answered without them."""
 
 
 class ApprovalGateOperator(InterlockOperator):
@@ -142,8 +144,10 @@ def _check_askable(question: ApprovalQuestion, step: str, *, reader: str, at_mos
 def _ask(ti_id: Any, question: ApprovalQuestion, step: str) -> list[str]:
     """Write the question into the record, and make sure that it is the one that people see.
 
+    Airflow keeps a question that is there already: of an earlier try, or of code that asked before this gate did.
+
     Raises:
-        UsageError: An earlier try asked about other bytes, and Airflow keeps that question.
+        UsageError: Another question is there.
     """
     from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
@@ -151,26 +155,24 @@ def _ask(ti_id: Any, question: ApprovalQuestion, step: str) -> list[str]:
     from interlock.airflow.records import REJECT, approve_option
     from interlock.gate.errors import UsageError
 
-    options = [approve_option(question.subject.digest), REJECT]
-    kept = SUPERVISOR_COMMS.send(
-        CreateHITLDetailPayload(
-            ti_id=ti_id,
-            options=options,
-            subject=f"Approve the {step} of {_plain(question.subject.name)}?",
-            body=_body(question, step),
-            defaults=None,
-            multiple=False,
-            params={},
-            assigned_users=[],
-        )
+    asked = CreateHITLDetailPayload(
+        ti_id=ti_id,
+        options=[approve_option(question.subject.digest), REJECT],
+        subject=f"Approve the {step} of {_plain(question.subject.name)}?",
+        body=_body(question, step),
+        defaults=None,
+        multiple=False,
+        params={},
+        assigned_users=[],
     )
-    if getattr(kept, "options", None) != options:
+    kept = SUPERVISOR_COMMS.send(asked)
+    if any(getattr(kept, name, None) != getattr(asked, name) for name in _SHOWN):
         raise UsageError(
-            "an earlier try of this task asked about other bytes, and Airflow keeps its question",
+            "Airflow keeps another question for this task than the one that the gate asks",
             where=question.subject.uri,
-            next_step="start a new run",
+            next_step="start a new run; if this was the first try, find out what asked before the gate did",
         )
-    return options
+    return asked.options
 
 
 def _body(question: ApprovalQuestion, step: str) -> str:
@@ -182,7 +184,11 @@ def _body(question: ApprovalQuestion, step: str) -> str:
         f"| {t.receipt.gate} | {t.receipt.verdict.value} | {t.receipt.profile}{' (dev key)' if t.receipt.dev else ''} "
         f"| `{t.receipt_id}` |"
         for t in question.testimonies
-        if t.state is State.VALID and t.receipt is not None and t.receipt.stage is Stage.GATE
+        if t.state is State.VALID
+        and t.receipt is not None
+        and t.receipt.stage is Stage.GATE
+        # An earlier answer would change the question of a task that is cleared, which Airflow keeps.
+        and t.receipt.gate != ApprovalGateOperator.interlock_gate
     ]
     table = ["| gate | decision | profile | receipt |", "| --- | --- | --- | --- |", *rows]
     return "\n".join(
