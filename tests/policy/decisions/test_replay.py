@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.policy.conftest import MakeEngine
 
-from interlock.gate import Json, Verdict
-from interlock.policy import Bundle, EmbeddedEngine, Library, PolicyDecider
+from interlock.gate import Json, PolicyError, Verdict
+from interlock.policy import Answer, Bundle, EmbeddedEngine, Library, PolicyDecider
 from interlock.policy.decisions.log import DecisionLog
 from interlock.policy.decisions.masking import DEFAULTS, mask
 from interlock.policy.decisions.replay import Change, Opinion, Replayed, replay
@@ -159,6 +159,42 @@ def test_a_verdict_that_rests_on_a_masked_value_is_not_comparable(events: Events
     (one,) = found(events, recorded, reads, policy(5))
     assert one.change is Change.NOT_COMPARABLE
     assert "values are masked" in one.why
+
+
+class _Fails:
+    """An engine whose helper dies at each question."""
+
+    name, version, bundle_digest = "embedded", "1", "0" * 64
+
+    def evaluate(self, path: str, document: Json) -> Answer:
+        raise PolicyError("the engine's helper died", where=path, next_step="try again")
+
+    def query(self, query: str, document: Json) -> list[dict[str, Any]]:
+        raise PolicyError("the engine's helper died")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("servers_own", [False, True], ids=["our-log", "an-opa-servers-log"])
+def test_a_decision_of_an_engine_that_failed_is_not_blamed_on_masking(events: Events, servers_own: bool) -> None:
+    engine = _Fails()
+    log = DecisionLog(engine=engine, bundle=Bundle.load(), ledger=events.lines.append)
+    assert PolicyDecider(engine, Bundle.load(), log=log).decide(DOCUMENT).verdict is Verdict.UNDECIDED
+    (event,) = map(json.loads, events.lines)
+    assert event["masked"]
+    if servers_own:
+        del event["custom"]
+    (one,) = found(events, [event], policy(5), policy(5))
+    assert one.change is Change.NOT_COMPARABLE
+    assert one.why.startswith("the engine failed then: the engine's helper died")
+    assert "masked" not in one.why
+
+
+def test_an_answer_that_could_not_be_used_is_said(events: Events) -> None:
+    broken = policy(5).replace('"warnings": []', '"warnings": 7')
+    (one,) = found(events, events.recorded(broken, DOCUMENT), policy(5), policy(5))
+    assert one.why.startswith("its answer could not be used then: the policy's answer is not as its schema says")
 
 
 def test_a_new_policy_that_reads_a_masked_value_cannot_be_told(events: Events) -> None:

@@ -124,7 +124,7 @@ def _replayed(event: Mapping[str, Any], old: Judge, new: Judge) -> Replayed:
 
     obstacle = _obstacle(event)
     if obstacle or recorded is None or not isinstance(document, Mapping):
-        return ended(Change.NOT_COMPARABLE, why=obstacle or "it is no event of a decision")
+        return ended(Change.NOT_COMPARABLE, why=obstacle or _failure(event) or "it is no event of a decision")
     again = _opinion(old.judge(document))
     if again != recorded:
         return ended(Change.NOT_COMPARABLE, why=_why_not_the_same(event, again, old))
@@ -180,6 +180,8 @@ def _obstacle(event: Mapping[str, Any]) -> str:
 
 def _why_not_the_same(event: Mapping[str, Any], again: Opinion, old: Judge) -> str:
     why = f"the old policy says {again} to what is in the log"
+    if failure := _failure(event):
+        return f"{failure}; {why}"
     custom = event.get("custom")
     bundle = custom.get("bundle_digest") if isinstance(custom, Mapping) else None
     digest = bundle.get("sha256") if isinstance(bundle, Mapping) else ""
@@ -187,6 +189,17 @@ def _why_not_the_same(event: Mapping[str, Any], again: Opinion, old: Judge) -> s
         return f"{why}; it was decided by another bundle ({str(digest)[:16]})"
     masked = event.get("masked")
     return f"{why}; {len(masked)} values are masked" if isinstance(masked, list) and masked else why
+
+
+def _failure(event: Mapping[str, Any]) -> str:
+    """Why there was no verdict then; empty for a decision that was made."""
+    error = event.get("error")
+    message = error.get("message") if isinstance(error, Mapping) else None
+    if not isinstance(message, str) or not message:
+        return ""
+    erased = event.get("erased")
+    answered = "result" in event or (isinstance(erased, list) and "/result" in erased)
+    return f"{'its answer could not be used then' if answered else 'the engine failed then'}: {message}"
 
 
 def _filled(node: Any, text: str) -> Any:
