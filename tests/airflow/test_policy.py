@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowClusterPolicyViolation
+from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, task
@@ -203,6 +204,25 @@ def test_a_mapped_gate_and_a_mapped_training_are_seen(load: Load) -> None:
     with DAG("mapped_and_forgotten") as dag:
         SecureTrainOperator.partial(task_id="train", out="m", command=["x"]).expand(data=["a", "b"])
     assert "no data-validation gate holds training step 'train'" in refusal_of(load, dag)
+
+
+def test_arguments_that_a_task_is_expanded_over_are_read_and_those_of_a_function_are_its_own(load: Load) -> None:
+    with DAG("expanded") as dag:
+
+        @task
+        def rows() -> list[dict[str, int]]:
+            return [{"row": 1}]
+
+        @task
+        def count(row: int) -> None: ...
+
+        count.expand_kwargs(rows())
+        EmptyOperator.partial(task_id="empty").expand_kwargs([{}, {"doc": "two"}])
+        BashOperator.partial(task_id="shell").expand_kwargs([{"bash_command": "true"}, {"bash_command": "false"}])
+    load(dag)
+    with DAG("expanded_to_a_gpu") as dag:
+        BashOperator.partial(task_id="shell").expand_kwargs([{"bash_command": "true", "pod_template_file": "gpu.yaml"}])
+    assert "protected: rule gpu-requests" in refusal_of(load, dag)
 
 
 def test_a_guarded_task_needs_what_policy_and_the_task_itself_require(load: Load) -> None:

@@ -60,15 +60,16 @@ def _uris(items: list[Any] | tuple[Any, ...]) -> Iterator[str]:
 
 
 def _expanded(task: Any) -> Mapping[str, object]:
-    """What a mapped task is expanded over, by argument; ``*`` when every argument may come from there."""
-    found: dict[str, object] = {}
-    for attribute in ("expand_input", "op_kwargs_expand_input"):
-        value = getattr(getattr(task, attribute, None), "value", None)
-        if isinstance(value, Mapping):
-            found |= {str(key): item for key, item in value.items()}
-        elif value:
-            found["*"] = value
-    return found
+    """What a mapped task is expanded over, by argument; ``*`` when every argument may come from there.
+
+    What `@task` functions are expanded over are arguments of the function, not of the task.
+    """
+    value = getattr(getattr(task, "expand_input", None), "value", None)
+    if isinstance(value, Mapping):
+        return {str(name): item for name, item in value.items()}
+    if isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value):
+        return {str(name): [item[name] for item in value if name in item] for each in value for name in each}
+    return {"*": value} if value else {}
 
 
 def _text(value: object) -> str:
