@@ -51,11 +51,21 @@ def test_everything_follows_home(tmp_path: Path) -> None:
         pytest.param("policy_max_age = 0", "positive number", id="no-age-at-all"),
         pytest.param("policy_max_age = inf", "positive number", id="a-copy-for-ever"),
         pytest.param("engine_deadline = inf", "positive number", id="endless-deadline"),
+        pytest.param('airflow_hard_mode = "perhaps"', "airflow_hard_mode is yes or no", id="perhaps-hard"),
     ],
 )
 def test_a_malformed_setting_is_one_clear_error(tmp_path: Path, user: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         load(tmp_path, user=user)
+
+
+@pytest.mark.parametrize(
+    ("user", "is_hard"),
+    [("", False), ("airflow_hard_mode = true", True), ('airflow_hard_mode = "yes"', True)],
+    ids=["unless-asked-for", "as-a-boolean", "as-a-word"],
+)
+def test_hard_mode_is_off_unless_it_is_asked_for(tmp_path: Path, user: str, *, is_hard: bool) -> None:
+    assert load(tmp_path, user=user).airflow_hard_mode is is_hard
 
 
 def test_a_named_file_that_is_missing_is_not_ignored(tmp_path: Path) -> None:
