@@ -299,7 +299,22 @@ def test_beside_it_nothing_is(build: Build) -> None:
     with DAG("ungated") as dag:
         build()
         BashOperator(task_id="ordinary", bash_command="true")
-    assert {name.rsplit(".")[-1] for name in held(dag)} == {"train"}
+    assert {name.rsplit(".")[-1] for name in held(dag)} - {"poisoning"} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("build", "also"),
+    [
+        pytest.param(_callback, {"poisoning"}, id="callback"),
+        pytest.param(_pre_execute, {"poisoning"}, id="pre-execute"),
+        pytest.param(_forgotten, set(), id="forgotten"),
+        pytest.param(_subclass_of_a_gate, set(), id="subclass"),
+    ],
+)
+def test_a_gate_with_code_around_it_waits_too_for_that_code_may_be_the_training(build: Build, also: set[str]) -> None:
+    with DAG("ungated") as dag:
+        build()
+    assert set(held(dag)) == {"train"} | also
 
 
 def test_what_is_protected_goes_into_json_and_back() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from interlock.airflow_plugin.own_steps import OWN_STEPS
 from interlock.airflow_plugin.rules import Rules, rules_of
 from interlock.airflow_plugin.serialized_graph import class_name, graph_of_serialized
 from interlock.gate.errors import InterlockError
-from interlock.pipeline import Mode, Step, Violation, check, describe
+from interlock.pipeline import Mode, Step, Violation, Why, check, describe
 
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
@@ -39,7 +39,7 @@ class Judgement:
         profile: The policy profile in force; empty with a problem.
         mode: How strictly the DAG is treated.
         steps: Its steps, by task id; none with a problem.
-        violations: What the chain rule found, by task id.
+        violations: What the chain rule found, by the id of each task that is held for it.
     """
 
     problem: str = ""
@@ -135,7 +135,8 @@ def _judged(dag: SerializedDAG, rules: Rules) -> Judgement:
         graph = graph_of_serialized(dag, rules.protection, rules.required)
         violations: dict[str, tuple[Violation, ...]] = {}
         for violation in check(graph):
-            violations[violation.step_id] = (*violations.get(violation.step_id, ()), violation)
+            for held in _held_by(violation):
+                violations[held] = (*violations.get(held, ()), violation)
     except Exception as error:  # noqa: BLE001 (as above: whatever a DAG holds, somebody must be told)
         if mode.lets_pass:
             return Judgement(profile=rules.profile, mode=mode)
@@ -144,3 +145,9 @@ def _judged(dag: SerializedDAG, rules: Rules) -> Judgement:
     return Judgement(
         profile=rules.profile, mode=mode, steps={step.id: step for step in graph.steps}, violations=violations
     )
+
+
+def _held_by(violation: Violation) -> Iterator[str]:
+    """The ungated step, and a gate in front of it with code around it: that code may be what the step does."""
+    yield violation.step_id
+    yield from (obstacle.step_id for obstacle in violation.obstacles if obstacle.why is Why.OVERRIDDEN)
