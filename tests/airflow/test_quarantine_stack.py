@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from interlock.airflow.stack import AirflowStack
@@ -179,7 +180,26 @@ def test_clearing_lets_nothing_out(place: Place) -> None:
     assert "fit" not in place.marked()
 
 
-def test_a_run_that_goes_on_with_an_ungated_version_of_its_dag_is_stopped(place: Place) -> None:
+def test_the_tab_says_why_to_those_who_may_read_the_dag(place: Place) -> None:
+    page = f"{place.stack.address}/interlock/dags/ungated/runs/one"
+    assert httpx.get(page, trust_env=False).status_code == 401
+    said = place.stack.client._authorised("GET", "/interlock/dags/ungated/runs/one").text
+    assert "3 of 3 protected steps are not gated, so Airflow does not start them." in said
+    assert "rule gpu-queues: queue &#39;gpu&#39;" in said
+    assert "each_on_gpu[1]" in said
+    assert "ValidateDataOperator(task_id=&#34;data-validation&#34;" in said
+    assert "Interlock, L2" in said
+    gated = place.stack.client._authorised("GET", "/interlock/dags/gated/runs/two").text
+    assert "1 protected step is held by every gate that is required." in gated
+    assert gated.count(">ALLOW<") == 3
+    views = place.stack.client._json("GET", "/api/v2/plugins")["plugins"]
+    tabs = [
+        view["destination"] for plugin in views if plugin["name"] == "interlock" for view in plugin["external_views"]
+    ]
+    assert tabs == ["dag", "dag_run", "task"]
+
+
+def test_a_run_that_goes_on_with_another_version_of_its_dag_is_judged_by_that(place: Place) -> None:
     place.start("changing", "three")
     place.until(lambda: place.waits("three").get(("wait", -1), ("", ""))[0] == "running", "the first step")
     assert place.waits("three")[("train", -1)][1] == "default_pool"
@@ -188,6 +208,9 @@ def test_a_run_that_goes_on_with_an_ungated_version_of_its_dag_is_stopped(place:
     (place.marks / "go").touch()
     place.until(lambda: place.waits("three")[("train", -1)][0] == "scheduled", "the step")
     assert "changed" not in place.marked()
+    place.write("changing", CHANGING, queue="cpu")
+    place.until(lambda: "changed" in place.marked(), "the step of a version that protects nothing")
+    assert place.stack.client.wait_for_run("changing", "three", patience=120).state == "success"
 
 
 def test_without_the_pool_nothing_gets_out_and_setup_makes_it_again(place: Place) -> None:
@@ -223,9 +246,13 @@ def test_what_waits_is_judged_again_when_policy_has_changed(place: Place) -> Non
     rules.mkdir(parents=True)
     roots = ["interlock/enforcement/airflow/some"]
     (layer / ".manifest").write_text(json.dumps({"revision": "t", "roots": roots, "rego_version": 1}))
-    (rules / "data.json").write_text(json.dumps({"mode": Mode.WARN.value, "pipelines": ["changing"]}))
+    (rules / "data.json").write_text(json.dumps({"mode": Mode.WARN.value, "pipelines": ["ungated"]}))
     place.environment["INTERLOCK_POLICY_LAYERS"] = str(layer)
     status, said = place.interlock("recheck")
     assert status == 0
-    assert [(each["task"], each["pool"]) for each in said["moved"]] == [("train", "default_pool")]
-    place.until(lambda: "changed" in place.marked(), "the step that may run now")
+    assert {each["run"] for each in said["moved"]} == {"one", "four"}
+    assert {each["task"] for each in said["moved"]} == {"fit", "on_gpu", "each_on_gpu"}
+    assert {each["pool"] for each in said["moved"]} == {"default_pool"}
+    place.until(lambda: {"on_gpu", "each_on_gpu"} <= place.marked(), "the steps that may run now")
+    place.until(lambda: place.waits("one")[("fit", -1)][0] in {"failed", "up_for_retry"}, "the guard inside the step")
+    assert "fit" not in place.marked()

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlock.gate.documents import timestamp
+from interlock.gate.documents import moment_of
 from interlock.gate.errors import InterlockError
 from interlock.gate.values import utc_now
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from interlock.evidence import EnforcementEvent, KeyRing, Ledger, LedgerEntry
 
 MAX_EVENTS = 100
@@ -88,7 +90,7 @@ def _events(ledger: Ledger, dag_id: str, run_id: str) -> Iterator[EventView]:
 
 def _event(event: EnforcementEvent) -> EventView:
     return EventView(
-        at=timestamp(event.at),
+        at=clock(event.at),
         kind=event.kind.value.replace("-", " "),
         level=event.level,
         actor=event.actor,
@@ -113,14 +115,14 @@ def _receipt(entry: LedgerEntry, keyring: KeyRing) -> ReceiptView:
     try:
         receipt = authentic(entry.envelope, keyring).receipt
     except InterlockError as error:
-        return ReceiptView(recorded=entry.recorded, receipt_id=entry.receipt_id, state=f"not genuine: {error.what}")
+        return ReceiptView(recorded=_recorded(entry), receipt_id=entry.receipt_id, state=f"not genuine: {error.what}")
     try:
         verify_receipt(entry.envelope, keyring, now=utc_now())
         state = "valid, dev key" if receipt.dev else "valid"
     except InterlockError as error:
         state = error.what
     return ReceiptView(
-        recorded=entry.recorded,
+        recorded=_recorded(entry),
         receipt_id=entry.receipt_id,
         state=state,
         verdict=receipt.verdict.value,
@@ -131,3 +133,15 @@ def _receipt(entry: LedgerEntry, keyring: KeyRing) -> ReceiptView:
         digest=receipt.subject.digest,
         exempted=bool(receipt.exemptions),
     )
+
+
+def _recorded(entry: LedgerEntry) -> str:
+    try:
+        return clock(moment_of(entry.recorded))
+    except ValueError:
+        return entry.recorded
+
+
+def clock(moment: datetime) -> str:
+    """A time as the page shows it, to the second."""
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.airflow_plugin.quarantine import POOL, judge
 from interlock.airflow_plugin.setup import WAITING_STATES, Line, pool_line, quarantine_pool
-from interlock.airflow_plugin.ui.ledger_view import Evidence, evidence_of
+from interlock.airflow_plugin.ui.ledger_view import Evidence, clock, evidence_of
 from interlock.airflow_plugin.wording import fixes
-from interlock.gate.documents import timestamp
 from interlock.pipeline import Mode, Step, Violation, describe
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def view_of(session: Session, dag_id: str, *, run_id: str = "", task_id: str = "
         problem=judgement.problem,
         mode=judgement.mode,
         profile=judgement.profile,
-        steps=tuple(sorted(_steps(dag, judgement, task_id), key=lambda step: step.held)),
+        steps=tuple(sorted(steps_of(dag, judgement, task_id), key=lambda step: step.held)),
         waiting=tuple(waiting[:MAX_ROWS]),
         more_waiting=max(0, len(waiting) - MAX_ROWS),
         pool=pool_line(quarantine_pool(session)),
@@ -147,7 +146,8 @@ def _dag(session: Session, dag_id: str, run_id: str) -> Any:
     return bag.get_dag_for_run(run, session=session) if run is not None else None
 
 
-def _steps(dag: Any, judgement: Judgement, task_id: str) -> Iterator[StepView]:
+def steps_of(dag: Any, judgement: Judgement, task_id: str) -> Iterator[StepView]:
+    """The protected steps of a serialized DAG; with `task_id` only that one."""
     for step in judgement.steps.values():
         if step.protects and task_id in {"", step.id}:
             yield _step(dag, step, judgement.violations.get(step.id, ()))
@@ -192,7 +192,7 @@ def _waiting(session: Session, dag_id: str, run_id: str, task_id: str) -> Iterat
             run_id=found.run_id,
             task=found.task_id if found.map_index < 0 else f"{found.task_id}[{found.map_index}]",
             state=str(found.state or "its upstream tasks come first"),
-            since=timestamp(found.scheduled_dttm) if found.scheduled_dttm else "",
+            since=clock(found.scheduled_dttm) if found.scheduled_dttm else "",
         )
 
 
