@@ -315,13 +315,35 @@ def test_a_misspelt_field_is_found_by_the_schema(opa: str, tmp_path: Path, field
     assert "undefined ref: " + misspelt in done.stderr
 
 
-def test_every_package_that_takes_part_in_decisions_says_which_document_it_reads() -> None:
-    """Those of the pack `kubernetes` read what an API server sends, whose objects have any shape."""
+@pytest.mark.parametrize(
+    ("file", "field"),
+    [
+        ("admission", "input.request.uid"),
+        ("parameters", "input.kind"),
+        ("parameters", "input.profile if"),
+        ("review", "input.request.object.metadata.generateName"),
+        ("review", "input.request.object.metadata.name"),
+        ("review", "input.request.operation"),
+    ],
+)
+def test_a_misspelt_field_of_a_review_is_found_too(opa: str, tmp_path: Path, file: str, field: str) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(packaged_folder(), folder)
+    path = folder / "interlock" / "kubernetes" / file / f"{file}.rego"
+    name, _, rest = field.partition(" ")
+    assert field in path.read_text()
+    path.write_text(path.read_text().replace(field, f"{name}x {rest}".rstrip()))
+    done = run(opa, "check", "--schema", str(folder / "schemas"), "--bundle", str(folder))
+    assert done.returncode == 1
+    assert f"undefined ref: {name}x" in done.stderr
+
+
+def test_every_package_that_reads_the_input_says_which_document_it_is() -> None:
+    """That of `kubernetes.parameters` reads two, so its rules say it."""
     for module in BUNDLE.modules:
-        read = re.sub(r"^#.*$", "", module.source, flags=re.MULTILINE)
-        if "input." in read and not module.path.startswith("interlock/kubernetes/"):
-            described = next(block for block, line in metadata(module) if line.startswith("package "))
-            assert described.get("schemas"), module.path
+        read = re.sub(r"^#.*$|with input\.", "", module.source, flags=re.MULTILINE)
+        if "input." in read:
+            assert any(block.get("schemas") for block, _ in metadata(module)), module.path
 
 
 @pytest.mark.slow

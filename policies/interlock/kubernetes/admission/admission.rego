@@ -4,6 +4,8 @@
 #   What OPA answers to the API server's validating webhook. Ask for `interlock/kubernetes/admission/response`, by
 #   `POST /v0/data/...` or as the server's `default_decision`. An organisation's own rule is a package of its own under
 #   `interlock.kubernetes.rules` with a `deny` of the same form.
+# schemas:
+#   - input: schema.admission_review
 package interlock.kubernetes.admission
 
 import data.interlock.kubernetes.parameters

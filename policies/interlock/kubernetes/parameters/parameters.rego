@@ -10,6 +10,8 @@ import data.interlock.facts
 # METADATA
 # title: Whether the question comes from the API server
 # description: Undefined for a decision document.
+# schemas:
+#   - input: schema.admission_review
 admission if input.kind == "AdmissionReview"
 
 # METADATA
@@ -18,6 +20,11 @@ admission if input.kind == "AdmissionReview"
 # scope: document
 name := data.interlock.kubernetes.settings.profile if admission
 
+# METADATA
+# title: Name of the profile of a decision document
+# description: Undefined unless the settings name one.
+# schemas:
+#   - input: schema.decision_input
 name := input.profile if not admission
 
 # METADATA
