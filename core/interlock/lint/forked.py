@@ -219,4 +219,4 @@ def _on_terminate(_number: int, _frame: object) -> NoReturn:
         for pid, _threads in tasks_below(os.getpid()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    os._exit(128 + signal.SIGTERM)
+    raise SystemExit(128 + signal.SIGTERM)

@@ -14,7 +14,6 @@ from interlock.gate.values import Json, Level
 from interlock.lint.values import RULES, DagResult, FileResult, LintFinding, LintResult, worst
 from interlock.reporting.machine import SARIF_SCHEMA, file_uri, own_version
 
-_HELP = "https://github.com/interlock/interlock/blob/main/docs/lint.md"
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "note"}
 
@@ -85,10 +84,7 @@ def sarif(result: LintResult) -> dict[str, Json]:
                     "driver": {
                         "name": "interlock lint",
                         "version": own_version(),
-                        "rules": [
-                            {"id": rule, "shortDescription": {"text": RULES[rule].title}, "helpUri": _HELP}
-                            for rule in rules
-                        ],
+                        "rules": [{"id": rule, "shortDescription": {"text": RULES[rule].title}} for rule in rules],
                     }
                 },
                 "results": [_result(finding, rules) for finding in findings],
@@ -136,9 +132,7 @@ def _result(finding: LintFinding, rules: Sequence[str]) -> dict[str, Json]:
         },
     }
     if finding.accepted is not None:
-        document["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": finding.accepted.reason}
-        ]
+        document["suppressions"] = [{"kind": "external", "justification": finding.accepted.reason}]
     return document
 
 
@@ -150,7 +144,7 @@ def junit(result: LintResult) -> str:
     if result.findings:
         _suite(root, "interlock lint", (), result.findings)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
 def _suite(root: ET.Element, path: str, dags: Sequence[DagResult], findings: Sequence[LintFinding]) -> None:

@@ -107,10 +107,13 @@ class PipelineGate:
 def joined(file: FileResult) -> Graph:
     """The graphs of all pipelines of a file as one, with ids ``<pipeline>/<step>``, and the step of its import."""
     steps, edges = [Step(id=IMPORT)], []
-    for dag in file.dags:
+    ids = [dag.dag for dag in file.dags]
+    for number, dag in enumerate(file.dags):
+        twin = ids[:number].count(dag.dag)  # two pipelines of a file may well share an id
+        name = f"{dag.dag}/{twin + 1}" if twin else dag.dag
         if dag.graph is not None:
-            steps += [replace(step, id=f"{dag.dag}/{step.id}") for step in dag.graph.steps]
-            edges += [(f"{dag.dag}/{upper}", f"{dag.dag}/{lower}") for upper, lower in dag.graph.edges]
+            steps += [replace(step, id=f"{name}/{step.id}") for step in dag.graph.steps]
+            edges += [(f"{name}/{upper}", f"{name}/{lower}") for upper, lower in dag.graph.edges]
     return Graph(steps=tuple(steps), edges=tuple(edges))
 
 

@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -117,6 +118,9 @@ def _look_at_all(
                 on_file(result)
         except BaseException as error:  # noqa: BLE001  # raised again where the run was asked for
             failed.append(error)
+            while not waiting.empty():  # nobody else begins another file
+                with suppress(queue.Empty):
+                    waiting.get_nowait()
 
     # The first worker's thread is this one: a worker ends with the thread that started it.
     jobs = min(request.jobs or os.cpu_count() or 1, -(-len(found) // 4))

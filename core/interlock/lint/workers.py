@@ -27,6 +27,8 @@ KINDS = {"airflow": "interlock.airflow_plugin.linting"}
 
 _STARTING = 300.0
 """Seconds that a worker may take to import its orchestrator."""
+_ENDING = 5.0
+"""Seconds that a worker has to end by itself, and then to end its offspring."""
 _GRACE = 15.0
 """Seconds that a worker has on top of its own deadlines."""
 _KEPT_BACK = ("INTERLOCK_SIGNER", "INTERLOCK_LEDGER_URL", "INTERLOCK_OPA_TOKEN_FILE")
@@ -111,14 +113,15 @@ class Worker:
 
     def close(self) -> None:
         """End it, and all that came of it."""
-        os.close(self._requests)
-        self._process.terminate()  # it ends its offspring first
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        os.close(self._requests)  # without requests it ends by itself
+        for signalled in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                self._process.wait(timeout=_ENDING)
+                break
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signalled)
+        self._process.wait()
         os.close(self._answers)
 
     def _read(self, seconds: float) -> dict[str, Any]:

@@ -44,24 +44,31 @@ def load(file: Path, root: Path, rules: Rules) -> Json:
 
 
 def _process(file: Path, seen: list[dict[str, Json]], rules: Rules) -> list[str]:
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ModuleNotFoundError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]  # where 3.1 has it
+    """Let Airflow load the file, noting each DAG whatever the policies say of it; returns the import errors."""
+    bag: Any = _bag(file.parent)
+    bag_dag = bag.bag_dag
 
-    class Bag(DagBag):
-        """Notes each DAG, whatever the policies say of it."""
+    def noted(dag: DAG) -> None:
+        before = {task.task_id for task in dag.tasks}
+        said = _policies(bag_dag, dag)
+        seen.append(_description(dag, rules, said, before))
 
-        def bag_dag(self, dag: DAG) -> None:
-            before = {task.task_id for task in dag.tasks}
-            said = _policies(super().bag_dag, dag)
-            seen.append(_description(dag, rules, said, before))
-
-    bag = Bag(dag_folder=str(file.parent), collect_dags=False)
+    bag.bag_dag = noted
     # A file that is named, or found by its looks, is loaded; of an archive Airflow chooses by the looks of its members.
-    process: Any = bag.process_file  # without types on 3.3
-    process(str(file), only_if_updated=False, safe_mode=not file.name.endswith(".py"))
+    bag.process_file(str(file), only_if_updated=False, safe_mode=not file.name.endswith(".py"))
     return [str(error) for error in bag.import_errors.values()]
+
+
+def _bag(folder: Path) -> Any:
+    """An empty bag of DAGs; Airflow wants to hear of a folder, which is not searched."""
+    with contextlib.suppress(ModuleNotFoundError):
+        from airflow.dag_processing.dagbag import DagBag
+
+        return DagBag(dag_folder=str(folder), collect_dags=False)
+    from airflow.models import dagbag  # Airflow 3.1
+
+    before_3_2: Any = dagbag
+    return before_3_2.DagBag(dag_folder=str(folder), collect_dags=False)
 
 
 def _policies(bag_dag: Any, dag: DAG) -> list[Json]:

@@ -118,11 +118,12 @@ class Judged:
         if not isinstance(document, dict):
             return None
         try:
-            self._serialized = serializer().from_dict(json.loads(json.dumps(document)))
-            graph = graph_of_serialized(self._serialized, rules.protection, rules.required)
+            scheduled: SerializedDAG = serializer().from_dict(json.loads(json.dumps(document)))
+            graph = graph_of_serialized(scheduled, rules.protection, rules.required)
         except Exception as error:  # noqa: BLE001  # the scheduler could not read it, either, whatever it raises
             self._problem = self._problem or f"{type(error).__name__}: {error}"
             return None
+        self._serialized = scheduled
         return graph if graph.steps else None
 
 

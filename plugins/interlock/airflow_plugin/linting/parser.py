@@ -27,7 +27,7 @@ _AS_A_WORKER = ("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "_AIRFLOW_PARSING_CONTEXT_TAS
 _MOST = 8
 """Tasks of a DAG for which the file is loaded as a worker loads it."""
 _NOT_THERE = re.compile(
-    r"VARIABLE_NOT_FOUND|CONNECTION_NOT_FOUND|no such table|Variable .{1,200} does not exist|conn_id"
+    r"VARIABLE_NOT_FOUND|CONNECTION_NOT_FOUND|no such table|Variable .{1,200} does not exist|The conn_id `"
 )
 _NO_DATABASE = (
     "lint has no Airflow database: read Variables and Connections inside a task, or give lint AIRFLOW_VAR_<NAME> and"
@@ -82,12 +82,8 @@ class AirflowParser:
         try:
             seen = _read(load({}))
             judged = [Judged(said, self.rules) for said in seen["dags"]]
-        except TooLongError as error:
-            findings.append(_failed("lint.timeout", error))
-        except NoAnswerError as error:
-            findings.append(_failed("lint.no-answer", error))
-        except FailedError as error:
-            findings.append(_failed("lint.import-error", error))
+        except (TooLongError, NoAnswerError, FailedError) as error:
+            findings.append(_failed(error))
         else:
             findings += _of_the_file(seen)
             for dag in judged:
@@ -105,7 +101,7 @@ class AirflowParser:
                 seen = _read(load(dict(zip(_AS_A_WORKER, (dag.dag, step), strict=True))))
                 there = [Judged(said, self.rules) for said in seen["dags"] if said.get("dag") == dag.dag]
             except InterlockError as error:
-                yield finding_answer("lint.import-error", f"{where}{error.what}", dag=dag.dag, step=step, line=dag.line)
+                yield finding_answer(_rule(error), f"{where}{error.what}", dag=dag.dag, step=step, line=dag.line)
                 return
             for again in there:
                 for key, violation in again.violations().items():
@@ -116,13 +112,14 @@ class AirflowParser:
 
 def _read(seen: Json) -> dict[str, Any]:
     """Raises: InterlockError: The file's process says something of another shape."""
+    said: Any = seen
     if (
-        not isinstance(seen, dict)
-        or not all(isinstance(seen.get(key), list) for key in ("dags", "errors", "tampered"))
-        or not all(isinstance(said, Mapping) for said in seen["dags"])
+        not isinstance(said, dict)
+        or not all(isinstance(said.get(key), list) for key in ("dags", "errors", "tampered"))
+        or not all(isinstance(dag, Mapping) for dag in said["dags"])
     ):
         raise InterlockError("the file's process says something of another shape")
-    return seen
+    return said
 
 
 def _of_the_file(seen: Mapping[str, Any]) -> Iterator[Json]:
@@ -142,6 +139,12 @@ def _import_error(trace: str) -> Json:
     return finding_answer("lint.import-error", f"the file cannot be imported: {text}", fixes=hints)
 
 
-def _failed(rule_id: str, error: InterlockError) -> Json:
+def _failed(error: InterlockError) -> Json:
     hints = (error.next_step,) if error.next_step else ()
-    return finding_answer(rule_id, f"the file cannot be judged: {error.what}", fixes=hints)
+    return finding_answer(_rule(error), f"the file cannot be judged: {error.what}", fixes=hints)
+
+
+def _rule(error: InterlockError) -> str:
+    if isinstance(error, TooLongError):
+        return "lint.timeout"
+    return "lint.import-error" if isinstance(error, FailedError) else "lint.no-answer"
