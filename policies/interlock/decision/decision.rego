@@ -116,7 +116,10 @@ raised contains facts.reason(rego.metadata.rule(), message) if {
 #   id: policy.denial-without-shape
 #   severity: critical
 #   remediation: Write the rule as `deny contains reason if { ... }`
-#   controls: []
+#   controls:
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 raised contains facts.reason(rego.metadata.rule(), message) if {
 	some name in misshapen
 	message := sprintf("the deny of data.interlock.%v is no set of reasons", [name])
@@ -193,7 +196,10 @@ warnings contains data.interlock.evidence[_].warn[_]
 #   id: exemption.used
 #   severity: high
 #   remediation: Repair what the rule found before the exemption runs out
-#   controls: []
+#   controls:
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 14}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 warnings contains facts.reason(rego.metadata.rule(), message) if {
 	some [reason, exemption] in used
 	message := sprintf(
@@ -217,7 +223,10 @@ warnings contains facts.reason(rego.metadata.rule(), message) if {
 #   id: exemption.not-used
 #   severity: low
 #   remediation: Have it signed again for this gate, subject and profile, or repair what the rule found
-#   controls: []
+#   controls:
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 14}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 warnings contains facts.reason(rego.metadata.rule(), message) if {
 	some number, exemption in exemptions.brought
 	flaws := exemptions.flaws[number]
@@ -236,7 +245,8 @@ warnings contains facts.reason(rego.metadata.rule(), message) if {
 #   id: exemption.never
 #   severity: low
 #   remediation: Repair what the rule found; no exemption helps against this reason
-#   controls: []
+#   controls:
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 14}
 warnings contains facts.reason(rego.metadata.rule(), message) if {
 	some exemption in exemptions.usable
 	some reason in raised

@@ -23,7 +23,7 @@ BUNDLE = Bundle.load()
 TEST_NAME = re.compile(r"^(test_\w+)", re.MULTILINE)
 PACKAGE = re.compile(r"^package ([\w.]+)$", re.MULTILINE)
 FRAMEWORKS = {
-    ("EU AI Act", "2024/1689"): r"Art\. \d+",
+    ("EU AI Act", "2024/1689"): r"Art\. \d+(\(\d+\))?|Annex IV( \d\([a-z]\))?",
     ("MITRE ATLAS", "5.6.1"): r"AML\.[TM]\d{4}(\.\d{3})?",
     ("ISO/IEC 42001", "2023"): r"A\.\d+\.\d+(\.\d+)?",
     ("NIST AI 100-2", "e2025"): r"NISTAML\.\d{2,3}",
@@ -31,6 +31,9 @@ FRAMEWORKS = {
     ("OWASP LLM Top 10", "2025"): r"LLM(0\d|10):2025",
     ("OWASP LLM Top 10", "2026"): r"LLM(0\d|10):2026",
     ("OWASP ML Top 10", "2023"): r"ML(0\d|10):2023",
+    ("Kubernetes Pod Security Standards", "1.34"): r"restricted",
+    ("NSA/CISA Kubernetes Hardening", "1.2"): r"[A-Z][a-z]+( [a-z]+)+",
+    ("SLSA", "1.2"): r"Build L[123]",
 }
 
 
@@ -179,8 +182,47 @@ def test_every_denial_says_what_it_is_and_what_to_do(module: Module) -> None:
         assert module.path.split("/")[1] in {pack, "decision"}
         assert custom["severity"] in {"critical", "high", "medium", "low"}
         assert custom["remediation"]
+        assert custom["controls"]
         for control in custom["controls"]:
             assert re.fullmatch(FRAMEWORKS[control["framework"], control["version"]], control["id"]), control
+
+
+SUCCESSORS = {
+    f"LLM{new}:2026": f"LLM{old}:2025"
+    for old, new in (
+        ("01", "01"),
+        ("02", "02"),
+        ("03", "04"),
+        ("04", "05"),
+        ("05", "10"),
+        ("06", "03"),
+        ("07", "08"),
+        ("08", "09"),
+        ("09", "07"),
+        ("10", "06"),
+    )
+}
+"""What each entry of the OWASP LLM Top 10 of 2026 was called in 2025."""
+
+
+@pytest.mark.parametrize("module", BUNDLE.modules, ids=lambda module: module.path)
+def test_a_control_of_owasp_is_named_in_both_years(module: Module) -> None:
+    for block, _ in metadata(module):
+        controls = {control["id"] for control in block.get("custom", {}).get("controls", ())}
+        older = {SUCCESSORS[control] for control in controls if control in SUCCESSORS}
+        assert older == {control for control in controls if control.endswith(":2025")}, block["custom"]["id"]
+
+
+@pytest.mark.parametrize("rule", ["kubernetes.pod-security", "deployment.pod-security"])
+def test_pod_security_claims_the_standard_that_it_is_made_after(rule: str) -> None:
+    [controls] = [
+        {(control["framework"], control["id"]) for control in block["custom"]["controls"]}
+        for module in BUNDLE.modules
+        for block, _ in metadata(module)
+        if block.get("custom", {}).get("id") == rule
+    ]
+    assert ("Kubernetes Pod Security Standards", "restricted") in controls
+    assert ("NSA/CISA Kubernetes Hardening", "Pod security") in controls
 
 
 def test_every_id_speaks_of_one_thing() -> None:

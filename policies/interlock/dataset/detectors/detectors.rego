@@ -64,7 +64,11 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   id: dataset.detectors-skipped
 #   severity: low
 #   remediation: Name the label column, and the image shape or the feature columns, so that more detectors can look
-#   controls: []
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0007}
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
 warn contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	facts.measure("detectors_skipped") > 0

@@ -54,6 +54,7 @@ weak_evidence if {
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15(5)}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not few_flagged
@@ -91,6 +92,7 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.7.4}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15(5)}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not weak_evidence

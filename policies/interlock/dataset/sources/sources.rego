@@ -50,6 +50,7 @@ sound if {
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 11}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.7.5}
+#     - {framework: EU AI Act, version: 2024/1689, id: Annex IV 2(d)}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not sound

@@ -82,6 +82,8 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: NIST AI RMF, version: "1.0", id: MAP 4.1}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 10}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.7.5}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
+#     - {framework: EU AI Act, version: 2024/1689, id: Annex IV 2(d)}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some role in ["data", "image"]

@@ -76,6 +76,12 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.039}
 #     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM06:2025"}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15(5)}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.5}
+#     - {framework: Kubernetes Pod Security Standards, version: "1.34", id: restricted}
+#     - {framework: NSA/CISA Kubernetes Hardening, version: "1.2", id: Pod security}
+#     - {framework: NSA/CISA Kubernetes Hardening, version: "1.2", id: Authentication and authorization}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some manifest in objects
@@ -97,6 +103,9 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.039}
 #     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM02:2025"}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15(5)}
+#     - {framework: NSA/CISA Kubernetes Hardening, version: "1.2", id: Network separation}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some manifest in objects
@@ -119,6 +128,8 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
+#     - {framework: NSA/CISA Kubernetes Hardening, version: "1.2", id: Supply chain}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not images_unasked
@@ -144,6 +155,7 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
 #     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM04:2026"}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM03:2025"}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some manifest in objects

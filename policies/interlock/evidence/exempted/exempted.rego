@@ -68,7 +68,10 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   id: evidence.exempted
 #   severity: high
 #   remediation: Repair what the gate found before the exemption runs out
-#   controls: []
+#   controls:
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 14}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 warn contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate, receipt in receipts.chosen

@@ -58,7 +58,10 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   id: evidence.signer
 #   severity: medium
 #   remediation: Set `signer` to a key in a KMS or HSM before this protects anything of value
-#   controls: []
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0013}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.8}
 warn contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	some gate, receipt in receipts.chosen

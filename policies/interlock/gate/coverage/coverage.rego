@@ -98,7 +98,9 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   id: gate.coverage-skipped
 #   severity: low
 #   remediation: Remove the skipped parts from the subject, or use a gate that can examine them
-#   controls: []
+#   controls:
+#     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
+#     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
 warn contains facts.reason(rego.metadata.rule(), message) if {
 	skipping_accepted
 	count(input.report.coverage.skipped) > 0

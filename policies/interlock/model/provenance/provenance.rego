@@ -72,6 +72,8 @@ trained if {
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 11}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 12}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
+#     - {framework: SLSA, version: "1.2", id: Build L1}
+#     - {framework: SLSA, version: "1.2", id: Build L2}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	facts.stage == "gate"

@@ -34,6 +34,7 @@ applies if {
 #     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.4}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15(5)}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	applies
 	not facts.zero("unsafe_globals")

@@ -182,7 +182,11 @@ deny contains facts.reason(rego.metadata.rule(), message) if {
 #   id: training.budget-overrun
 #   severity: medium
 #   remediation: Ask for what the training needs; find out why it took more
-#   controls: []
+#   controls:
+#     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.T0034}
+#     - {framework: OWASP LLM Top 10, version: "2026", id: "LLM06:2026"}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM10:2025"}
+#     - {framework: NIST AI 100-2, version: e2025, id: NISTAML.014}
 warn contains facts.reason(rego.metadata.rule(), message) if {
 	facts.stage == "gate"
 	facts.gate == "training"

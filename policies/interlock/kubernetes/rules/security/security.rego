@@ -23,6 +23,11 @@ import data.interlock.kubernetes.review
 #     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.7}
 #     - {framework: EU AI Act, version: 2024/1689, id: Art. 15}
 #     - {framework: ISO/IEC 42001, version: "2023", id: A.6.2.5}
+#     - {framework: OWASP LLM Top 10, version: "2025", id: "LLM06:2025"}
+#     - {framework: EU AI Act, version: 2024/1689, id: Art. 15(5)}
+#     - {framework: Kubernetes Pod Security Standards, version: "1.34", id: restricted}
+#     - {framework: NSA/CISA Kubernetes Hardening, version: "1.2", id: Pod security}
+#     - {framework: NSA/CISA Kubernetes Hardening, version: "1.2", id: Authentication and authorization}
 deny contains facts.reason(rego.metadata.rule(), message) if {
 	some problem in restricted.problems(review.wanted)
 	message := sprintf("%s: %s (profile %s)", [review.shown, problem, parameters.shown])
