@@ -69,8 +69,8 @@ def chain(*steps: Step) -> Graph:
             id="data-gated-before-it-was-cleaned",
         ),
         pytest.param(
-            chain(gate(), train(inputs=("data", "config"))),
-            id="one-of-two-inputs",
+            chain(gate(), gate("second", subject="config"), train(inputs=("data", "config"))),
+            id="a-gate-for-each-of-two-inputs",
         ),
         pytest.param(
             chain(
@@ -231,6 +231,11 @@ def test_a_scan_of_the_data_is_no_scan_of_the_model() -> None:
     graph = chain(gate(), scan(subject="data"), train(), promote())
     (violation,) = check(graph)
     assert (violation.step_id, violation.missing) == ("up", MODEL)
+    assert [(obstacle.why, obstacle.detail) for obstacle in violation.obstacles] == [(Why.OTHER_SUBJECT, "data")]
+
+
+def test_of_two_inputs_each_needs_a_gate() -> None:
+    (violation,) = check(chain(gate(), train(inputs=("data", "config"))))
     assert [(obstacle.why, obstacle.detail) for obstacle in violation.obstacles] == [(Why.OTHER_SUBJECT, "data")]
 
 

@@ -3,7 +3,8 @@
 For every protected step and every gate kind that it requires there must be at least one path gate -> ... -> step on
 which every node after the gate, the step included, runs only if all its upstreams succeeded. One such path is enough:
 a failed or skipped gate then fails or skips everything along it. The gate must be the real one with nothing put over
-or around it, it must look at what the step uses (`interlock.pipeline.subjects`), and no node of the path, gate and
+or around it, it must look at what the step uses (`interlock.pipeline.subjects`; of several things each needs a gate of
+its own), and no node of the path, gate and
 step included, may be a setup or teardown, whose failures do not travel.
 
 How it is found: every sound gate sends a mark along the edges to nodes that pass a failure on. The mark says the kind
@@ -39,10 +40,11 @@ def check(graph: Graph) -> tuple[Violation, ...]:
     }
     passing = {step.id for step in graph.steps if step.passes_failure_on}
     arrived = travel([step.id for step in graph.steps], [edge for edge in graph.edges if edge[1] in passing], sent)
-    missing = [
-        (step, kind)
-        for step, own in required
-        for kind in own
-        if not arrived[step.id] >> kinds[kind] * width & subjects.accepted(step, kind)
-    ]
+    missing = []
+    for step, own in required:
+        for kind in own:
+            seen = arrived[step.id] >> kinds[kind] * width
+            lacking = next((fitting for fitting in subjects.accepted(step, kind) if not seen & fitting), None)
+            if lacking is not None:
+                missing.append((step, kind, lacking))
     return explain(graph, subjects, passing, missing) if missing else ()

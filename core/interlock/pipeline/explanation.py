@@ -66,7 +66,7 @@ class Violation:
 
 
 def explain(
-    graph: Graph, subjects: Subjects, passing: Set[str], missing: Sequence[tuple[Step, str]]
+    graph: Graph, subjects: Subjects, passing: Set[str], missing: Sequence[tuple[Step, str, int]]
 ) -> tuple[Violation, ...]:
     """The violations of steps that are not held.
 
@@ -74,10 +74,11 @@ def explain(
         graph: The pipeline.
         subjects: What its gates look at.
         passing: Ids of the steps that pass a failure on.
-        missing: Each protected step with a gate kind that does not hold it.
+        missing: Each protected step with a gate kind that does not hold it, and the bits of what such a gate might look
+            at: those of the first input that none looked at.
     """
-    explainer = _Explainer(graph, subjects, passing, tuple(dict.fromkeys(kind for _, kind in missing)))
-    return tuple(explainer.violation(step, kind) for step, kind in missing)
+    explainer = _Explainer(graph, subjects, passing, tuple(dict.fromkeys(kind for _, kind, _ in missing)))
+    return tuple(explainer.violation(step, kind, lacking) for step, kind, lacking in missing)
 
 
 class _Explainer:
@@ -95,8 +96,8 @@ class _Explainer:
         }
         self._nearest = Nearest(graph, passing, starts)
 
-    def violation(self, step: Step, kind: str) -> Violation:
-        path, other_subject = self._path(step, kind)
+    def violation(self, step: Step, kind: str, lacking: int) -> Violation:
+        path, other_subject = self._path(step, kind, lacking)
         return Violation(
             step_id=step.id,
             protects=step.protects,
@@ -104,12 +105,12 @@ class _Explainer:
             missing=kind,
             path=path,
             obstacles=tuple(self._obstacles(path, kind, other_subject=other_subject)) if path else (),
-            elsewhere="" if path else self._elsewhere(step, kind),
+            elsewhere="" if path else self._elsewhere(kind, lacking),
         )
 
-    def _path(self, step: Step, kind: str) -> tuple[tuple[str, ...], bool]:
+    def _path(self, step: Step, kind: str, lacking: int) -> tuple[tuple[str, ...], bool]:
         """The path with the fewest obstacles, and whether its gate looks at something else than the step uses."""
-        fitting = self._subjects.accepted(step, kind) << self._shift[kind]
+        fitting = lacking << self._shift[kind]
         anything = ANYTHING << self._shift[kind]
         other_price = self._nearest.price(step.id, anything)
         if other_price is None:
@@ -129,10 +130,9 @@ class _Explainer:
         if not said:
             yield Obstacle(step_id=step.id, why=Why.UNSAID)
 
-    def _elsewhere(self, step: Step, kind: str) -> str:
-        accepted = self._subjects.accepted(step, kind)
+    def _elsewhere(self, kind: str, lacking: int) -> str:
         sound = (gate for gate in self._gates if gate.gate == kind and gate.stops)
-        return next((gate.id for gate in sound if self._subjects.looks_at(gate) & accepted), "")
+        return next((gate.id for gate in sound if self._subjects.looks_at(gate) & lacking), "")
 
 
 def obstacles_of_gate(step: Step) -> Iterator[Obstacle]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from string import whitespace
 
 from interlock.pipeline.graph import Graph, Step
 from interlock.pipeline.marks import travel
@@ -35,7 +36,7 @@ def named(text: str) -> str:
     """
     spaced = _TEMPLATE.sub(lambda found: "{{ " + " ".join(found[1].split()) + " }}", text.strip())
     local = spaced.removeprefix("file://") if spaced.startswith("file:///") else spaced
-    return local.rstrip("/") or local[:1]
+    return local.rstrip("/" + whitespace) or local[:1]
 
 
 class Subjects:
@@ -59,16 +60,15 @@ class Subjects:
             return ANYTHING
         return self._bits[gate.subject] if gate.subject else 0
 
-    def accepted(self, step: Step, kind: str) -> int:
-        """The bits of what a gate of `kind` may look at on behalf of `step`."""
+    def accepted(self, step: Step, kind: str) -> tuple[int, ...]:
+        """For each input of `step` the bits of what a gate of `kind` may look at on its behalf.
+
+        A step that names no input has one that no gate fits.
+        """
         if kind in UNBOUND:
-            return ANYTHING
+            return (ANYTHING,)
         known = self._made_from if kind in TRACED else self._bits
-        found = 0
-        for name in step.inputs:
-            if name:
-                found |= known.get(name, 0)
-        return found
+        return tuple(known.get(name, 0) for name in step.inputs if name) or (0,)
 
     @cached_property
     def _made_from(self) -> dict[str, int]:

@@ -4,8 +4,8 @@
 #   The chain rule: for every protected step and every gate kind that it needs there must be a path from a gate of that
 #   kind to the step on which every node after the gate, the step included, runs only if all its upstreams succeeded. A
 #   failed or skipped gate then stops everything along it. The gate must look at what the step uses, by the names that
-#   the pipeline gives things. `interlock.pipeline.chain` is the same rule in Python, where it also finds the shortest
-#   fix; the two are held against each other on random graphs.
+#   the pipeline gives things; of several things each needs a gate of its own. `interlock.pipeline.chain` is the same
+#   rule in Python, where it also finds the shortest fix; the two are held against each other on random graphs.
 package interlock.pipeline.chain
 
 import data.interlock.facts
@@ -66,15 +66,24 @@ unbound := {"pipeline", "inference-probe", "deployment"}
 traced := {"data-validation", "data-poisoning"}
 
 # METADATA
+# title: What the subject of a gate of a kind is
+# description: Nothing that a step uses, data, or a thing that a step uses. Always defined.
+sort_of(kind) := "unbound" if {
+	kind in unbound
+} else := "traced" if {
+	kind in traced
+} else := "own"
+
+# METADATA
 # title: What a gate looks at
 # description: Its subject, or the empty name where that is not asked. Undefined when it must say it and does not.
 # scope: document
 looks_at(step) := step.subject if {
 	step.subject != ""
-	not step.gate in unbound
+	sort_of(step.gate) != "unbound"
 }
 
-looks_at(step) := "" if step.gate in unbound
+looks_at(step) := "" if sort_of(step.gate) == "unbound"
 
 # METADATA
 # title: Which things each named thing is made from
@@ -92,17 +101,12 @@ made_from[name] := {input_name |
 }
 
 # METADATA
-# title: What a gate may look at on behalf of a step, by kind
-# description: Its inputs, and for the kinds that look at data what these were made from, too.
+# title: What a gate may look at on behalf of one thing that a step uses, by kind
+# description: That thing, and for the kinds that look at data what it was made from, too.
 # scope: document
-accepted(_, kind) := {""} if kind in unbound
+accepted(name, kind) := graph.reachable(made_from, {name}) | {name} if sort_of(kind) == "traced"
 
-accepted(step, kind) := graph.reachable(made_from, named(step)) if kind in traced
-
-accepted(step, kind) := named(step) if {
-	not kind in unbound
-	not kind in traced
-}
+accepted(name, kind) := {name} if sort_of(kind) == "own"
 
 # METADATA
 # title: The inputs that a step names
@@ -130,11 +134,21 @@ held[kind][name] := graph.reachable(onward, starts) if {
 }
 
 # METADATA
-# title: A step is held by a gate of a kind
-# description: One that looks at what the step uses.
+# title: A step is held by gates of a kind
+# description: For each thing that the step uses, one that looks at it. A step that names nothing is held by none.
+# scope: document
 holds(step, kind) if {
-	some name in accepted(step, kind)
-	held[kind][name][step.id]
+	sort_of(kind) == "unbound"
+	held[kind][""][step.id]
+}
+
+holds(step, kind) if {
+	sort_of(kind) != "unbound"
+	count(named(step)) > 0
+	every name in named(step) {
+		some seen in accepted(name, kind)
+		held[kind][seen][step.id]
+	}
 }
 
 # METADATA
@@ -199,16 +213,26 @@ asked_of(step) if count(facts.names("required", step.protects)) > 0
 # title: No gate of a kind can have looked at what a step uses
 # description: Because it names nothing.
 unsaid(step, kind) if {
-	not kind in unbound
+	sort_of(kind) != "unbound"
 	count(named(step)) == 0
 }
 
 # METADATA
-# title: There is a sound gate of a kind that looks at what a step uses
-# description: Whether a path leads from it or not.
+# title: There are sound gates of a kind that look at what a step uses
+# description: Whether a path leads from them or not.
+# scope: document
+looked_at(_, kind) if {
+	sort_of(kind) == "unbound"
+	held[kind][""]
+}
+
 looked_at(step, kind) if {
-	some name in accepted(step, kind)
-	held[kind][name]
+	sort_of(kind) != "unbound"
+	count(named(step)) > 0
+	every name in named(step) {
+		some seen in accepted(name, kind)
+		held[kind][seen]
+	}
 }
 
 # METADATA

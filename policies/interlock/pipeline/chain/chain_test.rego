@@ -55,6 +55,24 @@ test_one_sound_path_is_enough if {
 	chain.unheld == set() with input as beside
 }
 
+test_a_gate_of_which_no_subject_is_asked_must_still_be_on_the_way if {
+	{reason.message | some reason in chain.deny} == {concat(" ", [
+		"step promote is not held by inference-probe: there is a sound gate,",
+		"but no path leads from it on which every step needs its upstreams",
+	])} with input as json.patch(examples.pipeline, [
+		{"op": "replace", "path": "report/facts/pipeline/steps/6/gate", "value": "inference-probe"},
+		{"op": "replace", "path": "report/facts/pipeline/steps/5/requires", "value": ["inference-probe"]},
+	])
+}
+
+test_of_two_things_that_a_step_uses_each_needs_a_gate if {
+	unheld := chain.unheld with input as examples.changed("steps/3/inputs/-", "config")
+	{["train", "data-validation"], ["train", "data-poisoning"]} & unheld == {
+		["train", "data-validation"],
+		["train", "data-poisoning"],
+	}
+}
+
 test_a_circle_ends if {
 	chain.unheld == set() with input as examples.changed("edges/-", ["promote", "load"])
 }
