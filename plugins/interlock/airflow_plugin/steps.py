@@ -96,7 +96,9 @@ def _inputs(task: Any, own: OwnStep | None, declared: Mapping[str, Any]) -> Iter
     if isinstance(declared.get("subject"), str):
         yield named(declared["subject"])
         return
-    yield from map(named, uris_of(task, "inlets"))
+    uris = [named(uri) for uri in uris_of(task, "inlets")]
+    # A model that a step starts from is told by its own name in a registry, not by the bytes that a gate opened.
+    yield from [uri for uri in uris if not uri.startswith("model://")] or uris
 
 
 def _outputs(task: Any, own: OwnStep | None) -> Iterator[str]:
