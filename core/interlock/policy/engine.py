@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from interlock.gate.errors import PolicyError
 from interlock.gate.values import Json
+
+
+class EngineSilentError(PolicyError):
+    """A server did not answer in time. Whoever gets this has waited a whole deadline, and asks it nothing more now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

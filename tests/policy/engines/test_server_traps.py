@@ -204,6 +204,18 @@ def test_through_the_decider_every_fault_is_undecided_with_its_reason(
         assert decision.engine == "opa-server"
 
 
+def test_a_server_that_hangs_is_asked_once_for_a_decision(
+    examples: Callable[[], Mapping[str, dict[str, Any]]],
+) -> None:
+    """To ask by which bundle it would have decided would take a second deadline."""
+    with HostileServer(silence) as server:
+        decider = PolicyDecider(ServerEngine(plain(server.port, timeout=0.3)), Bundle.load())
+        decision = decider.decide(examples()["validation"])
+        decider.close()
+    assert (decision.verdict, decision.bundle_digest) == (Verdict.UNDECIDED, "")
+    assert len(server.requests) == 1
+
+
 def test_a_true_that_comes_with_no_bundle_is_undecided(examples: Callable[[], Mapping[str, dict[str, Any]]]) -> None:
     allow = {"allow": True, "reasons": [], "warnings": [], "exemptions": []}
     with HostileServer(http({"result": allow})) as server:

@@ -23,7 +23,7 @@ from interlock.gate.protocols import Granted, Grants
 from interlock.gate.values import Decision, Json, Reason, Severity, Verdict
 from interlock.policy.bundles.bundle import Bundle
 from interlock.policy.decisions.log import DecisionLog, Judged
-from interlock.policy.engine import Answer, PolicyEngine
+from interlock.policy.engine import Answer, EngineSilentError, PolicyEngine
 from interlock.policy.schemas import decision_problems, input_problems
 
 DECISION_PATH = "data.interlock.decision.result"
@@ -32,6 +32,8 @@ DECISION_PATH = "data.interlock.decision.result"
 NO_ANSWER = Answer(defined=False, value=None)
 """What a decision rests on when the engine gave none."""
 
+_SILENCE = Answer(defined=False, value=None)
+"""The same, where a whole deadline went by: to ask by which bundle it would have been would cost another."""
 
 GRANT_REFUSED = "exemption.refused"
 """Id of the warning that an exemption or approval was there and did not count."""
@@ -156,7 +158,7 @@ class PolicyDecider:
             exemptions=exemptions,
             engine=self._engine.name,
             engine_version=self._engine.version,
-            bundle_digest=answer.bundle_digest or self._engine.bundle_digest,
+            bundle_digest=answer.bundle_digest or ("" if answer is _SILENCE else self._engine.bundle_digest),
             decision_id=answer.decision_id or str(uuid4()),
             errors=errors,
         )
@@ -195,7 +197,7 @@ class PolicyDecider:
             valid = True
             answer = self._engine.evaluate(DECISION_PATH, document)
         except InterlockError as error:
-            return NO_ANSWER, (str(error),), valid
+            return _SILENCE if isinstance(error, EngineSilentError) else NO_ANSWER, (str(error),), valid
         except RecursionError:
             return NO_ANSWER, ("the input document is nested too deeply",), False
         if not answer.defined:

@@ -14,7 +14,7 @@ from typing import Any
 
 from interlock.gate.errors import InterlockError, PolicyError, SettingsError
 from interlock.gate.values import Json
-from interlock.policy.engine import Answer
+from interlock.policy.engine import Answer, EngineSilentError
 from interlock.policy.engines.question import ANSWER_LIMIT, refusal, shown
 
 PARAMETERS: dict[str, Any] = {"provenance": "true", "metrics": "true", "strict-builtin-errors": "true"}
@@ -186,7 +186,7 @@ def too_large(where: str) -> PolicyError:
 
 def too_late(seconds: float, where: str) -> PolicyError:
     """No complete answer in time."""
-    return PolicyError(
+    return EngineSilentError(
         f"OPA did not answer within {seconds:g} seconds", where=where, next_step="look at the server, or at the policy"
     )
 
