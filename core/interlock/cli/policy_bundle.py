@@ -11,6 +11,7 @@ import click
 from interlock.cli import show
 from interlock.cli.out import OutFile
 from interlock.gate import Json, Settings, UsageError
+from interlock.gate.errors import EXIT_ALLOW, EXIT_UNDECIDED
 
 if TYPE_CHECKING:
     from interlock.policy import Bundle
@@ -68,15 +69,18 @@ def bundle(
 def fetch(format_: str) -> int:
     """Ask the servers of `policy` and `policy_layers` now, verify, and keep a copy on this machine.
 
-    DAG parsing asks no server: it reads these copies. A bundle that is already here is only verified.
+    DAG parsing asks no server: it reads these copies. A bundle that is already here is only verified. Exit status 3
+    where a server did not say what it has now, or that could not be kept: then what is shown is the copy that decides.
     """
     from dataclasses import replace
 
-    from interlock.policy import load_policy
+    from interlock.policy.bundles.source import find_policy
 
-    found = load_policy(replace(Settings.load(), policy_poll=0.0))
-    _say(found, format_)
-    return 0
+    found = find_policy(replace(Settings.load(), policy_poll=0.0))
+    _say(found.bundle, format_)
+    for why in found.behind:
+        show.progress(f"interlock: policy was not fetched: {why}")
+    return EXIT_UNDECIDED if found.behind else EXIT_ALLOW
 
 
 def _key(path: Path | None, *, alg: str, keyid: str, scope: str, expires: bool) -> BundleKey | None:

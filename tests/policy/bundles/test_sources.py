@@ -244,7 +244,11 @@ def test_not_modified_without_a_question_is_refused(named: Settings, server: Bun
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        pytest.param(lambda keys: version(keys, 2, signer="stranger/release"), "does not hold", id="another key"),
+        pytest.param(
+            lambda keys: version(keys, 2, signer="stranger/release"),
+            r"does not hold: bad_signature \(",
+            id="another key",
+        ),
         pytest.param(lambda keys: tar_gz({"r.rego": RULE.encode()}), "is not signed", id="not signed"),
         pytest.param(
             lambda keys: tar_gz(untar(version(keys, 2)) | {"r.rego": b"package site.rule\n"}),
@@ -502,6 +506,33 @@ def test_the_command_fetches_and_tells(server: BundleServer, capsys: pytest.Capt
     with pytest.raises(SystemExit, match="3"):
         main(["policy", "fetch"])
     assert "cannot be unpacked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format_", ["table", "json"])
+def test_the_command_does_not_call_a_kept_copy_fetched(
+    deployed: Settings, server: BundleServer, capsys: pytest.CaptureFixture[str], format_: str
+) -> None:
+    kept = load_policy(deployed)
+    server.misbehaviour = answering(503)
+    with pytest.raises(SystemExit, match="3"):
+        main(["policy", "fetch", "--format", format_])
+    said = capsys.readouterr()
+    assert "policy was not fetched" in said.err
+    assert "503" in said.err
+    assert "deciding by the copy of" in said.err
+    assert kept.digest in said.out
+
+
+def test_the_command_says_when_nothing_could_be_kept(
+    deployed: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise PolicyError("a copy of the bundle cannot be kept: No space left on device")
+
+    monkeypatch.setattr("interlock.policy.bundles.source.keep", full)
+    with pytest.raises(SystemExit, match="3"):
+        main(["policy", "fetch"])
+    assert "policy was not fetched: a copy of the bundle cannot be kept" in capsys.readouterr().err
 
 
 def test_doctor_says_that_the_kept_copy_decides(

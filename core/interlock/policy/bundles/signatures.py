@@ -128,7 +128,7 @@ def _claims(token: str, keys: PolicyKeys, where: str) -> Mapping[str, Json]:
         try:
             return _object(jws.deserialize_compact(token, key.key, registry=_registry(key.algorithms)).payload)
         except (JoseError, ValueError, TypeError) as error:
-            problem = str(error)
+            problem = str(error).rstrip(": ") or "it cannot be read"  # joserfc says `bad_signature: `
     raise PolicyError(
         f"the signature of {keyid or 'no named key'} does not hold: {problem}", where=place, next_step=_NEXT_STEP
     )

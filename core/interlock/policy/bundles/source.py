@@ -31,10 +31,12 @@ class Loaded:
     Args:
         bundle: The policy.
         seconds: How long it may decide before its servers are to be asked again; infinite where none is.
+        behind: Why what is kept here is not what a server has now, or could not be kept; empty when it is.
     """
 
     bundle: Bundle
     seconds: float = math.inf
+    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,13 @@ class _Source:
     poll: float
     max_age: float
 
-    def loaded(self, bundle: Bundle, *, age: float = 0.0) -> Loaded:
+    def loaded(self, bundle: Bundle, *, age: float = 0.0, behind: str = "") -> Loaded:
         """The bundle, to be asked for again in time; `age` in seconds is negative within the leeway of clocks."""
-        return Loaded(bundle=bundle, seconds=max(0.0, min(self.poll, self.max_age - age)))
+        if behind:
+            _LOG.warning("policy: %s", behind)
+            bundle = replace(bundle, notes=(*bundle.notes, behind))
+        seconds = max(0.0, min(self.poll, self.max_age - age))
+        return Loaded(bundle=bundle, seconds=seconds, behind=(behind,) if behind else ())
 
 
 def load_policy(settings: Settings, *, online: bool = True) -> Bundle:
@@ -78,7 +84,8 @@ def find_policy(settings: Settings, *, online: bool = True) -> Loaded:
     access = _access(settings, [location for location in locations if "://" in location])
     found = [_one(location, settings, keys, access, online=online) for location in locations]
     bundle = layered(found[0].bundle, [layer.bundle for layer in found[1:]])
-    return Loaded(bundle=bundle, seconds=min(one.seconds for one in found))
+    behind = tuple(why for one in found for why in one.behind)
+    return Loaded(bundle=bundle, seconds=min(one.seconds for one in found), behind=behind)
 
 
 def _access(settings: Settings, urls: Sequence[str]) -> Access:
@@ -154,12 +161,12 @@ def _asked(source: _Source, kept: Kept | None, good: Bundle | None) -> Loaded:
             what = f"{error.what}, and {_too_old(kept, source)}"
             raise UnavailableError(what, where=source.shown, next_step=error.next_step) from error
         still = f"deciding by the copy of {_ago(kept.age)}, until it is {_span(source.max_age)} old"
-        return source.loaded(_noting(good, f"{error.what} ({source.shown}); {still}"), age=kept.age)
+        return source.loaded(good, age=kept.age, behind=f"{error.what} ({source.shown}); {still}")
     if fresh is None and good is not None and kept is not None:
         try:
             confirm(source.place, kept)
         except InterlockError as error:
-            return source.loaded(_noting(good, str(error)))
+            return source.loaded(good, behind=str(error))
         return source.loaded(good)
     if fresh is None:  # nothing was asked for by its etag
         raise PolicyError("the bundle server sends nothing", where=source.shown, next_step="check the bundle server")
@@ -167,7 +174,7 @@ def _asked(source: _Source, kept: Kept | None, good: Bundle | None) -> Loaded:
     try:
         keep(source.place, source.url, fresh.content, fresh.etag)
     except InterlockError as error:
-        return source.loaded(_noting(bundle, str(error)))
+        return source.loaded(bundle, behind=str(error))
     return source.loaded(bundle)
 
 
@@ -175,11 +182,6 @@ def _too_old(kept: Kept, source: _Source) -> str:
     if kept.age < 0:
         return "the kept copy was confirmed at a time after now: the clock was set back, and its age cannot be told"
     return f"the kept copy was last confirmed {_ago(kept.age)}; `policy_max_age` is {_span(source.max_age)}"
-
-
-def _noting(bundle: Bundle, note: str) -> Bundle:
-    _LOG.warning("policy: %s", note)
-    return replace(bundle, notes=(*bundle.notes, note))
 
 
 def _ago(seconds: float) -> str:
