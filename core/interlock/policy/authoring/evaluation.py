@@ -8,12 +8,13 @@ from functools import reduce
 from pathlib import Path
 
 from interlock.gate.documents import digest_of
-from interlock.gate.errors import UsageError
+from interlock.gate.errors import PolicyError, UsageError
 from interlock.gate.settings import Settings
 from interlock.gate.values import Json
 from interlock.policy.bundles.bundle import Bundle
 from interlock.policy.bundles.source import load_policy
 from interlock.policy.engines.choose import open_engine
+from interlock.policy.engines.question import SHOWN_BY_EVAL
 
 
 def evaluate(
@@ -40,6 +41,11 @@ def evaluate(
     engine = open_engine(settings, bundle, exactly=bool(policies or data))
     try:
         found = engine.query(query, document)
+    except PolicyError as error:
+        if error.next_step != SHOWN_BY_EVAL:
+            raise
+        how = "correct the query, the rules or the input; `interlock policy check` looks at the rules"
+        raise PolicyError(error.what, where=error.where, next_step=how) from error
     finally:
         engine.close()
     return {"result": found} if found else {}

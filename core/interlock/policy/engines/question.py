@@ -95,12 +95,16 @@ def row_of(query: str, value: Json) -> dict[str, Any]:
     return {"expressions": [{"value": value, "text": query, "location": {"row": 1, "col": 1}}]}
 
 
+SHOWN_BY_EVAL = "`interlock policy eval` shows it for one input"
+"""What to do about an error of a policy, for all but those who just did it."""
+
+
 def refusal(message: object, *, where: str = "") -> PolicyError:
     """What OPA says against the bundle, the query or this input, as every engine raises it."""
     return PolicyError(
         f"policy cannot be evaluated: {message}",
         where=where,
-        next_step="`interlock policy eval` shows it for one input",
+        next_step=SHOWN_BY_EVAL,
     )
 
 
