@@ -25,6 +25,8 @@ _EXTRAS = {
     "postgres": ("pg8000", "a ledger in PostgreSQL"),
 }
 
+_AFTERWARDS = {"airflow": "`interlock airflow status`, beside the scheduler, says what of it is in force"}
+
 
 class State(Enum):
     """How a check came out: `MISSING` is fine for some people, `BROKEN` for nobody."""
@@ -156,7 +158,8 @@ def _ledger(settings: Settings) -> Check:
 
 def _extra(extra: str, package: str, purpose: str) -> Check:
     try:
-        return Check(what=f"extra {extra}", state=State.OK, found=f"{package} {metadata.version(package)}")
+        found = f"{package} {metadata.version(package)}"
+        return Check(what=f"extra {extra}", state=State.OK, found=found, next_step=_AFTERWARDS.get(extra, ""))
     except metadata.PackageNotFoundError:
         how = f"pip install 'interlock[{extra}]'" if shutil.which("pip") else f"install interlock[{extra}]"
         return Check(what=f"extra {extra}", state=State.MISSING, found=f"no {package}: {purpose}", next_step=how)

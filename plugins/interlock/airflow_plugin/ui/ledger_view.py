@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 100
 MAX_RECEIPTS = 200
+MAX_REASONS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class ReceiptView:
     subject: str = ""
     digest: str = ""
     exempted: bool = False
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,9 @@ def _receipt(entry: LedgerEntry, keyring: KeyRing) -> ReceiptView:
         subject=receipt.subject.name,
         digest=receipt.subject.digest,
         exempted=bool(receipt.exemptions),
+        why=(*(reason.message for reason in receipt.decision.reasons), *map(str, receipt.decision.errors))[
+            :MAX_REASONS
+        ],
     )
 
 
