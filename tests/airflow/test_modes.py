@@ -95,7 +95,7 @@ def test_missing_gates_are_put_in_front_of_the_step(load: Load, policy: Any) -> 
     assert set(dag.task_ids) == {"collect", "train", "after", validation, poisoning}
     assert dag.get_task("train").upstream_task_ids == {"collect", validation, poisoning}
     assert dag.get_task(poisoning).upstream_task_ids >= {"collect"}
-    assert dag.get_task(validation).suite == "suite.json"
+    assert getattr(dag.get_task(validation), "suite", "") == "suite.json"
     assert "Put in by Interlock" in str(dag.get_task(poisoning).doc_md)
     assert TAG in dag.tags
 
@@ -230,7 +230,7 @@ def test_a_foreign_step_that_does_not_say_what_it_uses_is_told_how(load: Load) -
         ]
         gates >> protect(BashOperator(task_id="fit", bash_command="true", queue="gpu"), subject="d/{{ ds }}")
     load(dag)
-    assert dag.get_task("fit")._pre_execute_hook is not None
+    assert getattr(dag.get_task("fit"), "_pre_execute_hook", None) is not None
 
 
 def test_a_task_can_be_declared_protected(load: Load) -> None:

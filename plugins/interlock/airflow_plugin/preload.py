@@ -19,8 +19,9 @@ def preload_before_forks() -> None:
 
 def preload() -> None:
     """Read the rules; where that fails the process that parses a file says so, for that file."""
-    from interlock.airflow_plugin import dag_check
+    import interlock.airflow_plugin.dag_check  # noqa: F401  (all that judging a file imports)
+    from interlock.airflow_plugin.rules import load_rules
     from interlock.gate.errors import InterlockError
 
     with contextlib.suppress(InterlockError):
-        dag_check.load_rules()
+        load_rules()
