@@ -9,7 +9,7 @@ little more than one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -61,7 +61,8 @@ class Nearest:
         for upper, lower in graph.edges:
             self._downstream[upper].append(lower)
         order, rest = upstreams_first(self._downstream)
-        self._rank = {node: number for number, node in enumerate([*order, *rest])}
+        self._order = [*order, *rest]
+        self._rank = {node: number for number, node in enumerate(self._order)}
         self._entries: dict[str, list[_Entry]] = {step.id: [] for step in graph.steps}
         self._entered = dict.fromkeys(self._downstream, 0)
         self._left = dict.fromkeys(self._downstream, 0)
@@ -98,23 +99,28 @@ class Nearest:
         return tuple(reversed(path))
 
     def _entry(self, node: str, marks: int) -> _Entry | None:
-        return next((entry for entry in self._entries[node] if entry.marks & marks), None)
+        for entry in self._entries[node]:
+            if entry.marks & marks:
+                return entry
+        return None
 
     def _serve_next(self) -> None:
         """Let everything that is due at the next price enter and travel on."""
-        price = self._served
-        wave = _Wave(self._rank, self._left)
+        price, later = self._served, []
+        entered, entries, passing = self._entered, self._entries, self._passing
+        wave = _Wave(self._order, self._rank, self._left)
         for node, marks, origin in self._due[price]:
-            new = marks & ~self._entered[node] if origin else marks
+            new = marks & ~entered[node] if origin else marks
             if new and origin:
-                self._enter(node, _Entry(price, new, origin))
+                entered[node] |= new
+                entries[node].append(_Entry(price, new, origin))
             wave.leave(node, new)
-        later = []
         for here, marks in wave:
             for lower in self._downstream[here]:
-                new = marks & ~self._entered[lower]
-                if new and lower in self._passing:
-                    self._enter(lower, _Entry(price, new, here))
+                new = marks & ~entered[lower]
+                if new and lower in passing:
+                    entered[lower] |= new
+                    entries[lower].append(_Entry(price, new, here))
                     wave.leave(lower, new)
                 elif new:
                     later.append(_Due(lower, new, here))
@@ -124,31 +130,29 @@ class Nearest:
         if later:
             self._due[self._served] += later
 
-    def _enter(self, node: str, entry: _Entry) -> None:
-        self._entered[node] |= entry.marks
-        self._entries[node].append(entry)
-
 
 class _Wave:
     """Marks that leave nodes at one price, upstreams first."""
 
-    def __init__(self, rank: Mapping[str, int], left: dict[str, int]) -> None:
+    def __init__(self, order: Sequence[str], rank: Mapping[str, int], left: dict[str, int]) -> None:
+        self._order = order
         self._rank = rank
         self._left = left
         self._fresh: dict[str, int] = {}
-        self._waiting: list[tuple[int, str]] = []
+        self._waiting: list[int] = []
 
     def leave(self, node: str, marks: int) -> None:
         new = marks & ~self._left[node]
         if not new:
             return
         self._left[node] |= new
-        if node not in self._fresh:
-            self._fresh[node] = 0
-            heappush(self._waiting, (self._rank[node], node))
-        self._fresh[node] |= new
+        if node in self._fresh:
+            self._fresh[node] |= new
+        else:
+            self._fresh[node] = new
+            heappush(self._waiting, self._rank[node])
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         while self._waiting:
-            _, here = heappop(self._waiting)
+            here = self._order[heappop(self._waiting)]
             yield here, self._fresh.pop(here)
