@@ -23,7 +23,8 @@ def rows() -> Iterator[str]:
     """The table's rows in Markdown; print them with ``python -m tests.bypass.test_documented``."""
     for trick in TRICKS:
         outcomes = (WORDS[trick.at[level]] if level in trick.at else "" for level in LEVELS[1:])
-        yield f"| {trick.number} | {trick.what} | {' | '.join(outcomes)} |".replace("|  |", "| |").replace("|  |", "| |")
+        row = f"| {trick.number} | {trick.what} | {' | '.join(outcomes)} |"
+        yield row.replace("|  |", "| |").replace("|  |", "| |")
 
 
 def test_every_trick_stands_on_the_page_with_what_becomes_of_it() -> None:

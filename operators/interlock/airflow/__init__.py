@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlock.airflow.approval import ApprovalGateOperator
+    from interlock.airflow.declaring import protect
     from interlock.airflow.decorators import guarded_task
     from interlock.airflow.gates import (
         CheckPolicyOperator,
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         ValidateDataOperator,
     )
     from interlock.airflow.hooks import InterlockHook, OpaHook
-    from interlock.airflow.declaring import protect
     from interlock.airflow.steps import DeployGateOperator, SecureTrainOperator, SnapshotOperator
     from interlock.airflow.triggers import PolicyTrigger
     from interlock.airflow.waiting import WaitForPolicyOperator

@@ -61,7 +61,7 @@ def open_guard_first(context: Context, then: Callable[..., object] | None = None
         AirflowFailException: Refused, or the task does not say what it uses; no retry would change it.
         AirflowException: Infrastructure trouble; Airflow retries as the task says.
     """
-    task: Any = context["task"]
+    task: Any = context["task"]  # pyright: ignore[reportTypedDictNotRequiredAccess]  # there in every running task
     step = _step_of(task)
     with ExitStack() as held:
         opened = _open(held, task, step, context)

@@ -81,8 +81,8 @@ def _insert(dag: DAG, violation: Violation, subject: str, options: Mapping[str, 
             next_step=f"give the arguments of {OPERATORS[violation.missing][0]} under `options`",
         ) from error
     for upstream in list(step.upstream_list):
-        upstream >> gate
-    gate >> step
+        upstream.set_downstream(gate)
+    gate.set_downstream(step)
     return str(gate.task_id)
 
 
