@@ -15,7 +15,8 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Asset, task, task_group
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.airflow.layers import lay
 from tests.airflow.versions import as_the_scheduler_has_it
@@ -521,6 +522,7 @@ NAMES = ["dag", "dag_id", "task_id", "task_dict", "tags", "pool", "trigger_rule"
 TASKS = st.dictionaries(st.sampled_from(NAMES), VALUES)
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw waits for a machine that is busy
 @given(
     instance=st.dictionaries(st.sampled_from(["dag_run", "state", "dag_id", "task_id", "run_id", "pool"]), VALUES),
     task=TASKS,
