@@ -80,8 +80,7 @@ def _insert(dag: DAG, violation: Violation, subject: str, options: Mapping[str, 
             where="data.interlock.insertion.airflow",
             next_step=f"give the arguments of {OPERATORS[violation.missing][0]} under `options`",
         ) from error
-    for upstream in list(step.upstream_list):
-        upstream.set_downstream(gate)
+    gate.set_upstream([dag.get_task(upstream) for upstream in sorted(step.upstream_task_ids)])
     gate.set_downstream(step)
     return str(gate.task_id)
 
