@@ -65,6 +65,18 @@ def test_every_out_looks_before_it_leaps() -> None:
     assert [name for name, looks in outs.items() if not looks] == []
 
 
+def test_lint_with_receipts_prints_no_document_beside_the_decision_log(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLOCK_DECISION_LOG", "-")
+    (tmp_path / "dag.py").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["lint", str(tmp_path / "dag.py"), "--format", "json", "--receipts"])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert "the decision log would both go to standard output" in said.err
+
+
 @pytest.mark.parametrize("format_", ["json", "sarif", "html"])
 def test_standard_output_takes_a_document_or_the_decision_log_not_both(
     home: Path,

@@ -12,6 +12,7 @@ import click
 
 from interlock.cli import show
 from interlock.cli.gates import settings_with
+from interlock.cli.out import OutFile, keep_one_document
 from interlock.gate import UsageError
 from interlock.gate.errors import EXIT_ALLOW
 
@@ -24,7 +25,7 @@ FORMATS = ("table", "json", "sarif", "junit")
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file.")
+@click.option("--out", type=OutFile(), help="Write the report to this file.")
 @click.option("--root", default="", help="The folder that pipelines import modules from; by default as it is named.")
 @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(min=0.1), help="Seconds for a file.")
 @click.option("--jobs", default=0, type=click.IntRange(min=0), help="Worker processes; one a processor by default.")
@@ -63,6 +64,8 @@ def lint(
     if write_baseline and receipts:
         raise UsageError("--write-baseline and --receipts are two things to do", next_step="run lint twice")
     settings = settings_with(profile)
+    if receipts:  # each is a decision, and so a line of the decision log
+        keep_one_document(settings, format_, out)
     today = datetime.now(UTC).date()
     known = _baseline(baseline, write=write_baseline)
     request = LintRequest(
