@@ -48,6 +48,8 @@ class Field:
         self.marks = root / "marks"
         self.installed: list[str] = []
         self.said: dict[str, str] = {}
+        self.known: frozenset[str] = frozenset()
+        self.refusals: list[str] = []
         for folder in (self.dags, self.marks, root / "data"):
             folder.mkdir(parents=True)
         (root / "data" / "bad.pkl").write_bytes(pickle.dumps(Malicious()))
@@ -126,9 +128,8 @@ class Field:
         return (self.marks / dag_id).exists()
 
     def refusal(self, dag_id: str) -> str:
-        """What the import error says that names this DAG; empty when none does."""
-        found = self.all_of("/importErrors", "import_errors")
-        return next((item["stack_trace"] for item in found if f"{dag_id!r}" in item["stack_trace"]), "")
+        """What the import error said that names this DAG; empty when none did."""
+        return next((text for text in self.refusals if f"{dag_id!r}" in text), "")
 
     def loaded(self) -> frozenset[str]:
         """Ids of the DAGs that the scheduler may run."""
@@ -162,12 +163,16 @@ class Field:
             time.sleep(0.3)
 
     def wait_until_loaded(self) -> None:
-        """Wait until each file was read, to a DAG or to an import error, or is one that does not lead to either."""
+        """Wait until each file was read, to a DAG or to an import error, or is one that does not lead to either.
+
+        What was loaded and refused then is kept in `known` and `refusals`.
+        """
         expected = {dag_id for dag_id in self.installed if not dag_id.endswith(("_skipped", "_ignored"))}
 
         def told() -> bool:
-            loaded = self.loaded()
-            return all(dag_id in loaded or self.refusal(dag_id) for dag_id in expected)
+            self.known = self.loaded()
+            self.refusals = [item["stack_trace"] for item in self.all_of("/importErrors", "import_errors")]
+            return all(dag_id in self.known or self.refusal(dag_id) for dag_id in expected)
 
         self.wait(told, "all DAG files are read")
 
@@ -182,10 +187,28 @@ class Field:
         over -= {item["dag_id"] for item in found if not (item["state"] in ENDED or item["pool"] == QUARANTINE)}
         return expected <= over
 
-    def say(self, key: str, *arguments: str) -> None:
-        """Run Python with `arguments` as somebody with a shell on this machine; what it says is in `said`."""
+    def alone(self, level: str, name: str) -> Path:
+        """A folder of DAGs that holds one of the installed files and nothing else.
+
+        ``airflow tasks test`` and ``dags test`` read all files in one process, where what one of them patches or
+        unregisters is missed by all others, and write what they read to the database.
+        """
+        folder = self.root / "alone" / name / level
+        folder.mkdir(parents=True)
+        shutil.copy(self.dags / level / f"{name}.py", folder)
+        return folder.parent
+
+    def say(self, key: str, *arguments: str, dags: Path | None = None) -> None:
+        """Run Python with `arguments` as somebody with a shell on this machine; what it says is in `said`.
+
+        Args:
+            key: Where in `said`.
+            arguments: Of Python.
+            dags: Another folder of DAGs.
+        """
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
         environment |= {**self.environment, "AIRFLOW_HOME": str(self.home)}
+        environment |= {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)} if dags is not None else {}
         command = [sys.executable, "-P", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
         self.said[key] = done.stdout + done.stderr

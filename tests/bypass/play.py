@@ -41,11 +41,9 @@ def play_all(field: Field, levels: Iterable[str]) -> None:
         if trick.name in _BY_HAND:
             _BY_HAND[trick.name](field, dag_id)
     field.wait_until_quiet()
-    for trick, _, dag_id in chosen:
-        if trick.name == "trick_11_tasks_test":
-            field.say(dag_id, "-m", "airflow", "tasks", "test", dag_id, "train")
-        elif trick.name == "trick_11_dags_test":
-            field.say(dag_id, "-m", "airflow", "dags", "test", "--mark-success-pattern", "gate", dag_id)
+    for trick, level, dag_id in chosen:
+        if trick.number == 11:
+            field.say(dag_id, "-m", "airflow", *_SHELL[trick.name](dag_id), dags=field.alone(level, trick.name))
 
 
 def mark_single(field: Field, dag_id: str) -> None:
@@ -94,4 +92,8 @@ _BY_HAND: dict[str, Callable[[Field, str], None]] = {
     "trick_09_mark_secure": mark_single,
     "trick_10_clear": clear_train,
     "trick_12_forged": mark_single,
+}
+_SHELL: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "trick_11_tasks_test": lambda dag_id: ("tasks", "test", dag_id, "train"),
+    "trick_11_dags_test": lambda dag_id: ("dags", "test", "--mark-success-pattern", "gate", dag_id),
 }
