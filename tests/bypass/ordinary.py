@@ -45,7 +45,7 @@ def write_ordinary(folder: Path) -> list[str]:
 def _body(dag_id: str, extra: str, chance: random.Random) -> Iterator[str]:
     tags = chance.sample(["etl", "daily", "finance"], 2)
     yield f"with DAG({dag_id!r}, schedule='@once', start_date=datetime(2026, 1, 1, tzinfo=UTC), tags={tags!r}):"
-    yield f"    first = PythonOperator(task_id='first', python_callable=int, pool={chance.choice(POOLS)!r})"
+    yield f"    first = PythonOperator(task_id='first', python_callable=print, pool={chance.choice(POOLS)!r})"
     yield "    steps = [first]"
     for number in range(chance.randint(2, 5)):
         rule, pool, weight = chance.choice(RULES), chance.choice(POOLS), chance.randint(1, 9)
