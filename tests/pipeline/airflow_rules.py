@@ -239,7 +239,8 @@ def ends(dag: Dag, outcomes: Mapping[str, Iterable[State]]) -> set[States]:
 def reachable(dag: Dag, outcomes: Mapping[str, Iterable[State]]) -> set[States]:
     """Every way in which the tasks can stand at some moment of some run."""
     start: States = (None,) * len(dag.tasks)
-    found, waiting = {start}, [start]
+    found: set[States] = {start}
+    waiting: list[States] = [start]
     while waiting:
         for states in _next(dag, waiting.pop(), outcomes):
             if states not in found:
