@@ -253,6 +253,5 @@ def test_what_waits_is_judged_again_when_policy_has_changed(place: Place) -> Non
     assert {each["run"] for each in said["moved"]} == {"one", "four"}
     assert {each["task"] for each in said["moved"]} == {"fit", "on_gpu", "each_on_gpu"}
     assert {each["pool"] for each in said["moved"]} == {"default_pool"}
-    place.until(lambda: {"on_gpu", "each_on_gpu"} <= place.marked(), "the steps that may run now")
-    place.until(lambda: place.waits("one")[("fit", -1)][0] in {"failed", "up_for_retry"}, "the guard inside the step")
-    assert "fit" not in place.marked()
+    # The guard inside `fit` opens on the receipts that DAG `gated` left about the same bytes.
+    place.until(lambda: {"fit", "on_gpu", "each_on_gpu"} <= place.marked(), "the steps that may run now")
