@@ -6,11 +6,12 @@ import json
 import os
 import pickle
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,28 +188,34 @@ class Field:
         over -= {item["dag_id"] for item in found if not (item["state"] in ENDED or item["pool"] == QUARANTINE)}
         return expected <= over
 
-    def alone(self, level: str, name: str) -> Path:
-        """A folder of DAGs that holds one of the installed files and nothing else.
+    def alone(self, level: str, name: str) -> dict[str, str]:
+        """Environment of a shell with a database of its own and a folder of DAGs that holds one installed file.
 
         ``airflow tasks test`` and ``dags test`` read all files in one process, where what one of them patches or
-        unregisters is missed by all others, and write what they read to the database.
+        unregisters is missed by all others, and write what they read to the database. With that of the running Airflow
+        its scheduler would run the same tasks.
         """
         folder = self.root / "alone" / name / level
         folder.mkdir(parents=True)
         shutil.copy(self.dags / level / f"{name}.py", folder)
-        return folder.parent
+        copy = folder / "airflow.db"
+        with closing(sqlite3.connect(self.home / "airflow.db")) as live, closing(sqlite3.connect(copy)) as mine:
+            live.backup(mine)
+        return {
+            "AIRFLOW__CORE__DAGS_FOLDER": str(folder.parent),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{copy}",
+        }
 
-    def say(self, key: str, *arguments: str, dags: Path | None = None) -> None:
+    def say(self, key: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
         """Run Python with `arguments` as somebody with a shell on this machine; what it says is in `said`.
 
         Args:
             key: Where in `said`.
             arguments: Of Python.
-            dags: Another folder of DAGs.
+            more: Environment besides that of this deployment.
         """
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
-        environment |= {**self.environment, "AIRFLOW_HOME": str(self.home)}
-        environment |= {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)} if dags is not None else {}
+        environment |= {**self.environment, "AIRFLOW_HOME": str(self.home), **(more or {})}
         command = [sys.executable, "-P", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
         self.said[key] = done.stdout + done.stderr

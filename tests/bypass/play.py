@@ -43,7 +43,7 @@ def play_all(field: Field, levels: Iterable[str]) -> None:
     field.wait_until_quiet()
     for trick, level, dag_id in chosen:
         if trick.number == 11:
-            field.say(dag_id, "-m", "airflow", *_SHELL[trick.name](dag_id), dags=field.alone(level, trick.name))
+            field.say(dag_id, "-m", "airflow", *_SHELL[trick.name](dag_id), more=field.alone(level, trick.name))
 
 
 def mark_single(field: Field, dag_id: str) -> None:
