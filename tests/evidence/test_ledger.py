@@ -504,7 +504,7 @@ def test_what_is_no_event_is_not_logged(bench: Bench, event: str) -> None:
 
 def test_one_decision_id_is_logged_once(bench: Bench) -> None:
     logged(bench, 1)
-    with pytest.raises(LedgerError, match="a decision with id 'd0' is logged already; the server, .* repeats answers"):
+    with pytest.raises(LedgerError, match=r"a decision with id 'd0' is logged already; the server, .* repeats answers"):
         bench.ledger.append_decision(event_of("d0", "DENY"))
     assert len(bench.ledger.decisions()) == 1
 

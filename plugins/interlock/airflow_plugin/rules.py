@@ -98,4 +98,3 @@ def rules_of(settings: Settings, bundle: Bundle) -> Rules:
         insertion=Insertion.from_data(bundle.data, "airflow"),
         bundle=bundle,
     )
-
