@@ -129,7 +129,7 @@ class Protection:
 
     def judge(self, traits: Traits) -> Match:
         """What a step with these traits counts as; remembered, because most steps of a pipeline use the same."""
-        key = tuple(getattr(traits, name) for name in self._asked)
+        key = tuple([getattr(traits, name) for name in self._asked])
         found = self._judged.get(key)
         if found is None:
             found = self._judge(traits)

@@ -6,7 +6,7 @@ cannot be read counts as a GPU, because nobody can say that it is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from interlock.airflow_plugin.task_values import texts_of, uris_of, value_of
@@ -48,8 +48,11 @@ def traits_of(task: Any, *, operators: tuple[str, ...], tags: tuple[str, ...]) -
 def _connections(task: Any) -> Iterator[str]:
     """Values of all arguments named ``conn_id`` or ``..._conn_id``."""
     partial = getattr(task, "partial_kwargs", None)
-    for name in [name for name in (vars(task) if partial is None else partial) if name[-7:] == "conn_id"]:
-        yield from texts_of(task, name)
+    names = vars(task) if partial is None else partial
+    if "conn_id" in " ".join(names):  # most tasks have none, and looking at each of their names takes longer
+        for name in names:
+            if name.endswith("conn_id"):
+                yield from texts_of(task, name)
 
 
 class _Found:
@@ -61,17 +64,19 @@ class _Found:
         self._left = _LIMIT
 
     def look(self, task: Any) -> None:
+        mapped = getattr(task, "partial_kwargs", None) is not None
+        of: Callable[..., object] = value_of if mapped else getattr  # the former is the latter for a plain task
         for name in _RESOURCES:
-            value = value_of(task, name)
+            value = of(task, name, None)
             if value:
                 self._walk(value)
-        if any(value_of(task, name) for name in _ELSEWHERE):
+        if any(of(task, name, None) for name in _ELSEWHERE):
             self.gpus.append(UNREADABLE)
-        if value_of(task, "device_requests"):  # of the Docker operator
+        if of(task, "device_requests", None):  # of the Docker operator
             self.gpus.append("gpu")
-        if "nvidia" in str(value_of(task, "runtime_class_name") or ""):
+        if "nvidia" in str(of(task, "runtime_class_name", None) or ""):
             self.gpus.append("nvidia.com/gpu")
-        if _asked(value_of(task, "resources")):  # `resources={"gpus": 1}` of every operator
+        if _asked(of(task, "resources", None)):  # `resources={"gpus": 1}` of every operator
             self.gpus.append("gpu")
 
     def _walk(self, value: object) -> None:
