@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -65,16 +66,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowStack]:
         yield running
 
 
-def mark_and_clear(stack: AirflowStack, run_id: str) -> None:
-    """Set both gates to success in one request and start the training again, as a person in a hurry does."""
+@contextmanager
+def logged_in(stack: AirflowStack) -> Iterator[httpx.Client]:
     login = {"username": stack.user, "password": stack.password}
     with httpx.Client(base_url=f"{stack.address}/api/v2/dags/marked", timeout=60, trust_env=False) as client:
         token = client.post(f"{stack.address}/auth/token", json=login).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+def mark(stack: AirflowStack, run_id: str) -> None:
+    """Set both gates to success in one request, as a person in a hurry does."""
+    with logged_in(stack) as client:
         entities = [{"task_id": task_id, "new_state": "success"} for task_id in GATES]
         update = {"actions": [{"action": "update", "entities": entities}]}
         answer = client.patch(f"/dagRuns/{run_id}/taskInstances", json=update).raise_for_status().json()
         assert answer["update"]["errors"] == []
+
+
+def clear(stack: AirflowStack, run_id: str) -> None:
+    """Start the training again."""
+    with logged_in(stack) as client:
         again = {"dag_run_id": run_id, "task_ids": ["train"], "dry_run": False, "only_failed": False}
         client.post("/clearTaskInstances", json=again).raise_for_status()
 
@@ -101,8 +113,12 @@ def test_marked_gates_start_no_training_and_airflow_goes_on(stack: AirflowStack)
     ended = dict.fromkeys(GATES, "failed") | {"train": "upstream_failed"}
     wait_for(stack, lambda: states(stack, "r1") == ended)
 
-    mark_and_clear(stack, "r1")
-    wait_for(stack, lambda: states(stack, "r1")["train"] == "failed")
+    mark(stack, "r1")
+    for _ in range(3):  # a busy server may not find out in time whose start it refuses, and then has nothing to record
+        clear(stack, "r1")
+        wait_for(stack, lambda: states(stack, "r1")["train"] == "failed")
+        if refusals(root):
+            break
     assert states(stack, "r1") == {"validate": "success", "poisoning": "success", "train": "failed"}
     assert not (root / "trained").exists()
     assert not (root / "imported").exists()
@@ -117,10 +133,15 @@ def test_marked_gates_start_no_training_and_airflow_goes_on(stack: AirflowStack)
     by_hand = {(event.kind, event.task_id) for event in events if event.actor == "admin"}
     marked = {(EventKind.MARKED_SUCCESS, "validate"), (EventKind.MARKED_SUCCESS, "poisoning")}
     assert by_hand == marked | {(EventKind.CLEARED, "train"), (EventKind.UNPAUSED, "")}
-    [refused] = [event for event in events if event.kind is EventKind.START_REFUSED]
-    assert (refused.level, refused.pipeline, refused.run_id, refused.task_id) == ("L4", "marked", "r1", "train")
+    refused = refusals(root)[0]
+    told = {(event.level, event.pipeline, event.run_id, event.task_id) for event in refusals(root)}
+    assert told == {("L4", "marked", "r1", "train")}
     assert "Setting a gate's state by hand makes no receipt" in refused.reason
     wait_for(stack, lambda: refused.reason in client.log("marked", "r1", "train"))
+
+
+def refusals(root: Path) -> list[EnforcementEvent]:
+    return [event for event in recorded(root) if event.kind is EventKind.START_REFUSED]
 
 
 def recorded(root: Path) -> list[EnforcementEvent]:

@@ -6,6 +6,7 @@ it. Proxies from the environment are not used: the stack is on this machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 import time
@@ -26,6 +27,7 @@ PATIENCE = 120.0
 GRACE_AFTER_IMPORT_ERROR = 3.0
 """Seconds in which the wanted DAG may still appear after some file of the folder failed to import."""
 ENDED = frozenset({"success", "failed"})
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +171,25 @@ class AirflowClient:
     def trigger(self, dag_id: str, *, run_id: str, conf: Mapping[str, Json] | None = None) -> RunState:
         """Start a run.
 
+        On SQLite Airflow's event loop and a task that starts can wait for each other's lock until one is told that the
+        database is locked. So a request that got no answer is made again, unless its run is there by then.
+
         Args:
             dag_id: The DAG.
             run_id: Must be new for this DAG.
             conf: Run configuration.
+
+        Raises:
+            UnavailableError: The server did not answer three times.
+            UsageError: Airflow refuses; also where a run of that id was there before.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        for _ in range(_TRIES - 1):
+            try:
+                return _run_state(self._json("POST", f"/api/v2/dags/{dag_id}/dagRuns", body=body))
+            except UnavailableError:
+                with contextlib.suppress(UsageError, UnavailableError):
+                    return self.run(dag_id, run_id)
         return _run_state(self._json("POST", f"/api/v2/dags/{dag_id}/dagRuns", body=body))
 
     def run(self, dag_id: str, run_id: str) -> RunState:
