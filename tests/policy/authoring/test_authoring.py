@@ -141,7 +141,11 @@ def test_the_shipped_policies_are_covered_as_opa_test_says(library: Library, opa
     with Workbench(library) as workbench:
         ours = run_tests(workbench, load_sources(()))
     done = subprocess.run(
-        [opa, "test", "--bundle", "--coverage", "."], capture_output=True, text=True, check=True, cwd=packaged_folder()
+        [opa, "test", "--bundle", "--timeout", "120s", "--coverage", "."],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=packaged_folder(),
     )
     theirs = json.loads(done.stdout)
     assert {file.path: len(file.lines.missed) for file in ours.coverage.files} == {
