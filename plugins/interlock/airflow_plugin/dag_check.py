@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from interlock.airflow_plugin.dag_graph import graph_of, has_protected
+from interlock.airflow_plugin.dag_graph import class_of, graph_of, has_protected, own_of
 from interlock.airflow_plugin.guarding import put_guard
 from interlock.airflow_plugin.inserting import insert_gates
-from interlock.airflow_plugin.own_steps import is_own
 from interlock.airflow_plugin.rules import load_rules, shipped_protection
 from interlock.airflow_plugin.wording import refusal
 from interlock.gate.errors import InterlockError
@@ -64,7 +63,7 @@ def _check(dag: DAG, rules: Rules) -> str:
 def _put_guards(dag: DAG, graph: Graph) -> None:
     for step in graph.steps:
         task = dag.get_task(step.id)
-        if step.protects and not is_own(task):
+        if step.protects and own_of(class_of(task)) is None:  # Interlock's own bring their guard
             put_guard(task)
 
 

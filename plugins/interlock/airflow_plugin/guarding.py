@@ -110,10 +110,11 @@ def _open(held: ExitStack, task: Any, step: Step, context: Context) -> list[tupl
 
 def _hand_over(task: Any, opened: Opened, uri: str) -> None:
     """Give a local operator the held copy in place of what it would have opened."""
-    lineage = {f"{base.__module__}.{base.__qualname__}" for base in type(task).__mro__}
+    from interlock.airflow_plugin.dag_graph import class_of, lineage
+
     path = str(opened.subject.path)
     os.environ[DATA] = path
-    if not lineage & _LOCAL:
+    if _LOCAL.isdisjoint(lineage(class_of(task))):
         task.log.warning("%s reads %s itself: the guard has checked it and cannot hold it there", task.task_type, uri)
         return
     for name in task.template_fields:

@@ -6,7 +6,6 @@ By name, because the scheduler sees serialized tasks and imports no operator.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +43,6 @@ OWN_STEPS = {
 
 DECLARED = "interlock"
 """The attribute by which `interlock.airflow.protect` marks any other task: ``protects``, ``subject``, ``requires``."""
-
-
-def is_own(task: Any) -> bool:
-    """Whether a live task, plain or mapped, is one of Interlock's steps or made from one: it brings its own guard."""
-    cls = getattr(task, "operator_class", None) or type(task)
-    return any(f"{base.__module__}.{base.__qualname__}" in OWN_STEPS for base in cls.__mro__)
-
 
 CALLBACKS = ("on_execute", "on_failure", "on_success", "on_retry", "on_skipped")
 HOOKS = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}

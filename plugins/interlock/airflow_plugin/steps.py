@@ -52,12 +52,12 @@ def step_of(
 
 def subject_text(task: Any) -> str:
     """What a protected step uses, as its file spells it, for a gate to look at; empty unless it is one plain text."""
+    if getattr(task, "partial_kwargs", None) is not None:
+        return ""  # each of its instances may use something else
     named_by = (value_of(task, argument) for argument in ("data", "model", "subject"))
     declared = _declared(task).get("subject")
     said = [value for value in (declared, *named_by) if isinstance(value, str) and value]
     uris = uris_of(task, "inlets")
-    if getattr(task, "partial_kwargs", None) is not None:
-        return ""  # each of its instances may use something else
     return said[0] if said else (uris[0] if len(uris) == 1 else "")
 
 
