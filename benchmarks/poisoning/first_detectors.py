@@ -49,7 +49,7 @@ def ours(data: Dataset) -> tuple[Scores, ...]:
     survey = Survey(seed=0, one_scale=True)
     profile = survey.finalize(survey.partial(batch))
     detectors = (LabelConsistency(profile=profile), RepeatedPattern(profile=profile, image_shape=data.shape))
-    return tuple(detect(detectors, [batch]))
+    return tuple(detect(detectors, lambda: [batch]))
 
 
 def interlock_flags(data: Dataset) -> Flags:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -228,10 +229,37 @@ def test_rows_without_label_and_missing_values_are_said(clean: Dataset, write: W
     assert "without a label" in seen.coverage.skipped[0].reason
 
 
-def test_text_columns_are_left_out_and_said_to_be(write: Write, hold: Hold) -> None:
-    seen = gate(image_shape=None).look(hold(write(TABLE | {"name": ["x"] * ROWS})))
+def test_columns_of_neither_numbers_nor_text_are_left_out_and_said_to_be(write: Write, hold: Hold) -> None:
+    seen = gate(image_shape=None).look(hold(write(TABLE | {"day": [date(2026, 1, 1)] * ROWS})))
     assert measures(seen)["features"] == 3
-    assert "'name'" in seen.coverage.skipped[0].reason
+    assert "'day'" in seen.coverage.skipped[0].reason
+
+
+def test_texts_sources_and_ids_are_no_features(write: Write, hold: Hold) -> None:
+    table = TABLE | {"said": ["hello"] * ROWS, "who": list(range(ROWS)), "id": list(range(ROWS))}
+    seen = gate(image_shape=None, text=["said"], source="who", id="id").look(hold(write(table)))
+    assert measures(seen)["features"] == 3
+    assert seen.coverage.skipped == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"text": ["nowhere"]}, "no text column 'nowhere'"),
+        ({"text": ["number"]}, "holds int64, not text"),
+        ({"source": "nowhere"}, "no source column 'nowhere'"),
+        ({"id": "nowhere"}, "no id column 'nowhere'"),
+    ],
+    ids=["no-text", "text-of-numbers", "no-source", "no-id"],
+)
+def test_a_named_column_that_cannot_be_is_named(options: dict[str, Any], said: str, write: Write, hold: Hold) -> None:
+    with pytest.raises(SubjectError, match=said):
+        gate(image_shape=None, **options).look(hold(write(TABLE | {"number": list(range(ROWS))})))
+
+
+def test_a_column_cannot_be_two_things() -> None:
+    with pytest.raises(UsageError, match="two things"):
+        gate(text=["label"])
 
 
 def test_labels_may_be_text_and_hostile(clean: Dataset, write: Write, hold: Hold) -> None:

@@ -4,9 +4,9 @@
 imported when the gate looks, never before.
 """
 
-from interlock.poisoning.batches import Batch, Columns, Source
+from interlock.poisoning.batches import Batch, Block, Coded, Columns, Source
 from interlock.poisoning.bounds import ALARM_STRENGTH, strength
-from interlock.poisoning.detector import Detector, LabelShift, Pair, Scores, Trigger
+from interlock.poisoning.detector import Detector, LabelShift, Pair, Scores, Suspicion, Trigger
 from interlock.poisoning.gate import PoisoningGate
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.repeated_pattern import RepeatedPattern
@@ -16,6 +16,8 @@ from interlock.poisoning.survey import Profile, Survey, SurveyState
 __all__ = [
     "ALARM_STRENGTH",
     "Batch",
+    "Block",
+    "Coded",
     "Columns",
     "Detector",
     "LabelConsistency",
@@ -29,6 +31,7 @@ __all__ = [
     "Source",
     "Survey",
     "SurveyState",
+    "Suspicion",
     "Trigger",
     "detect",
     "scan",

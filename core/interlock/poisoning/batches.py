@@ -7,8 +7,8 @@ pickles. Everything here is untrusted content: what cannot be read is a `Subject
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +26,32 @@ READABLE = (".parquet", ".csv", ".npz")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which columns are the label and the features.
+    """What each column of the dataset is.
 
     Args:
         label: Name of the label column.
-        features: Names of the feature columns in order; every numeric column but the label when None.
+        features: Names of the feature columns in order; every numeric column that is nothing else when None.
         image_shape: Height, width and, for colour, channels, when the features of a row are one image; else None.
+        texts: Columns of running text: a document, a prompt, a response.
+        source: Column that says who contributed a row; None when nobody kept it.
+        id: Column that names a row for people; its place in the dataset does when None.
     """
 
     label: str
     features: tuple[str, ...] | None = None
     image_shape: tuple[int, ...] | None = None
+    texts: tuple[str, ...] = ()
+    source: str | None = None
+    id: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that are no features and no categories, in a fixed order."""
+        return (self.label, *self.texts, *(name for name in (self.source, self.id) if name is not None))
+
+    def role(self, name: str) -> str:
+        """What a named column is: ``label``, ``text``, ``source`` or ``id``."""
+        return {self.label: "label", self.source: "source", self.id: "id"}.get(name, "text")
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -45,6 +60,9 @@ class Columns:
             raise UsageError("the list of feature columns is empty", where="features")
         if self.features is not None and self.label in self.features:
             raise UsageError(f"the label {self.label!r} is also named as a feature", where="features")
+        for name in self.named:
+            if not name or (*self.named, *(self.features or ())).count(name) > 1:
+                raise UsageError(f"column {name!r} is named for two things, or not at all", where="columns")
         shape = self.image_shape
         if shape is not None and (len(shape) not in (2, 3) or any(not 1 <= side <= 65_536 for side in shape)):
             raise UsageError(
@@ -52,6 +70,54 @@ class Columns:
                 where="image_shape",
                 next_step="for grey images of 28 by 28 pixels say (28, 28)",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coded:
+    """A column of few different texts, each told by its place in a vocabulary.
+
+    Args:
+        codes: int64 array (rows,): places in `vocabulary`, -1 where the file gives nothing.
+        vocabulary: The texts, unverified, in no order.
+    """
+
+    codes: NDArray[np.int64]
+    vocabulary: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Coded:
+        """Values of any kind by their text; 3, 3.0 and "3" are one."""
+        codes, vocabulary = encode_labels(values)
+        return cls(codes=codes, vocabulary=vocabulary)
+
+    def among(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """int64 array (rows,): the values as places in `names`, -1 where there is none."""
+        import numpy as np
+
+        places = {text: place for place, text in enumerate(names)}
+        table = np.array([places.get(text, -1) for text in self.vocabulary] + [-1], dtype=np.int64)
+        return table[self.codes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Some rows of one file, as it gives them.
+
+    Args:
+        features: float32 array (rows, d); what the file does not give is NaN, what is infinite stays so.
+        labels: One value of any kind per row, None where there is none.
+        texts: By column: one text per row, empty where there is none. Unverified.
+        categories: By column: one text per row, None where there is none. Unverified.
+        sources: Who contributed each row; None when no column says so.
+        ids: What names each row; None when no column does.
+    """
+
+    features: NDArray[np.float32]
+    labels: Sequence[Any]
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    categories: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    sources: Sequence[Any] | None = None
+    ids: Sequence[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +130,10 @@ class Batch:
         features: float32 array (rows, d); what the file does not give is NaN, what is infinite stays so.
         labels: int64 array (rows,) of positions in `vocabulary`, -1 where the file gives no label.
         vocabulary: The labels of this batch as text, unverified.
+        texts: By column of running text: one text per row, empty where there is none. Unverified.
+        categories: By column of text that is neither a label nor running text: its values.
+        sources: Who contributed each row; None when no column says so.
+        ids: What names each row for people; empty when no column does.
     """
 
     start: int
@@ -71,6 +141,26 @@ class Batch:
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
     vocabulary: tuple[str, ...]
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    categories: Mapping[str, Coded] = field(default_factory=dict)
+    sources: Coded | None = None
+    ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, block: Block, *, start: int, file: int) -> Batch:
+        """The rows of `block`, the first of which is row `start` of the dataset, in file number `file`."""
+        labels, vocabulary = encode_labels(block.labels)
+        return cls(
+            start=start,
+            file=file,
+            features=block.features,
+            labels=labels,
+            vocabulary=vocabulary,
+            texts=block.texts,
+            categories={name: Coded.of(values) for name, values in block.categories.items()},
+            sources=None if block.sources is None else Coded.of(block.sources),
+            ids=() if block.ids is None else tuple(label_text(value) or "" for value in block.ids),
+        )
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -81,11 +171,7 @@ class Batch:
 
     def codes(self, classes: Sequence[str]) -> NDArray[np.int64]:
         """int64 array (rows,): labels as positions in `classes`, -1 where there is none."""
-        import numpy as np
-
-        places = {text: place for place, text in enumerate(classes)}
-        table = np.array([places.get(text, -1) for text in self.vocabulary] + [-1], dtype=np.int64)
-        return table[self.labels]
+        return Coded(codes=self.labels, vocabulary=self.vocabulary).among(classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +235,9 @@ class Source:
 
         start = 0
         for place, file in enumerate(self.files):
-            for features, labels in read_file(self.opened.path / file, self.shown(file), self.columns):
-                codes, vocabulary = encode_labels(labels)
-                yield Batch(start=start, file=place, features=features, labels=codes, vocabulary=vocabulary)
-                start += len(codes)
+            for block in read_file(self.opened.path / file, self.shown(file), self.columns):
+                yield Batch.of(block, start=start, file=place)
+                start += len(block.labels)
 
 
 def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

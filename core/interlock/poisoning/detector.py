@@ -1,16 +1,18 @@
 """What a detector is, and what it says.
 
 A detector sees the dataset as batches, in any order and split in any way: `partial` looks at one batch, `merge` joins
-two states, `finalize` turns the whole state into scores. Merging is associative and commutative in effect: the same
-rows give the same scores however they were split and ordered. That is what lets one detector run in one process, over
-a stream, or in workers whose states are joined in a tree.
+two states, `finalize` turns the whole state into scores, or into the detector that must see all rows once more
+(statistics first, scores after). Merging is associative and commutative in effect: the same rows give the same scores
+however they were split and ordered. That is what lets one detector run in one process, over a stream, or in workers
+whose states are joined in a tree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from interlock.gate import Level
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_STRENGTH, strength
 
@@ -89,6 +91,35 @@ class LabelShift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """Anything else that a detector suspects, in its own words.
+
+    Args:
+        rule: Ends the finding's rule id, for example ``repeated-words``.
+        level: ERROR for what decides a label (a trigger), WARNING for what is merely wrong.
+        message: One sentence for people, without a full stop.
+        title: A few words, for headings.
+        label: The class that it stands for; empty for any.
+        name: What it looks like, where it can be said in words (an n-gram, ``age=39 & hours=40``); unverified text.
+        rows: The rows that carry it, ascending.
+        decades: Corrected evidence, in decades.
+        evidence: Canonical JSON object with the numbers behind it; small.
+        pairs: For the pictures.
+    """
+
+    rule: str
+    level: Level
+    message: str
+    title: str
+    label: str = ""
+    name: str = ""
+    rows: tuple[int, ...] = field(repr=False)
+    decades: float
+    evidence: str = "{}"
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """What one detector says of the whole dataset.
 
@@ -98,6 +129,7 @@ class Scores:
         decades: Corrected evidence of the strongest suspicion, in decades.
         triggers: Patterns found.
         shifts: Label shifts found.
+        suspicions: Whatever else was found.
         notes: What the detector left out, and why.
         unfit: Why the detector could not look after all; empty when it did.
     """
@@ -107,6 +139,7 @@ class Scores:
     decades: float
     triggers: tuple[Trigger, ...] = ()
     shifts: tuple[LabelShift, ...] = ()
+    suspicions: tuple[Suspicion, ...] = ()
     notes: tuple[str, ...] = ()
     unfit: str = ""
 
@@ -122,10 +155,11 @@ class Scores:
 
     @property
     def flagged(self) -> tuple[int, ...]:
-        """The rows that a trigger or a shift names, ascending; none without an alarm."""
+        """The rows that something found here names, ascending; none without an alarm."""
         if not self.alarm:
             return ()
-        named = [trigger.rows for trigger in self.triggers] + [shift.rows for shift in self.shifts]
+        found: tuple[Trigger | LabelShift | Suspicion, ...] = (*self.triggers, *self.shifts, *self.suspicions)
+        named = [one.rows for one in found]
         return tuple(sorted({row for rows in named for row in rows}))
 
 
@@ -149,6 +183,6 @@ class Detector(Protocol[State]):
         """The state of both."""
         ...
 
-    def finalize(self, state: State) -> Scores:
-        """What the whole state says."""
+    def finalize(self, state: State) -> Scores | Detector[Any]:
+        """What the whole state says, or who must see all rows once more to say it."""
         ...

@@ -1,13 +1,14 @@
-"""Triggers and label shifts as findings: one sentence for people, and evidence as JSON for whoever checks it."""
+"""What detectors suspect as findings: one sentence for people, and evidence as JSON for whoever checks it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from interlock.gate import Finding, Json, Level, Location
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.bounds import strength
-from interlock.poisoning.detector import LabelShift, Trigger
+from interlock.poisoning.detector import LabelShift, Suspicion, Trigger
 from interlock.poisoning.pictures import trigger_values
 from interlock.poisoning.scan import Rows, Scan
 
@@ -15,12 +16,13 @@ MAX_FINDINGS = 20
 MAX_ROWS_NAMED = 50
 MAX_PATCH_VALUES = 256
 MAX_LABEL = 60
+MAX_NAME = 200
 
 
 def suspicions(
     found: Scan, rows: Rows, files: Sequence[str], image_shape: tuple[int, ...] | None
 ) -> tuple[Finding, ...]:
-    """One finding per trigger and per label shift of the detectors that raised an alarm.
+    """One finding per trigger, label shift and other suspicion of the detectors that raised an alarm.
 
     Args:
         found: The scan.
@@ -31,7 +33,8 @@ def suspicions(
     loud = [scores for _, scores in found.scores if scores.alarm]
     triggers = [_trigger(t, found, rows, files, image_shape) for scores in loud for t in scores.triggers]
     shifts = [_shift(s, found, files) for scores in loud for s in scores.shifts]
-    return (*triggers[:MAX_FINDINGS], *shifts[:MAX_FINDINGS])
+    others = [_other(s, found, files) for scores in loud for s in scores.suspicions]
+    return (*triggers[:MAX_FINDINGS], *others[:MAX_FINDINGS], *shifts[:MAX_FINDINGS])
 
 
 def _trigger(
@@ -100,6 +103,25 @@ def _shift(shift: LabelShift, found: Scan, files: Sequence[str]) -> Finding:
         level=Level.WARNING,
         message=message,
         location=_location(shift.rows, found, files),
+        evidence=canonical_json(evidence).decode(),
+    )
+
+
+def _other(suspicion: Suspicion, found: Scan, files: Sequence[str]) -> Finding:
+    evidence: dict[str, Json] = {
+        **json.loads(suspicion.evidence),
+        "label": _short(suspicion.label) or None,
+        "name": suspicion.name[:MAX_NAME] or None,
+        "rows": len(suspicion.rows),
+        "first_rows": list(suspicion.rows[:MAX_ROWS_NAMED]),
+        "evidence_decades": round(suspicion.decades, 3),
+        "strength": round(strength(suspicion.decades), 6),
+    }
+    return Finding(
+        rule_id=f"data-poisoning.{suspicion.rule}",
+        level=suspicion.level,
+        message=suspicion.message,
+        location=_location(suspicion.rows, found, files),
         evidence=canonical_json(evidence).decode(),
     )
 

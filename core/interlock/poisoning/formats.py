@@ -5,21 +5,16 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from interlock.gate import MissingExtraError, SubjectError, UnsafeSubjectError
-from interlock.poisoning.batches import BATCH_BYTES, Columns
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Block: TypeAlias = tuple[NDArray[np.float32], list[Any]]
+from interlock.poisoning.batches import BATCH_BYTES, Block, Columns
 
 MAX_NPZ_BYTES = 8 * 2**30
 """An npz whose members unpack to more than this is refused: it could be a few bytes that blow up."""
 
 MAX_FEATURES = 262_144
+MAX_BLOCK_ROWS = 65_536
 NUMERIC_KINDS = "biuf"
 """numpy's letters for truth values, whole numbers and floating point."""
 
@@ -31,9 +26,6 @@ def read_file(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
         path: The held file, untrusted content.
         shown: Its name for people.
         columns: Label and features.
-
-    Yields:
-        float32 array (rows, d) and the labels of those rows as Python values.
 
     Raises:
         SubjectError: It cannot be read, lacks a column, or holds text where numbers are needed.
@@ -61,9 +53,10 @@ def _parquet(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
 
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         names = _feature_names(file.schema_arrow, shown, columns)
-        wanted = [columns.label, *names]
-        for batch in file.iter_batches(batch_size=_rows_per_block(len(names)), columns=wanted):
-            yield _block(batch, names, shown, columns)
+        others = _categories(file.schema_arrow, columns)
+        wanted = [*columns.named, *names, *others]
+        for batch in file.iter_batches(batch_size=_rows_per_block(len(names) + len(others)), columns=wanted):
+            yield _block(batch, names, others, shown, columns)
 
 
 def _csv(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
@@ -71,23 +64,19 @@ def _csv(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
 
     with pc.open_csv(path, read_options=pc.ReadOptions(block_size=BATCH_BYTES)) as reader:
         names = _feature_names(reader.schema, shown, columns)
+        others = _categories(reader.schema, columns)
         for batch in reader:
-            yield _block(batch, names, shown, columns)
+            yield _block(batch, names, others, shown, columns)
 
 
 def _feature_names(schema: Any, shown: str, columns: Columns) -> list[str]:
-    import pyarrow as pa
-
     have = list(schema.names)
     twice = sorted({name for name in have if have.count(name) > 1})
     if twice:
         raise SubjectError(f"column {twice[0]!r} stands twice", where=shown, next_step="rename one of them")
-    if columns.label not in have:
-        raise _no_column(columns.label, "label", have, shown)
-    if pa.types.is_nested(schema.field(columns.label).type):
-        raise SubjectError(f"the label column {columns.label!r} holds lists or records, not labels", where=shown)
+    _check_named(schema, shown, columns)
     if columns.features is None:
-        names = [name for name in have if name != columns.label and is_numeric(schema.field(name).type)]
+        names = [name for name in have if name not in columns.named and is_numeric(schema.field(name).type)]
     else:
         names = list(columns.features)
         for name in names:
@@ -102,8 +91,39 @@ def _feature_names(schema: Any, shown: str, columns: Columns) -> list[str]:
     return _usable(names, shown, columns)
 
 
-def not_numeric(path: Path, shown: str, columns: Columns) -> tuple[str, ...]:
-    """Columns or arrays that are left out because they hold no numbers; empty when features are named.
+def _check_named(schema: Any, shown: str, columns: Columns) -> None:
+    """Refuse a label, text, source or id column that is not there or cannot be one."""
+    import pyarrow as pa
+
+    for name in columns.named:
+        role = columns.role(name)
+        if name not in schema.names:
+            raise _no_column(name, role, list(schema.names), shown)
+        kind = schema.field(name).type
+        if pa.types.is_nested(kind):
+            raise SubjectError(f"the {role} column {name!r} holds lists or records, not {role}s", where=shown)
+        if role == "text" and not is_text(kind):
+            raise SubjectError(f"text column {name!r} holds {kind}, not text", where=shown)
+
+
+def _categories(schema: Any, columns: Columns) -> list[str]:
+    """Columns of text that are nothing else, when features are not named."""
+    if columns.features is not None:
+        return []
+    return [name for name in schema.names if name not in columns.named and is_text(schema.field(name).type)]
+
+
+def is_text(kind: Any) -> bool:
+    """True for a column whose values are texts."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def left_out(path: Path, shown: str, columns: Columns) -> tuple[str, ...]:
+    """Columns or arrays that nobody looks at because they hold neither numbers nor text; empty when features are named.
 
     Args:
         path: A held file that `read_file` could read.
@@ -117,7 +137,7 @@ def not_numeric(path: Path, shown: str, columns: Columns) -> tuple[str, ...]:
         import numpy as np
 
         with np.load(path, allow_pickle=False) as arrays:
-            others = [name for name in arrays.files if name != columns.label]
+            others = [name for name in arrays.files if name not in columns.named]
             return tuple(name for name in others if arrays[name].dtype.kind not in NUMERIC_KINDS)
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
@@ -128,7 +148,8 @@ def not_numeric(path: Path, shown: str, columns: Columns) -> tuple[str, ...]:
     else:
         with pc.open_csv(path, read_options=pc.ReadOptions(block_size=BATCH_BYTES)) as reader:
             schema = reader.schema
-    return tuple(n for n in schema.names if n != columns.label and not is_numeric(schema.field(n).type))
+    kinds = {name: schema.field(name).type for name in schema.names if name not in columns.named}
+    return tuple(name for name, kind in kinds.items() if not is_numeric(kind) and not is_text(kind))
 
 
 def is_numeric(kind: Any) -> bool:
@@ -140,7 +161,7 @@ def is_numeric(kind: Any) -> bool:
 
 
 def _usable(names: list[str], shown: str, columns: Columns) -> list[str]:
-    if not names:
+    if not names and not columns.texts:
         raise SubjectError(
             "no numeric column is left beside the label", where=shown, next_step="name feature columns with `features`"
         )
@@ -170,10 +191,10 @@ def _no_column(name: str, what: str, have: list[str], shown: str) -> SubjectErro
 
 
 def _rows_per_block(features: int) -> int:
-    return max(64, BATCH_BYTES // (4 * features))
+    return min(MAX_BLOCK_ROWS, max(64, BATCH_BYTES // (4 * max(1, features))))
 
 
-def _block(batch: Any, names: list[str], shown: str, columns: Columns) -> Block:
+def _block(batch: Any, names: list[str], others: list[str], shown: str, columns: Columns) -> Block:
     import numpy as np
     import pyarrow as pa
 
@@ -185,7 +206,14 @@ def _block(batch: Any, names: list[str], shown: str, columns: Columns) -> Block:
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and that is looked at as such
             values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
             features[:, place] = values
-    return features, batch.column(columns.label).to_pylist()
+    return Block(
+        features=features,
+        labels=batch.column(columns.label).to_pylist(),
+        texts={name: [text or "" for text in batch.column(name).to_pylist()] for name in columns.texts},
+        categories={name: batch.column(name).to_pylist() for name in others},
+        sources=None if columns.source is None else batch.column(columns.source).to_pylist(),
+        ids=None if columns.id is None else batch.column(columns.id).to_pylist(),
+    )
 
 
 def _npz(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
@@ -197,28 +225,38 @@ def _npz(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
         if unpacked > MAX_NPZ_BYTES:
             raise UnsafeSubjectError(f"the arrays unpack to {unpacked} bytes, more than {MAX_NPZ_BYTES}", where=shown)
         with np.load(path, allow_pickle=False) as arrays:
-            labels, features = _npz_arrays(arrays, shown, columns)
+            whole = _npz_arrays(arrays, shown, columns)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, KeyError) as error:
         raise SubjectError(
             f"the npz file cannot be read: {error}",
             where=shown,
             next_step="write it again with numpy.savez, without object arrays",
         ) from error
+    features, named = whole
     step = _rows_per_block(features.shape[1])
-    for at in range(0, len(labels), step):
+    for at in range(0, len(features), step):
+        rows = slice(at, at + step)
         with np.errstate(over="ignore"):
-            yield features[at : at + step].astype(np.float32), labels[at : at + step].tolist()
+            values = features[rows].astype(np.float32)
+        yield Block(
+            features=values,
+            labels=named[columns.label][rows].tolist(),
+            texts={name: [str(text) for text in named[name][rows]] for name in columns.texts},
+            sources=None if columns.source is None else named[columns.source][rows].tolist(),
+            ids=None if columns.id is None else named[columns.id][rows].tolist(),
+        )
 
 
-def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, Any]:
+def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, dict[str, Any]]:
+    """The features of all rows, and the arrays that are something else."""
     import numpy as np
 
-    if columns.label not in arrays.files:
-        raise _no_column(columns.label, "label", list(arrays.files), shown)
-    labels = arrays[columns.label]
-    if labels.ndim != 1:
-        raise SubjectError(f"the label array {columns.label!r} has {labels.ndim} dimensions, not one", where=shown)
-    chosen = columns.features or tuple(name for name in arrays.files if name != columns.label)
+    named = {name: _npz_named(arrays, name, shown, columns) for name in columns.named}
+    rows = len(named[columns.label])
+    for name, values in named.items():
+        if len(values) != rows:
+            raise SubjectError(f"the array {name!r} has another length than the labels ({rows})", where=shown)
+    chosen = columns.features or tuple(name for name in arrays.files if name not in columns.named)
     parts = []
     for name in chosen:
         if name not in arrays.files:
@@ -228,11 +266,22 @@ def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, Any]:
             if columns.features is None:
                 continue
             raise SubjectError(f"the array {name!r} holds {part.dtype}, not numbers", where=shown)
-        if part.ndim < 1 or len(part) != len(labels):
-            raise SubjectError(f"the array {name!r} has another length than the labels ({len(labels)})", where=shown)
-        parts.append(part.reshape(len(labels), -1))
-    if not parts:
+        if part.ndim < 1 or len(part) != rows:
+            raise SubjectError(f"the array {name!r} has another length than the labels ({rows})", where=shown)
+        parts.append(part.reshape(rows, -1))
+    if not parts and not columns.texts:
         raise SubjectError("no numeric array is left beside the label", where=shown)
+    parts = parts or [np.empty((rows, 0), dtype=np.float32)]
     features = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     _check_width(features.shape[1], shown, columns)
-    return labels, features
+    return features, named
+
+
+def _npz_named(arrays: Any, name: str, shown: str, columns: Columns) -> Any:
+    """The array of labels, texts, sources or ids."""
+    if name not in arrays.files:
+        raise _no_column(name, columns.role(name), list(arrays.files), shown)
+    values = arrays[name]
+    if values.ndim != 1:
+        raise SubjectError(f"the array {name!r} has {values.ndim} dimensions, not one", where=shown)
+    return values

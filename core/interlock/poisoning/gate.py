@@ -23,9 +23,9 @@ from interlock.gate import (
 )
 from interlock.poisoning.batches import Columns, Source
 from interlock.poisoning.bounds import ALARM_DECADES
-from interlock.poisoning.detector import Detector
+from interlock.poisoning.detector import Detector, Scores
 from interlock.poisoning.findings import suspicions
-from interlock.poisoning.formats import not_numeric
+from interlock.poisoning.formats import left_out
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
 from interlock.poisoning.repeated_pattern import RepeatedPattern
@@ -40,7 +40,10 @@ class PoisoningGate:
         label: The label column (the label array of an npz file).
         image_shape: Height, width and, for colour, channels, when the feature columns, in order, are one image; rows
             of pixels first, channels last.
-        features: The feature columns in order; every numeric column but the label when not given.
+        features: The feature columns in order; every numeric column that is nothing else when not given.
+        text: Columns of running text: a document, a prompt, a response.
+        source: Column that says who contributed a row.
+        id: Column that names a row for people.
         seed: Of everything random in the scan; equal seeds give equal reports.
         device: A torch device: ``cpu``, ``cuda``, ``cuda:1``.
 
@@ -54,11 +57,15 @@ class PoisoningGate:
         *,
         image_shape: Sequence[int] | None = None,
         features: Sequence[str] | None = None,
+        text: Sequence[str] = (),
+        source: str | None = None,
+        id: str | None = None,  # noqa: A002 (the word that a user would look for)
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        if isinstance(features, str):
-            raise UsageError("features is a list of column names, not one text", where="features")
+        for option, names in (("features", features), ("text", text)):
+            if isinstance(names, str):
+                raise UsageError(f"{option} is a list of column names, not one text", where=option)
         if not _whole(seed) or seed < 0:
             raise UsageError(f"a seed is a whole number from 0, not {seed!r}", where="seed")
         if image_shape is not None and not all(_whole(side) for side in image_shape):
@@ -67,6 +74,9 @@ class PoisoningGate:
             label=label,
             features=None if features is None else tuple(features),
             image_shape=None if image_shape is None else tuple(image_shape),
+            texts=tuple(text),
+            source=source,
+            id=id,
         )
         self._seed = seed
         self._device = device
@@ -88,6 +98,9 @@ class PoisoningGate:
             "label": columns.label,
             "features": list(columns.features) if columns.features is not None else None,
             "image_shape": list(columns.image_shape) if columns.image_shape is not None else None,
+            "text": list(columns.texts),
+            "source": columns.source,
+            "id": columns.id,
             "seed": self._seed,
             "device": self._device,
             "false_alarm_decades": ALARM_DECADES,
@@ -148,7 +161,7 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
         Measure(name="flagged_rows", value=flagged, unit="rows"),
         Measure(name="flagged_fraction", value=flagged / profile.rows, unit="fraction"),
         Measure(name="strongest", value=max((s.strength for _, s in found.scores), default=0.0)),
-        Measure(name="triggers", value=sum(len(s.triggers) for _, s in found.scores)),
+        Measure(name="triggers", value=sum(_triggers(s) for _, s in found.scores)),
         Measure(name="detectors_run", value=len(found.scores)),
         Measure(name="detectors_skipped", value=len(found.skipped)),
         Measure(name="features", value=profile.width),
@@ -164,6 +177,11 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
         measures.append(Measure(name=f"{name}_flagged_rows", value=len(scores.flagged), unit="rows"))
         measures.append(Measure(name=f"{name}_strength", value=scores.strength))
     return tuple(measures)
+
+
+def _triggers(scores: Scores) -> int:
+    """How many things that decide a label were found."""
+    return len(scores.triggers) + sum(suspicion.level is Level.ERROR for suspicion in scores.suspicions)
 
 
 def _remarks(found: Scan) -> tuple[Finding, ...]:
@@ -203,9 +221,9 @@ def _coverage(source: Source, found: Scan) -> Coverage:
         reason = f"{found.profile.unlabelled} rows without a label"
         skipped.append(Gap(path=source.opened.subject.name, reason=reason))
     skipped += [
-        Gap(path=source.shown(file), reason=f"column {column!r} holds no numbers")
+        Gap(path=source.shown(file), reason=f"column {column!r} holds neither numbers nor text")
         for file in source.files
-        for column in not_numeric(source.opened.path / file, source.shown(file), source.columns)
+        for column in left_out(source.opened.path / file, source.shown(file), source.columns)
     ]
     files = tuple(source.shown(file) for file in source.files)
     if found.scores:

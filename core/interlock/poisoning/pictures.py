@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from interlock.gate import Json
 from interlock.gate.documents import canonical_json
-from interlock.poisoning.detector import LabelShift, Pair, Scores, Trigger
+from interlock.poisoning.detector import LabelShift, Pair, Scores, Suspicion, Trigger
 from interlock.poisoning.scan import Rows
 from interlock.poisoning.survey import Profile
 
@@ -73,10 +73,14 @@ def pictures(scores: Sequence[Scores], rows: Rows, profile: Profile, image_shape
     return canonical_json({"galleries": galleries}).decode()
 
 
-def _suspicions(scores: Sequence[Scores]) -> list[Trigger | LabelShift]:
-    """Triggers first, then shifts, each in order of strength, of the detectors that raised an alarm."""
+def _suspicions(scores: Sequence[Scores]) -> list[Trigger | Suspicion | LabelShift]:
+    """Triggers first, shifts last, each in order of strength, of the detectors that raised an alarm."""
     loud = [found for found in scores if found.alarm]
-    return [*(t for found in loud for t in found.triggers), *(s for found in loud for s in found.shifts)]
+    return [
+        *(trigger for found in loud for trigger in found.triggers),
+        *(suspicion for found in loud for suspicion in found.suspicions),
+        *(shift for found in loud for shift in found.shifts),
+    ]
 
 
 class _Artist:
@@ -87,10 +91,12 @@ class _Artist:
         self._profile = profile
         self._height, self._width, self._channels = shape
 
-    def gallery(self, found: Trigger | LabelShift, room: int) -> dict[str, Json]:
+    def gallery(self, found: Trigger | Suspicion | LabelShift, room: int) -> dict[str, Json]:
         """One suspicion, with as many pairs as fit into `room` bytes."""
         if isinstance(found, Trigger):
             title, beside = f"Repeated pattern, label {found.label[:40]}", "the nearest image without the pattern"
+        elif isinstance(found, Suspicion):
+            title, beside = found.title, "the nearest row without it"
         else:
             who, among = found.label[:40] or "with any class", found.resembles[:40] or "other classes"
             title, beside = f"Rows labelled {who} among rows of {among}", "the nearest row of that class"

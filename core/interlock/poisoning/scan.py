@@ -1,4 +1,4 @@
-"""The scan of one dataset: a first pass that surveys, a second that lets every detector see every row.
+"""The scan of one dataset: a first pass that surveys, then as many as the detectors need to see every row.
 
 One process here. A stream or a cluster does the same with `partial` in its workers and `merge` in a tree: that is all
 that `Detector` asks for.
@@ -68,7 +68,7 @@ def scan(
     fit = [detector for detector, reason in chosen if not reason]
     skipped = [(detector.name, reason) for detector, reason in chosen if reason]
     scores = []
-    for detector, found in zip(fit, detect(fit, source.batches() if fit else ()), strict=True):
+    for detector, found in zip(fit, detect(fit, source.batches), strict=True):
         if found.unfit:
             skipped.append((detector.name, found.unfit))
         else:
@@ -99,14 +99,25 @@ def survey(source: Source, surveyor: Survey) -> tuple[Profile, tuple[int, ...]]:
     return surveyor.finalize(state), tuple(lengths)
 
 
-def detect(detectors: Sequence[Detector[Any]], batches: Iterable[Batch]) -> list[Scores]:
-    """The second pass: every detector over every batch, in one reading."""
-    states: list[Any] = [None] * len(detectors)
-    for batch in batches:
-        for at, detector in enumerate(detectors):
-            part = detector.partial(batch)
-            states[at] = part if states[at] is None else detector.merge(states[at], part)
-    return [detector.finalize(state) for detector, state in zip(detectors, states, strict=True)]
+def detect(detectors: Sequence[Detector[Any]], batches: Callable[[], Iterable[Batch]]) -> list[Scores]:
+    """Show every batch to every detector, in as few readings as the detector that needs most of them.
+
+    Args:
+        detectors: Each is fit for the dataset.
+        batches: Reads the dataset from its beginning.
+    """
+    found: dict[int, Scores] = {}
+    waiting = dict(enumerate(detectors))
+    while waiting:
+        states: dict[int, Any] = {}
+        for batch in batches():
+            for at, detector in waiting.items():
+                part = detector.partial(batch)
+                states[at] = detector.merge(states[at], part) if at in states else part
+        ended = {at: detector.finalize(states[at]) for at, detector in waiting.items()}
+        found |= {at: end for at, end in ended.items() if isinstance(end, Scores)}
+        waiting = {at: end for at, end in ended.items() if not isinstance(end, Scores)}
+    return [found[at] for at in range(len(detectors))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
