@@ -110,6 +110,7 @@ class Block:
         categories: By column: one text per row, None where there is none. Unverified.
         sources: Who contributed each row; None when no column says so.
         ids: What names each row; None when no column does.
+        names: Of the features, in order, unverified; empty when nothing names them.
     """
 
     features: NDArray[np.float32]
@@ -118,6 +119,7 @@ class Block:
     categories: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     sources: Sequence[Any] | None = None
     ids: Sequence[Any] | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,7 @@ class Batch:
         categories: By column of text that is neither a label nor running text: its values.
         sources: Who contributed each row; None when no column says so.
         ids: What names each row for people; empty when no column does.
+        names: Of the features, in order, unverified; empty when nothing names them.
     """
 
     start: int
@@ -145,6 +148,7 @@ class Batch:
     categories: Mapping[str, Coded] = field(default_factory=dict)
     sources: Coded | None = None
     ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, block: Block, *, start: int, file: int) -> Batch:
@@ -160,6 +164,7 @@ class Batch:
             categories={name: Coded.of(values) for name, values in block.categories.items()},
             sources=None if block.sources is None else Coded.of(block.sources),
             ids=() if block.ids is None else tuple(label_text(value) or "" for value in block.ids),
+            names=block.names,
         )
 
     @property

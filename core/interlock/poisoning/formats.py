@@ -213,6 +213,7 @@ def _block(batch: Any, names: list[str], others: list[str], shown: str, columns:
         categories={name: batch.column(name).to_pylist() for name in others},
         sources=None if columns.source is None else batch.column(columns.source).to_pylist(),
         ids=None if columns.id is None else batch.column(columns.id).to_pylist(),
+        names=tuple(names),
     )
 
 
@@ -232,7 +233,7 @@ def _npz(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
             where=shown,
             next_step="write it again with numpy.savez, without object arrays",
         ) from error
-    features, named = whole
+    features, names, named = whole
     step = _rows_per_block(features.shape[1])
     for at in range(0, len(features), step):
         rows = slice(at, at + step)
@@ -244,11 +245,12 @@ def _npz(path: Path, shown: str, columns: Columns) -> Iterator[Block]:
             texts={name: [str(text) for text in named[name][rows]] for name in columns.texts},
             sources=None if columns.source is None else named[columns.source][rows].tolist(),
             ids=None if columns.id is None else named[columns.id][rows].tolist(),
+            names=names,
         )
 
 
-def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, dict[str, Any]]:
-    """The features of all rows, and the arrays that are something else."""
+def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, tuple[str, ...], dict[str, Any]]:
+    """The features of all rows, their names, and the arrays that are something else."""
     import numpy as np
 
     named = {name: _npz_named(arrays, name, shown, columns) for name in columns.named}
@@ -257,7 +259,7 @@ def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, dict[st
         if len(values) != rows:
             raise SubjectError(f"the array {name!r} has another length than the labels ({rows})", where=shown)
     chosen = columns.features or tuple(name for name in arrays.files if name not in columns.named)
-    parts = []
+    parts, names = [], []
     for name in chosen:
         if name not in arrays.files:
             raise _no_column(name, "feature", list(arrays.files), shown)
@@ -269,12 +271,14 @@ def _npz_arrays(arrays: Any, shown: str, columns: Columns) -> tuple[Any, dict[st
         if part.ndim < 1 or len(part) != rows:
             raise SubjectError(f"the array {name!r} has another length than the labels ({rows})", where=shown)
         parts.append(part.reshape(rows, -1))
+        width = parts[-1].shape[1]
+        names += [name] if part.ndim == 1 else [f"{name}[{place}]" for place in range(width)]
     if not parts and not columns.texts:
         raise SubjectError("no numeric array is left beside the label", where=shown)
     parts = parts or [np.empty((rows, 0), dtype=np.float32)]
     features = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     _check_width(features.shape[1], shown, columns)
-    return features, named
+    return features, tuple(names), named
 
 
 def _npz_named(arrays: Any, name: str, shown: str, columns: Columns) -> Any:
