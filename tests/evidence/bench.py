@@ -14,7 +14,17 @@ from typing import Any
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
-from interlock.evidence import Guard, KeyRing, Ledger, LedgerEntry, ReceiptRecorder, ReceiptSigner, Store, TrustedKey
+from interlock.evidence import (
+    Guard,
+    KeyRing,
+    Ledger,
+    LedgerEntry,
+    ReceiptRecorder,
+    ReceiptSigner,
+    ReceiptSource,
+    Store,
+    TrustedKey,
+)
 from interlock.gate import (
     Coverage,
     Decision,
@@ -183,9 +193,15 @@ class Bench:
     def entry(self, recorded: Recorded) -> LedgerEntry:
         return self.ledger.get(recorded.receipt_id)
 
-    def guard(self, *, keyring: KeyRing | None = None, known_bundles: Sequence[str] = ()) -> Guard:
+    def guard(
+        self,
+        *,
+        keyring: KeyRing | None = None,
+        known_bundles: Sequence[str] = (),
+        receipts: ReceiptSource | None = None,
+    ) -> Guard:
         return Guard(
-            ledger=self.ledger,
+            receipts=receipts or self.ledger,
             keyring=keyring or self.keyring,
             opener=self.store,
             decider=self.decider,

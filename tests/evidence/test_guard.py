@@ -341,8 +341,8 @@ def test_damaged_ledger_row_shuts_the_guard(bench: Bench) -> None:
         db.execute(text("DROP TRIGGER interlock_entries_no_UPDATE"))
         db.execute(text("UPDATE interlock_entries SET envelope = 'garbage' WHERE seq = 1"))
     error = refused(bench, data)
-    assert "the ledger is damaged: entry 1 was altered" in error.what
-    assert "interlock ledger verify" in error.next_step
+    assert "the evidence is damaged: entry 1 was altered" in error.what
+    assert "restore the ledger from a backup" in error.next_step
     assert DAMAGED in rules(bench)
 
 

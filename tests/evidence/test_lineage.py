@@ -121,7 +121,7 @@ def test_a_report_that_was_altered_shuts_the_guard(bench: Bench) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TRIGGER interlock_reports_no_UPDATE"))
         connection.execute(update(REPORTS).values(document=json.dumps({"configuration": {"data": {"digest": "0"}}})))
-    with pytest.raises(GuardError, match="ledger is damaged"):
+    with pytest.raises(GuardError, match="evidence is damaged"):
         lineage(bench, model)
 
 

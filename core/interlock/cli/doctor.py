@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
+from pathlib import Path
 
 import click
 
@@ -86,6 +87,7 @@ def _checks() -> Iterator[Check]:
         ("policy engine", _engine),
         ("signing key", _signer),
         ("ledger", _ledger),
+        ("exported receipts", _exports),
     ):
         yield _guarded(what, check, settings)
     for extra, (package, purpose) in _EXTRAS.items():
@@ -154,6 +156,16 @@ def _ledger(settings: Settings) -> Check:
 
     head = Ledger.open(settings.ledger_url).verify()
     return Check(what="ledger", state=State.OK, found=f"{head.seq} receipts, the chain holds")
+
+
+def _exports(settings: Settings) -> Check:
+    from interlock.evidence import ExportedReceipts
+
+    if not settings.receipts:
+        return Check(what="exported receipts", state=State.OK, found="none named: the ledger alone is asked")
+    found = [ExportedReceipts(Path(folder).expanduser()).check() for folder in settings.receipts]
+    folders = f"{len(found)} folder{'s' if len(found) > 1 else ''}"
+    return Check(what="exported receipts", state=State.OK, found=f"{sum(found)} receipts in {folders}, all whole")
 
 
 def _extra(extra: str, package: str, purpose: str) -> Check:

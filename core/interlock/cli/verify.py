@@ -28,18 +28,18 @@ def verify(what: str) -> int:
     For bytes (a file, folder, URL or sha256:<digest>) the newest valid receipt of each gate counts: exit 0 when all
     of them say ALLOW, 1 when one says DENY, 3 when none is valid or nobody could tell.
     """
-    from interlock.evidence import KeyRing, Ledger, speaks_for, verify_file
+    from interlock.evidence import KeyRing, Ledger, open_receipts, speaks_for, verify_file
 
     settings = Settings.load()
     keyring, now = KeyRing.load(settings), utc_now()
     if _is_receipt_file(what):
         return _present(verify_file(Path(what), keyring, now=now))
-    ledger = Ledger.open(settings.ledger_url)
+    receipts = open_receipts(settings, Ledger.open(settings.ledger_url))
     if _RECEIPT_ID.match(what):
-        digest = _subject_of(ledger.get(what).envelope)
-        _, found = speaks_for(ledger, keyring, digest, now=now)
+        digest = _subject_of(receipts.get(what).envelope)
+        _, found = speaks_for(receipts, keyring, digest, now=now)
         return _present([testimony for testimony in found if testimony.receipt_id == what])
-    subject, testimonies = speaks_for(ledger, keyring, what, now=now)
+    subject, testimonies = speaks_for(receipts, keyring, what, now=now)
     if subject is not None:
         show.say(f"sha256:{subject.digest}  {subject.uri}")
     if not testimonies:

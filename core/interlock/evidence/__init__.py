@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interlock.evidence.enforcement import EnforcementEvent, EventKind, fitting
     from interlock.evidence.export import Exported, export_ledger
+    from interlock.evidence.exported import ExportedReceipts
     from interlock.evidence.grant_folder import FoundGrant, GrantFolder
     from interlock.evidence.grants import Approval, Exemption, Signed, sign_grant
     from interlock.evidence.guard import BundledDecider, Guard, Opened
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from interlock.evidence.ledger_events import RecordedEvent
     from interlock.evidence.listing import SnapshotLimits
     from interlock.evidence.receipt import Receipt
+    from interlock.evidence.receipt_sources import JoinedReceipts, ReceiptSource, open_receipts
     from interlock.evidence.recorder import ReceiptRecorder
     from interlock.evidence.snapshot import FileEntry, Snapshot, take_snapshot
     from interlock.evidence.store import Store
@@ -37,10 +39,12 @@ _PLACES = {
     "EventKind": "enforcement",
     "Exemption": "grants",
     "Exported": "export",
+    "ExportedReceipts": "exported",
     "FileEntry": "snapshot",
     "FoundGrant": "grant_folder",
     "GrantFolder": "grant_folder",
     "Guard": "guard",
+    "JoinedReceipts": "receipt_sources",
     "KeyRing": "keyring",
     "Ledger": "ledger",
     "LedgerEntry": "ledger_check",
@@ -49,6 +53,7 @@ _PLACES = {
     "Opened": "guard",
     "Receipt": "receipt",
     "ReceiptRecorder": "recorder",
+    "ReceiptSource": "receipt_sources",
     "ReceiptSigner": "keys",
     "Signed": "grants",
     "Snapshot": "snapshot",
@@ -63,6 +68,7 @@ _PLACES = {
     "fetch_public": "keys",
     "fitting": "enforcement",
     "load_signer": "keys",
+    "open_receipts": "receipt_sources",
     "sign_grant": "grants",
     "speaks_for": "testimony",
     "take_snapshot": "snapshot",
@@ -79,10 +85,12 @@ __all__ = [
     "EventKind",
     "Exemption",
     "Exported",
+    "ExportedReceipts",
     "FileEntry",
     "FoundGrant",
     "GrantFolder",
     "Guard",
+    "JoinedReceipts",
     "KeyRing",
     "Ledger",
     "LedgerEntry",
@@ -92,6 +100,7 @@ __all__ = [
     "Receipt",
     "ReceiptRecorder",
     "ReceiptSigner",
+    "ReceiptSource",
     "RecordedEvent",
     "Signed",
     "Snapshot",
@@ -105,6 +114,7 @@ __all__ = [
     "fetch_public",
     "fitting",
     "load_signer",
+    "open_receipts",
     "sign_grant",
     "speaks_for",
     "take_snapshot",

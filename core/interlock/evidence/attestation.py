@@ -14,8 +14,8 @@ from datetime import datetime
 
 from interlock.evidence.examination import Examination, examine
 from interlock.evidence.keyring import KeyRing
-from interlock.evidence.ledger import Ledger
 from interlock.evidence.receipt import Receipt
+from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.gate.errors import LedgerError, UsageError
 from interlock.gate.values import GATE_KINDS, RunIdentity, utc_now
 
@@ -25,7 +25,7 @@ _NO_RUN = RunIdentity(orchestrator="", pipeline="", run_id="", task_id="")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
-    """What the ledger says of some bytes.
+    """What recorded receipts say of some bytes.
 
     Args:
         digest: sha256 of the bytes.
@@ -41,11 +41,11 @@ class Attestation:
 
 
 class Attestations:
-    """Asks one ledger for the receipts of one gate.
+    """Asks for the receipts of one gate.
 
     Args:
         gate: Kind of gate, one of `GATE_KINDS`.
-        ledger: Where receipts are looked for; not trusted.
+        receipts: Where receipts are looked for; not trusted.
         keyring: Whose signatures count.
         bundles: Digests of the policy bundles whose decisions count.
         clock: UTC now; replaced in tests.
@@ -58,7 +58,7 @@ class Attestations:
         self,
         *,
         gate: str,
-        ledger: Ledger,
+        receipts: ReceiptSource,
         keyring: KeyRing,
         bundles: Collection[str],
         clock: Callable[[], datetime] = utc_now,
@@ -66,7 +66,7 @@ class Attestations:
         if gate not in GATE_KINDS:
             raise UsageError(f"unknown kind of gate {gate!r}", next_step=f"use one of {', '.join(GATE_KINDS)}")
         self._gate = gate
-        self._ledger = ledger
+        self._receipts = receipts
         self._keyring = keyring
         self._bundles = frozenset(bundles) - {""}
         self._clock = clock
@@ -78,12 +78,12 @@ class Attestations:
             UnavailableError: The ledger did not answer; try again.
         """
         try:
-            entries = self._ledger.find(digest)
+            entries = self._receipts.find(digest)
         except LedgerError as error:
             return Attestation(
                 digest=digest,
-                reason=f"the ledger is damaged: {error.what}",
-                next_step="run `interlock ledger verify` and restore the ledger from a backup",
+                reason=f"the evidence is damaged: {error.what}",
+                next_step=error.next_step,
             )
         found = examine(
             entries,

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
     from interlock.evidence.ledger import Ledger
 
+RECEIPTS = "receipts.intoto.jsonl"
+REPORTS = "reports"
+LIST = "ledger.json"
+
 _ED25519 = "openssl pkeyutl -verify -pubin -inkey ../keys/{key}.pem -rawin -in {stem}.pae -sigfile {stem}.sig"
 _DIGEST = "openssl dgst -{hash} {options}-verify ../keys/{key}.pem -signature {stem}.sig {stem}.pae"
 _PSS = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:auto "
@@ -140,7 +144,7 @@ def _verified(entry: LedgerEntry, keyring: KeyRing) -> Verified:
 
 
 def _write_all(ledger: Ledger, whole: Path, verified: Sequence[Verified], head: LedgerHead) -> None:
-    for name in ("receipts", "reports", "keys", "openssl"):
+    for name in ("receipts", REPORTS, "keys", "openssl"):
         (whole / name).mkdir(parents=True)
     lines, checks = [], []
     for one in verified:
@@ -149,9 +153,9 @@ def _write_all(ledger: Ledger, whole: Path, verified: Sequence[Verified], head: 
         lines.append(line)
         (whole / "receipts" / f"{one.receipt.receipt_id}.intoto.jsonl").write_text(line, encoding="utf-8")
         report = ledger.get(one.entry.receipt_id).report or ""
-        (whole / "reports" / f"{one.receipt.report_digest}.json").write_text(report, encoding="utf-8")
+        (whole / REPORTS / f"{one.receipt.report_digest}.json").write_text(report, encoding="utf-8")
         checks.append(_write_for_openssl(whole, one))
-    (whole / "receipts.intoto.jsonl").write_text("".join(lines), encoding="utf-8")
+    (whole / RECEIPTS).write_text("".join(lines), encoding="utf-8")
     script = "".join(['#!/bin/sh\ncd "$(dirname "$0")" || exit 1\n', *checks])
     (whole / "openssl" / "check.sh").write_text(script, encoding="utf-8")
     chain = [
@@ -167,7 +171,7 @@ def _write_all(ledger: Ledger, whole: Path, verified: Sequence[Verified], head: 
         for one in verified
     ]
     document = json.dumps({"head": str(head), "entries": chain}, indent=1)
-    (whole / "ledger.json").write_text(document, encoding="utf-8")
+    (whole / LIST).write_text(document, encoding="utf-8")
 
 
 def _write_for_openssl(whole: Path, one: Verified) -> str:

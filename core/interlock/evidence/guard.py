@@ -16,10 +16,10 @@ from typing import Protocol
 
 from interlock.evidence.examination import Examination, Witness, examine
 from interlock.evidence.keyring import KeyRing
-from interlock.evidence.ledger import Ledger
 from interlock.evidence.ledger_check import LedgerEntry
 from interlock.evidence.lineage import Material, lineage
 from interlock.evidence.receipt import Receipt, own_tool
+from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.evidence.recorder import ReceiptRecorder
 from interlock.evidence.verification import authentic
 from interlock.gate.documents import canonical_json, decision_input
@@ -91,7 +91,7 @@ class _Seen:
     examination: Examination
     materials: tuple[Material, ...] = ()
     other: tuple[Receipt, ...] = ()
-    damage: str = ""
+    damage: LedgerError | None = None
 
 
 class Guard:
@@ -100,7 +100,7 @@ class Guard:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        receipts: ReceiptSource,
         keyring: KeyRing,
         opener: Opener,
         decider: BundledDecider,
@@ -111,7 +111,7 @@ class Guard:
         """Nothing is opened yet.
 
         Args:
-            ledger: Where receipts are looked for; not trusted.
+            receipts: Where receipts are looked for; not trusted.
             keyring: Whose signatures count.
             opener: Holds the bytes still.
             decider: Asks policy.
@@ -119,7 +119,7 @@ class Guard:
             known_bundles: Digests of further policy bundles whose receipts count.
             clock: UTC now; replaced in tests.
         """
-        self._ledger = ledger
+        self._receipts = receipts
         self._keyring = keyring
         self._opener = opener
         self._decider = decider
@@ -198,12 +198,12 @@ class Guard:
             return seen, report, _never_weaker(seen, conclude(report, decider.decide(document)))
 
     def _look(self, subject: Subject, requires: tuple[str, ...], context: GateContext, bundle: str) -> _Seen:
-        damage = ""
+        damage: LedgerError | None = None
         entries: tuple[LedgerEntry, ...] = ()
         try:
-            entries = self._ledger.find(subject.digest)
+            entries = self._receipts.find(subject.digest)
         except LedgerError as error:
-            damage = str(error)
+            damage = error
         examination = self._examine(entries, subject.digest, requires, context, bundle)
         other = self._other_bytes(subject, examination.missing, context) if examination.missing and not damage else ()
         return _Seen(examination=examination, other=other, damage=damage)
@@ -225,20 +225,20 @@ class Guard:
         """What the model was made from, with the receipts for each part of it; policy says which are needed."""
 
         def witnesses(digest: str) -> tuple[Witness, ...]:
-            return self._examine(self._ledger.find(digest), digest, GATE_KINDS, context, bundle).witnesses
+            return self._examine(self._receipts.find(digest), digest, GATE_KINDS, context, bundle).witnesses
 
         trainings = [witness for witness in seen.examination.accepted if witness.receipt.gate == "training"]
         try:
-            materials = lineage(trainings, requested, ledger=self._ledger, witnesses=witnesses)
+            materials = lineage(trainings, requested, receipts=self._receipts, witnesses=witnesses)
         except LedgerError as error:
-            return replace(seen, damage=seen.damage or str(error))
+            return replace(seen, damage=seen.damage or error)
         return replace(seen, materials=materials)
 
     def _other_bytes(self, subject: Subject, missing: tuple[str, ...], context: GateContext) -> tuple[Receipt, ...]:
         """This run's receipts for something of the same name or place, but with other bytes; only to explain."""
         found = []
         try:
-            entries = self._ledger.of_run(context.run)
+            entries = self._receipts.of_run(context.run)
         except LedgerError:
             return ()  # whatever is damaged there did not concern these bytes; the missing receipt is reported anyway
         for entry in entries:
@@ -290,7 +290,7 @@ def _observation(subject: Subject, seen: _Seen) -> Observation:
         "receipts_accepted": len(examination.accepted),
         "receipts_missing": len(examination.missing),
     }
-    failed = (Gap(path="ledger", reason=seen.damage),) if seen.damage else ()
+    failed = (Gap(path="ledger", reason=str(seen.damage)),) if seen.damage else ()
     return Observation(
         findings=(*_damage_findings(seen), *_other_findings(subject, seen), *_receipt_findings(examination)),
         measures=tuple(Measure(name=name, value=value) for name, value in numbers.items()),
@@ -300,7 +300,7 @@ def _observation(subject: Subject, seen: _Seen) -> Observation:
 
 def _damage_findings(seen: _Seen) -> Iterator[Finding]:
     if seen.damage:
-        yield Finding(rule_id=DAMAGED, level=Level.ERROR, message=f"the ledger is damaged: {seen.damage}")
+        yield Finding(rule_id=DAMAGED, level=Level.ERROR, message=f"the evidence is damaged: {seen.damage}")
 
 
 def _other_findings(subject: Subject, seen: _Seen) -> Iterator[Finding]:
@@ -373,7 +373,7 @@ def _refused(report: Report, seen: _Seen, decision: Decision, recorded: Recorded
 
 def _advice(seen: _Seen, decision: Decision) -> str:
     if seen.damage:
-        return "run `interlock ledger verify` and restore the ledger from a backup"
+        return seen.damage.next_step
     missing = seen.examination.missing
     if seen.other:
         return "find out who changed it, then run its gates on the bytes that are there now"

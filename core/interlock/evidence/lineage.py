@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from interlock.evidence.examination import Witness
-from interlock.evidence.ledger import Ledger
+from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.gate.documents import subject_document
 from interlock.gate.values import Json, Subject
 
@@ -56,7 +56,7 @@ def lineage(
     trainings: Iterable[Witness],
     requested: Mapping[str, Json],
     *,
-    ledger: Ledger,
+    receipts: ReceiptSource,
     witnesses: Callable[[str], tuple[Witness, ...]],
 ) -> tuple[Material, ...]:
     """The materials behind a model that is about to be deployed.
@@ -65,7 +65,7 @@ def lineage(
         trainings: The accepted receipts of gate ``training`` for the model.
         requested: What the deployment asks for; its ``image`` and ``images``, pinned by digest, are materials too.
             Untrusted.
-        ledger: Keeps the trainings' reports.
+        receipts: Keeps the trainings' reports.
         witnesses: Finds the receipts that count for a digest.
 
     Raises:
@@ -73,7 +73,7 @@ def lineage(
     """
     found: dict[tuple[Role, str], Subject] = {}
     for training in trainings:
-        data = _data_digest(training, ledger)
+        data = _data_digest(training, receipts)
         for material in training.receipt.materials:
             role = Role.DATA if material.digest == data else Role.CODE
             found.setdefault((role, material.digest), material)
@@ -83,9 +83,9 @@ def lineage(
     )
 
 
-def _data_digest(training: Witness, ledger: Ledger) -> str:
+def _data_digest(training: Witness, receipts: ReceiptSource) -> str:
     """Which material was the data, by the report that the receipt's signature binds; empty when it does not say."""
-    entry = ledger.get(training.receipt.receipt_id)
+    entry = receipts.get(training.receipt.receipt_id)
     if entry.report_digest != training.receipt.report_digest:
         return ""
     configuration = entry.report_document().get("configuration")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.evidence.keyring import KeyRing
-from interlock.evidence.ledger import Ledger
 from interlock.evidence.ledger_check import LedgerEntry
 from interlock.evidence.receipt import Receipt
+from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.evidence.verification import authentic, check_key, check_time
 from interlock.gate.documents import timestamp
 from interlock.gate.errors import EvidenceError, InterlockError, ReceiptError
@@ -36,10 +36,10 @@ class _Word:
 
 
 class RecordedApprovals:
-    """Implements `interlock.gate.protocols.Grants` over the ledger.
+    """Implements `interlock.gate.protocols.Grants` over recorded receipts.
 
     Args:
-        ledger: Where receipts are looked for; not trusted.
+        receipts: Where receipts are looked for; not trusted.
         keyring: Whose signatures count.
         bundles: Digests of the policy bundles whose receipts count, asked for each question.
         clock: UTC now; replaced in tests.
@@ -47,13 +47,13 @@ class RecordedApprovals:
 
     def __init__(
         self,
-        ledger: Ledger,
+        receipts: ReceiptSource,
         keyring: KeyRing,
         *,
         bundles: Callable[[], Collection[str]],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._ledger = ledger
+        self._receipts = receipts
         self._keyring = keyring
         self._bundles = bundles
         self._clock = clock
@@ -63,7 +63,7 @@ class RecordedApprovals:
         if gate not in STEPS:
             return Granted()
         try:
-            entries, bundles = self._ledger.find(digest), frozenset(self._bundles()) - {""}
+            entries, bundles = self._receipts.find(digest), frozenset(self._bundles()) - {""}
         except InterlockError as error:
             return Granted(refused=(f"approvals in the ledger cannot be read: {error}",))
         words: dict[str, _Word] = {}
@@ -97,7 +97,7 @@ class RecordedApprovals:
             return None
         check_key(found)
         check_time(receipt, self._clock())
-        said = _said(self._ledger.get(receipt.receipt_id), receipt)
+        said = _said(self._receipts.get(receipt.receipt_id), receipt)
         by = said.get("by")
         person = by.get("name") if isinstance(by, Mapping) else None
         if said.get("step") != step or not isinstance(person, str):

@@ -9,8 +9,8 @@ from enum import Enum
 from pathlib import Path
 
 from interlock.evidence.keyring import KeyRing
-from interlock.evidence.ledger import Ledger
 from interlock.evidence.receipt import Receipt
+from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.evidence.snapshot import take_snapshot
 from interlock.evidence.verification import MAX_ENVELOPE_BYTES, authentic, check_key, check_time
 from interlock.gate.errors import EvidenceError, ReceiptError, SignatureError, UsageError
@@ -47,12 +47,12 @@ class Testimony:
 
 
 def speaks_for(
-    ledger: Ledger, keyring: KeyRing, path_or_digest: str, *, now: datetime
+    receipts: ReceiptSource, keyring: KeyRing, path_or_digest: str, *, now: datetime
 ) -> tuple[Subject | None, tuple[Testimony, ...]]:
-    """Which receipts of the ledger speak for a file, folder, URL or digest.
+    """Which recorded receipts speak for a file, folder, URL or digest.
 
     Args:
-        ledger: Where to look.
+        receipts: Where to look.
         keyring: Whose signatures count.
         path_or_digest: Path, URL, ``sha256:<hex>`` or 64 hexadecimal digits.
         now: UTC.
@@ -73,7 +73,7 @@ def speaks_for(
         digest = subject.digest
     testimonies = (
         _testimony(entry.envelope, keyring, now=now, receipt_id=entry.receipt_id, digest=digest)
-        for entry in ledger.find(digest, parts=True)
+        for entry in receipts.find(digest, parts=True)
     )
     return subject, tuple(testimonies)
 

@@ -34,6 +34,7 @@ class Settings:
         home: Folder for what Interlock keeps on this machine.
         profile: Policy profile: ``dev``, ``standard`` or ``strict`` as the bundle's data defines them.
         ledger_url: SQLAlchemy URL; SQLite under `home` by default, PostgreSQL in production.
+        receipts: Folders written by ``interlock ledger export``, whose receipts guards read beside the ledger's.
         signer: Key URI as `securesystemslib` knows them (``awskms:``, ``gcpkms:``, ``azurekms:``, ``hsm:``,
             ``file2:``); empty means the dev key under `home`, which every receipt says.
         trusted_keys: Folder of public keys (PEM) whose receipts count.
@@ -74,6 +75,7 @@ class Settings:
     home: Path
     profile: str
     ledger_url: str
+    receipts: tuple[str, ...]
     signer: str
     trusted_keys: Path
     policy: str
@@ -142,6 +144,7 @@ def _build(said: Mapping[str, str]) -> Settings:
         home=home,
         profile=said.get("profile", "standard"),
         ledger_url=said.get("ledger_url", f"sqlite:///{home / 'ledger.db'}"),
+        receipts=tuple(said.get("receipts", "").split()),
         signer=said.get("signer", ""),
         trusted_keys=Path(said.get("trusted_keys", str(home / "keys"))).expanduser(),
         policy=said.get("policy", ""),

@@ -38,7 +38,7 @@ from interlock.runner.requests import (
 )
 
 if TYPE_CHECKING:
-    from interlock.evidence import Guard, KeyRing, Ledger, Opened, ReceiptRecorder, Store
+    from interlock.evidence import Guard, KeyRing, Ledger, Opened, ReceiptRecorder, ReceiptSource, Store
     from interlock.policy import FollowingDecider
 
 
@@ -69,6 +69,13 @@ class LocalRunner:
         return Ledger.open(self._settings.ledger_url)
 
     @cached_property
+    def receipts(self) -> ReceiptSource:
+        """The ledger, and the exports of others that the settings name."""
+        from interlock.evidence import open_receipts
+
+        return open_receipts(self._settings, self.ledger)
+
+    @cached_property
     def keyring(self) -> KeyRing:
         """The public keys whose receipts count here."""
         from interlock.evidence import KeyRing
@@ -86,7 +93,7 @@ class LocalRunner:
         grants = JoinedGrants(
             GrantFolder(self._settings.exemptions, self.keyring),
             RecordedApprovals(
-                self.ledger,
+                self.receipts,
                 self.keyring,
                 bundles=lambda: {self.decider.bundle_digest, *self._settings.known_bundles},
             ),
@@ -222,7 +229,7 @@ class LocalRunner:
 
         approvers = approvers_of(self.decider.bundle.data, checked_step(step))
         taken = take_snapshot(subject).subject
-        _, testimonies = speaks_for(self.ledger, self.keyring, taken.digest, now=utc_now())
+        _, testimonies = speaks_for(self.receipts, self.keyring, taken.digest, now=utc_now())
         return ApprovalQuestion(subject=taken, testimonies=testimonies, approvers=approvers)
 
     def record_approval(self, request: ApprovalRequest) -> GateOutcome:
@@ -263,7 +270,7 @@ class LocalRunner:
         from interlock.evidence import Guard
 
         return Guard(
-            ledger=self.ledger,
+            receipts=self.receipts,
             keyring=self.keyring,
             opener=self.store,
             decider=self.decider,

@@ -116,13 +116,13 @@ class StartCheck:
         Raises:
             InterlockError: Ledger, keys or policy engine cannot be asked.
         """
-        from interlock.evidence import KeyRing, Ledger
+        from interlock.evidence import KeyRing, Ledger, open_receipts
 
         if start.known is None:
             return f"{CANNOT_TELL}: {start.trouble}"
         step = start.known.step
         with closing(Ledger.open(start.settings.ledger_url)) as ledger:
-            entries = ledger.of_run(start.run)
+            entries = open_receipts(start.settings, ledger).of_run(start.run)
         nearest = _nearest(entries, start, start.known, KeyRing.load(start.settings))
         if nearest is not None and not nearest.missing:
             return ""

@@ -39,6 +39,7 @@ def opened_evidence() -> Iterator[Evidence]:
     from interlock.evidence.attestation import Attestations
     from interlock.evidence.keyring import KeyRing
     from interlock.evidence.ledger import Ledger
+    from interlock.evidence.receipt_sources import open_receipts
     from interlock.gate.settings import Settings
     from interlock.policy import open_decider
 
@@ -46,5 +47,10 @@ def opened_evidence() -> Iterator[Evidence]:
     with closing(open_decider(settings)) as decider:
         bundles = {decider.bundle_digest, *settings.known_bundles}
     with closing(Ledger.open(settings.ledger_url)) as ledger:
-        attestations = Attestations(gate=LINT_GATE, ledger=ledger, keyring=KeyRing.load(settings), bundles=bundles)
+        attestations = Attestations(
+            gate=LINT_GATE,
+            receipts=open_receipts(settings, ledger),
+            keyring=KeyRing.load(settings),
+            bundles=bundles,
+        )
         yield Evidence(attestations=attestations, ledger=ledger)
