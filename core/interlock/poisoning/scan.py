@@ -1,18 +1,21 @@
 """The scan of one dataset: a first pass that surveys, then as many as the detectors need to see every row.
 
-One process here. A stream or a cluster does the same with `partial` in its workers and `merge` in a tree: that is all
-that `Detector` asks for.
+Where the passes run is an `Engine`'s business: one process, or workers whose states are joined in a tree. The scan only
+says which passes there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interlock.gate import SubjectError
 from interlock.poisoning.batches import Batch, Source
 from interlock.poisoning.detector import Detector, Scores
+from interlock.poisoning.engines import Engine, LocalEngine, Look
+from interlock.poisoning.engines.shares import folded
 from interlock.poisoning.survey import Profile, Survey, SurveyState
 
 if TYPE_CHECKING:
@@ -50,53 +53,94 @@ class Scan:
 
 
 def scan(
-    source: Source, *, seed: int, detectors: Callable[[Profile], Sequence[Detector[Any]]], one_scale: bool
+    source: Source,
+    *,
+    seed: int,
+    detectors: Callable[[Profile], Sequence[Detector[Any]]],
+    one_scale: bool,
+    engine: Engine | None = None,
 ) -> Scan:
     """Look at a dataset with several detectors.
 
     Args:
-        source: The dataset; read twice.
+        source: The dataset; read once for the survey, and then as often as the detectors need.
         seed: Of everything random.
         detectors: Makes the detectors once the survey is done.
         one_scale: True when all features are measured in one unit.
+        engine: Where the passes run; this process when None.
 
     Raises:
         SubjectError: The dataset cannot be read.
+        UsageError: The engine is set wrongly.
+        UnavailableError: The engine's cluster does not answer.
     """
-    profile, lengths = survey(source, Survey(seed=seed, one_scale=one_scale))
-    chosen = [(detector, detector.unfit()) for detector in detectors(profile)]
-    fit = [detector for detector, reason in chosen if not reason]
-    skipped = [(detector.name, reason) for detector, reason in chosen if reason]
-    scores = []
-    for detector, found in zip(fit, detect(fit, source.batches), strict=True):
-        if found.unfit:
-            skipped.append((detector.name, found.unfit))
-        else:
-            scores.append((detector.name, found))
+    with engine or LocalEngine() as running:
+        profile, lengths = survey(source, Survey(seed=seed, one_scale=one_scale), running)
+        chosen = [(detector, detector.unfit()) for detector in detectors(profile)]
+        fit = [detector for detector, reason in chosen if not reason]
+        skipped = [(detector.name, reason) for detector, reason in chosen if reason]
+        scores = []
+        ended = _rounds(fit, lambda looks: running.fold(source, looks, lengths=lengths))
+        for detector, found in zip(fit, ended, strict=True):
+            if found.unfit:
+                skipped.append((detector.name, found.unfit))
+            else:
+                scores.append((detector.name, found))
     return Scan(profile=profile, lengths=lengths, scores=tuple(scores), skipped=tuple(skipped))
 
 
-def survey(source: Source, surveyor: Survey) -> tuple[Profile, tuple[int, ...]]:
+def survey(source: Source, surveyor: Survey, engine: Engine | None = None) -> tuple[Profile, tuple[int, ...]]:
     """The first pass.
 
     Raises:
         SubjectError: The dataset cannot be read, has no rows, or its files disagree on the number of features.
     """
-    state: SurveyState | None = None
-    lengths = [0] * len(source.files)
-    for batch in source.batches():
-        part = surveyor.partial(batch)
-        if state is not None and part.sample.shape[1] != state.sample.shape[1]:
+    names = tuple(source.shown(file) for file in source.files)
+    (counted,) = (engine or LocalEngine()).fold(source, (_FirstPass(surveyor=surveyor, names=names),))
+    if counted is None or not counted.state.rows:
+        raise SubjectError("the dataset has no rows", where=source.opened.subject.uri)
+    return surveyor.finalize(counted.state), tuple(counted.lengths.get(place, 0) for place in range(len(names)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    """What the first pass saw.
+
+    Args:
+        state: Of the survey.
+        lengths: Rows by place of their file.
+    """
+
+    state: SurveyState
+    lengths: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FirstPass:
+    """The survey, and how many rows each file has; blind to `Batch.start`, which only these numbers give.
+
+    Args:
+        surveyor: What surveys.
+        names: Of the files, for people.
+    """
+
+    surveyor: Survey
+    names: tuple[str, ...]
+
+    def partial(self, batch: Batch) -> _Counted:
+        return _Counted(state=self.surveyor.partial(batch), lengths={batch.file: len(batch.labels)})
+
+    def merge(self, one: _Counted, other: _Counted) -> _Counted:
+        before, here = one.state.sample.shape[1], other.state.sample.shape[1]
+        if before != here:
             raise SubjectError(
-                f"{part.sample.shape[1]} features here, but {state.sample.shape[1]} in the files before",
-                where=source.shown(source.files[batch.file]),
+                f"{here} features here, but {before} in the files before",
+                where=self.names[min(other.lengths)],
                 next_step="write the files with one schema",
             )
-        state = part if state is None else surveyor.merge(state, part)
-        lengths[batch.file] += len(batch.labels)
-    if state is None or not state.rows:
-        raise SubjectError("the dataset has no rows", where=source.opened.subject.uri)
-    return surveyor.finalize(state), tuple(lengths)
+        lengths = Counter(one.lengths)
+        lengths.update(other.lengths)
+        return _Counted(state=self.surveyor.merge(one.state, other.state), lengths=dict(lengths))
 
 
 def detect(detectors: Sequence[Detector[Any]], batches: Callable[[], Iterable[Batch]]) -> list[Scores]:
@@ -106,15 +150,16 @@ def detect(detectors: Sequence[Detector[Any]], batches: Callable[[], Iterable[Ba
         detectors: Each is fit for the dataset.
         batches: Reads the dataset from its beginning.
     """
+    return _rounds(detectors, lambda looks: folded(looks, batches()))
+
+
+def _rounds(detectors: Sequence[Detector[Any]], fold: Callable[[Sequence[Look[Any]]], Sequence[Any]]) -> list[Scores]:
+    """As many passes as the detector that needs most of them; `fold` makes one."""
     found: dict[int, Scores] = {}
     waiting = dict(enumerate(detectors))
     while waiting:
-        states: dict[int, Any] = {}
-        for batch in batches():
-            for at, detector in waiting.items():
-                part = detector.partial(batch)
-                states[at] = detector.merge(states[at], part) if at in states else part
-        ended = {at: detector.finalize(states[at]) for at, detector in waiting.items()}
+        states = fold(tuple(waiting.values()))
+        ended = {at: look.finalize(state) for (at, look), state in zip(waiting.items(), states, strict=True)}
         found |= {at: end for at, end in ended.items() if isinstance(end, Scores)}
         waiting = {at: end for at, end in ended.items() if not isinstance(end, Scores)}
     return [found[at] for at in range(len(detectors))]

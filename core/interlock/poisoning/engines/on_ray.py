@@ -1,0 +1,251 @@
+"""The scan on Ray: tasks read shares of the files, others join their states in pairs, the driver finishes.
+
+A worker that dies takes its task with it, and Ray runs that task again elsewhere: a task reads held bytes and returns a
+state, so running it twice changes nothing.
+
+Without an address a cluster of this machine's processors starts for one scan: on loopback, with a token of its own, in
+a private folder, without dashboard and usage reports, and gone afterwards. With an address, what must hold there:
+
+- every node sees the store (setting ``store``) at the same path, and its workers run as the same user: held copies are
+  private. A worker that cannot open a file, or finds other bytes than the driver's manifest says, ends the scan;
+- every node has the same version of Interlock, with the extras ``torch`` and ``ray``;
+- whoever may submit work to the cluster is trusted as this process is: Ray's workers can send it anything. Use Ray's
+  own token authentication (``RAY_AUTH_MODE=token``) and network rules.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from interlock.gate import MissingExtraError, UnavailableError, UsageError
+from interlock.poisoning.batches import Source
+from interlock.poisoning.engines.engine import Look
+from interlock.poisoning.engines.seals import sealed
+from interlock.poisoning.engines.shares import shares_of
+from interlock.poisoning.engines.tasks import Job, join, look_at, packed, states_of
+
+SHARES_PER_WORKER = 3
+"""More shares than workers, so that a share that must be read again, or a slow node, costs little."""
+
+RETRIES = 3
+"""How often Ray runs a task again whose worker died."""
+
+MAX_OBJECT_STORE_BYTES = 8 * 2**30
+"""Of a cluster on this machine; what does not fit goes to its private folder."""
+
+
+class RayEngine:
+    """Runs passes as tasks of a Ray cluster.
+
+    Args:
+        address: ``host:port`` of the head node or ``auto``; a cluster of this machine's own when None.
+        workers: Processors of that own cluster; all that this process may use when None.
+        device: The torch device that looks compute on; with ``cuda`` each task that reads asks for one GPU.
+
+    Raises:
+        UsageError: The arguments cannot be.
+    """
+
+    def __init__(self, address: str | None = None, *, workers: int | None = None, device: str = "cpu") -> None:
+        if address is not None and (not address or address in ("local", "None")):
+            raise UsageError(
+                f"{address!r} is no address of a Ray cluster",
+                where="ray_address",
+                next_step="give host:port of the head node or auto; leave it out for a cluster on this machine",
+            )
+        if workers is not None and workers < 1:
+            raise UsageError("a cluster needs at least one worker", where=f"workers={workers}")
+        if device.startswith("cuda:"):
+            raise UsageError(
+                f"on Ray a task gets the GPU that Ray gives it, not {device}", where="device", next_step="say cuda"
+            )
+        self._address = address
+        self._workers = workers
+        self._gpus = 1 if device == "cuda" else 0
+        self._open = ExitStack()
+        self._alone = address is None
+
+    @property
+    def name(self) -> str:
+        """``ray``."""
+        return "ray"
+
+    def __enter__(self) -> Self:
+        try:
+            if not os.environ.get("RAY_USAGE_STATS_ENABLED"):
+                self._open.enter_context(_environment({"RAY_USAGE_STATS_ENABLED": "0"}))
+            self._open.enter_context(_own_cluster(self._workers) if self._alone else _cluster(self._address or "auto"))
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def fold(
+        self, source: Source, looks: Sequence[Look[Any]], *, lengths: Sequence[int] | None = None
+    ) -> tuple[Any, ...]:
+        """One pass, a task for each share; see `Engine`."""
+        from interlock.evidence.receipt import own_tool
+
+        ray = _ray()
+        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        shares = shares_of(source, workers * SHARES_PER_WORKER, readers=workers, lengths=lengths)
+        seals = sealed(source.opened, source.files, hashed=not self._alone)
+        job = ray.put(packed(Job(looks=tuple(looks), seals=seals, version=own_tool().version)))
+        look = _task(look_at, num_gpus=self._gpus)
+        answers = [look(job, share, number) for number, share in enumerate(shares)]
+        return states_of(_waited(_tree(job, answers)))
+
+
+def _tree(job: Any, answers: list[Any]) -> Any:
+    """The answers joined in pairs, neighbours first, until one is left."""
+    pair = _task(join)
+    while len(answers) > 1:
+        pairs = [answers[at : at + 2] for at in range(0, len(answers), 2)]
+        answers = [two[0] if len(two) == 1 else pair(job, *two) for two in pairs]
+    return answers[0]
+
+
+def _task(function: Callable[..., bytes], **resources: float) -> Callable[..., Any]:
+    """`function` as a task that Ray runs again when its worker dies, and only then."""
+    remote: Callable[..., Any] = (
+        _ray().remote(function).options(max_retries=RETRIES, retry_exceptions=False, num_cpus=1, **resources).remote
+    )
+    return remote
+
+
+def _waited(answer: Any) -> bytes:
+    """What the last task says.
+
+    Raises:
+        UsageError: A worker lacks Interlock.
+        UnavailableError: Workers died again and again, or the cluster is gone.
+    """
+    from ray import exceptions
+
+    try:
+        text: bytes = _ray().get(answer)
+    except exceptions.RayTaskError as error:
+        raise UsageError(
+            f"a worker cannot run a task of Interlock: {str(error.cause or error).strip().splitlines()[-1]}",
+            where="ray",
+            next_step="install interlock[torch,ray], in one version, on every node",
+        ) from error
+    except exceptions.RayError as error:
+        raise UnavailableError(
+            f"the Ray cluster gave up ({type(error).__name__}) after {RETRIES} more tries: {_first_line(error)}",
+            where="ray",
+            next_step="look into its logs: workers that run out of memory need smaller files, or more memory",
+        ) from error
+    return text
+
+
+@contextmanager
+def _own_cluster(workers: int | None) -> Iterator[None]:
+    """A cluster of this machine, for this process only."""
+    with ExitStack() as stack:
+        # Without its own word for it Ray listens on every interface; the name of this one is from the systems it is
+        # the default for.
+        stack.enter_context(
+            _environment(
+                {
+                    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                    "RAY_AUTH_MODE": "token",
+                    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+                    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+                }
+            )
+        )
+        ray = _ray()
+        if ray.is_initialized():
+            raise UsageError(
+                "this process is connected to a Ray cluster already",
+                where="ray",
+                next_step="call ray.shutdown() first, or name that cluster with ray_address",
+            )
+        folder = tempfile.mkdtemp(prefix="interlock-ray-")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            ray.init(
+                address="local",
+                num_cpus=workers or len(os.sched_getaffinity(0)),
+                object_store_memory=_object_store_bytes(),
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder,
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UnavailableError(
+                f"no Ray cluster starts on this machine: {_first_line(error)}",
+                where="ray",
+                next_step="make room in memory and in the temporary folder, or scan with the engine local",
+            ) from error
+        stack.callback(ray.shutdown)
+        yield
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[None]:
+    """A cluster that somebody else keeps."""
+    ray = _ray()
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UnavailableError(
+            f"the Ray cluster cannot be reached: {_first_line(error)}",
+            where=address,
+            next_step="check the address, and RAY_AUTH_TOKEN where it asks for a token",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ray", extra="ray") from error
+    return ray
+
+
+def _object_store_bytes() -> int:
+    """A third of what the shared memory has room for, within Ray's own lower limit."""
+    room = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 2**30  # noqa: S108, PTH112 (Linux)
+    return max(80 * 2**20, min(room // 3, MAX_OBJECT_STORE_BYTES))
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for as long as the context lasts; Ray reads them here and in its processes."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
