@@ -17,6 +17,7 @@ from tests.airflow.attesting import DAG_FILE, Deployment
 
 from interlock.airflow_plugin.bundles import VerifiedLocalDagBundle
 from interlock.airflow_plugin.bundles.pausing import AUDIT_EVENT
+from interlock.evidence import KeyRing
 from interlock.gate import Stage, Verdict
 from interlock.gate.errors import SettingsError, UnavailableError, UsageError
 
@@ -192,6 +193,21 @@ def test_a_missing_folder_is_an_outage_and_no_refusal(attesting: Deployment, dag
     with pytest.raises(UnavailableError, match="cannot be read"):
         made.refresh()
     assert set(seen(made)) == {"good.py"}
+
+
+def test_a_receipt_that_ci_exported_speaks_for_a_file(
+    attesting: Deployment, dags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dags / "good.py").write_text(CODE)
+    elsewhere = Deployment(tmp_path / "ci", lint_key=attesting.lint_key)
+    elsewhere.attest(CODE)
+    folder = tmp_path / "exported"
+    elsewhere.ledger.export(folder, keyring=KeyRing.load(elsewhere.settings))
+    assert seen(bundle(dags)) == {}
+    monkeypatch.setenv("INTERLOCK_RECEIPTS", str(folder))
+    assert seen(bundle(dags)) == {"good.py": CODE.encode()}
+    (folder / "receipts.intoto.jsonl").write_text("")
+    assert seen(bundle(dags)) == {}
 
 
 def test_a_damaged_ledger_refuses_the_files_it_speaks_of(attesting: Deployment, dags: Path) -> None:

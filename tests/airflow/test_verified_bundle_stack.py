@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,6 +56,13 @@ class Running:
             self.wait(lambda before=before: self.refreshed() != before, "the bundle was refreshed")  # type: ignore[misc]  # mypy takes the default for an argument
 
 
+def lint(deployment: Deployment, file: Path) -> None:
+    """Pass a file as CI does, by the command, so that what the bundle finds is what lint writes."""
+    command = [sys.executable, "-m", "interlock.cli", "lint", "--receipts", str(file)]
+    environment = os.environ | deployment.environment | {"INTERLOCK_PROFILE": "dev"}
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     root = tmp_path_factory.mktemp("verified")
@@ -66,7 +76,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     sources = {name: DAG_FILE.format(marker=str(marks / name), dag_id=name) for name in names}
     for name, source in sources.items():
         (dags / f"{name}.py").write_text(source)
-    deployment.attest(sources["attested"])
+    lint(deployment, dags / "attested.py")
     bundle = {
         "name": "team",
         "classpath": "interlock.airflow_plugin.bundles.VerifiedLocalDagBundle",
