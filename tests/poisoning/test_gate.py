@@ -30,7 +30,7 @@ from interlock.gate import (
 )
 from interlock.gate.documents import canonical_json, report_document
 from interlock.poisoning import PoisoningGate
-from interlock.poisoning import formats as readers
+from interlock.poisoning.reading import npz as readers
 
 Write = Callable[..., Path]
 

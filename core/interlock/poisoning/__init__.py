@@ -4,18 +4,21 @@
 imported when the gate looks, never before.
 """
 
-from interlock.poisoning.batches import Batch, Block, Coded, Columns, Source
+from interlock.poisoning.batches import Batch, BatchSource, Block, Coded, Columns, Source, Unread
 from interlock.poisoning.bounds import ALARM_STRENGTH, strength
 from interlock.poisoning.detector import Detector, LabelShift, Pair, Scores, Suspicion, Trigger
 from interlock.poisoning.gate import PoisoningGate
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.repeated_pattern import RepeatedPattern
 from interlock.poisoning.scan import Scan, detect, scan
+from interlock.poisoning.streams import BatchStream
 from interlock.poisoning.survey import Profile, Survey, SurveyState
 
 __all__ = [
     "ALARM_STRENGTH",
     "Batch",
+    "BatchSource",
+    "BatchStream",
     "Block",
     "Coded",
     "Columns",
@@ -33,6 +36,7 @@ __all__ = [
     "SurveyState",
     "Suspicion",
     "Trigger",
+    "Unread",
     "detect",
     "scan",
     "strength",

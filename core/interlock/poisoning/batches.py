@@ -1,44 +1,51 @@
 """The rows that detectors see: batches of features and labels, streamed from the files of a subject.
 
-Parquet is read row group by row group and CSV block by block through pyarrow; npz is read array by array, without
-pickles. Everything here is untrusted content: what cannot be read is a `SubjectError` that names the file.
+How each format is read is the business of `interlock.poisoning.reading`; here is what comes out, and in which order.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from interlock.gate import DATASET_CARDS, Gap, OpenSubject, SubjectError, UsageError
+from interlock.gate import Gap, OpenSubject, UsageError
+from interlock.gate.progress import counted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from interlock.poisoning.reading import Part
+
 BATCH_BYTES = 16 * 2**20
 """About this much of float32 features is in one batch."""
-
-READABLE = (".parquet", ".csv", ".npz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """What each column of the dataset is.
 
+    The features of a row are one image, one embedding, or several numbers: `image`, `embedding` and `features` exclude
+    one another, and without all three every numeric column that is nothing else is a feature.
+
     Args:
-        label: Name of the label column.
-        features: Names of the feature columns in order; every numeric column that is nothing else when None.
-        image_shape: Height, width and, for colour, channels, when the features of a row are one image; else None.
+        label: Name of the label column; None where folders or a file of labels give it, or nobody does.
+        features: Names of the feature columns in order.
+        image: Column of images: paths relative to the file, bytes, or records of both. In an npz file, the array.
+        embedding: Column of lists of numbers, all of one length. In an npz file, the array.
+        image_shape: Height, width and, for colour, channels. Images are drawn to it; numbers are taken as one image of
+            it, row by row with channels last. None for what the images say, or for features that are no image.
         texts: Columns of running text: a document, a prompt, a response.
         source: Column that says who contributed a row; None when nobody kept it.
         id: Column that names a row for people; its place in the dataset does when None.
     """
 
-    label: str
+    label: str | None = None
     features: tuple[str, ...] | None = None
+    image: str | None = None
+    embedding: str | None = None
     image_shape: tuple[int, ...] | None = None
     texts: tuple[str, ...] = ()
     source: str | None = None
@@ -47,14 +54,33 @@ class Columns:
     @property
     def named(self) -> tuple[str, ...]:
         """The columns that are no features and no categories, in a fixed order."""
-        return (self.label, *self.texts, *(name for name in (self.source, self.id) if name is not None))
+        single = (self.source, self.id, self.image, self.embedding)
+        named = (self.label, *self.texts, *single)
+        return tuple(name for name in named if name is not None)
+
+    @property
+    def by_default(self) -> bool:
+        """True when nobody said which columns are the features."""
+        return self.features is None and self.image is None and self.embedding is None
+
+    @property
+    def drawn_to(self) -> tuple[int, ...]:
+        """The shape that images are drawn to.
+
+        Raises:
+            UsageError: Nobody said, and no image was asked yet.
+        """
+        if self.image_shape is None:
+            raise UsageError("images need a shape", where="image_shape", next_step="open the dataset with Source.of")
+        return self.image_shape
 
     def role(self, name: str) -> str:
-        """What a named column is: ``label``, ``text``, ``source`` or ``id``."""
-        return {self.label: "label", self.source: "source", self.id: "id"}.get(name, "text")
+        """What a named column is: ``label``, ``text``, ``source``, ``id``, ``image`` or ``embedding``."""
+        roles = ("label", "source", "id", "image", "embedding")
+        return next((role for role in roles if getattr(self, role) == name), "text")
 
     def __post_init__(self) -> None:
-        if not self.label:
+        if self.label == "":
             raise UsageError("the label column needs a name", where="label")
         if self.features is not None and not self.features:
             raise UsageError("the list of feature columns is empty", where="features")
@@ -63,13 +89,27 @@ class Columns:
         for name in self.named:
             if not name or (*self.named, *(self.features or ())).count(name) > 1:
                 raise UsageError(f"column {name!r} is named for two things, or not at all", where="columns")
+        given = [name for name in ("features", "image", "embedding") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(
+                f"{' and '.join(given)} each say what the features of a row are",
+                where=given[1],
+                next_step="name one of them, and scan a second time with the other",
+            )
+        self._check_shape()
+
+    def _check_shape(self) -> None:
         shape = self.image_shape
-        if shape is not None and (len(shape) not in (2, 3) or any(not 1 <= side <= 65_536 for side in shape)):
+        if shape is None:
+            return
+        if len(shape) not in (2, 3) or any(not 1 <= side <= 65_536 for side in shape):
             raise UsageError(
                 f"an image shape is (height, width) or (height, width, channels), not {shape}",
                 where="image_shape",
                 next_step="for grey images of 28 by 28 pixels say (28, 28)",
             )
+        if self.embedding is not None:
+            raise UsageError("an embedding is no image, and has no shape", where="image_shape")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +140,21 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A row whose image cannot be read. Its features are missing and its label is not counted: nobody looks at it.
+
+    Args:
+        row: Its place: in a block, of the block; in a batch, of the dataset.
+        name: What names the image for people, untrusted.
+        reason: Why.
+    """
+
+    row: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Some rows of one file, as it gives them.
 
@@ -111,6 +166,8 @@ class Block:
         sources: Who contributed each row; None when no column says so.
         ids: What names each row; None when no column does.
         names: Of the features, in order, unverified; empty when nothing names them.
+        unread: The rows whose image cannot be read.
+        resized: How many images had another size or colour than the rest.
     """
 
     features: NDArray[np.float32]
@@ -120,6 +177,8 @@ class Block:
     sources: Sequence[Any] | None = None
     ids: Sequence[Any] | None = None
     names: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    resized: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +196,8 @@ class Batch:
         sources: Who contributed each row; None when no column says so.
         ids: What names each row for people; empty when no column does.
         names: Of the features, in order, unverified; empty when nothing names them.
+        unread: The rows whose image cannot be read: their features are NaN, their label is -1.
+        resized: How many images had another size or colour than the rest.
     """
 
     start: int
@@ -149,11 +210,14 @@ class Batch:
     sources: Coded | None = None
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    resized: int = 0
 
     @classmethod
     def of(cls, block: Block, *, start: int, file: int) -> Batch:
         """The rows of `block`, the first of which is row `start` of the dataset, in file number `file`."""
         labels, vocabulary = encode_labels(block.labels)
+        labels[[one.row for one in block.unread]] = -1
         return cls(
             start=start,
             file=file,
@@ -165,6 +229,8 @@ class Batch:
             sources=None if block.sources is None else Coded.of(block.sources),
             ids=() if block.ids is None else tuple(label_text(value) or "" for value in block.ids),
             names=block.names,
+            unread=tuple(replace(one, row=start + one.row) for one in block.unread),
+            resized=block.resized,
         )
 
     @property
@@ -179,68 +245,106 @@ class Batch:
         return Coded(codes=self.labels, vocabulary=self.vocabulary).among(classes)
 
 
+class BatchSource(Protocol):
+    """A dataset as a scan reads it: several times, from the beginning, with the same rows in the same order."""
+
+    @property
+    def name(self) -> str:
+        """Of the dataset, for people."""
+        ...
+
+    @property
+    def columns(self) -> Columns:
+        """What its columns are; `image_shape` is there when the features are one image."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Its parts, in order; `Batch.file` is a place among them."""
+        ...
+
+    def shown(self, file: str) -> str:
+        """The name of one of `files` for people."""
+        ...
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The readable files of one opened subject, as one stream of batches.
 
     Args:
         opened: The held subject.
-        columns: Label and features.
-        files: Paths relative to the subject that are read, sorted.
+        columns: Label and features; with the shape that its images are drawn to.
+        parts: What is read, in order.
         skipped: Files that hold no rows by convention.
         unread: Files in a format that nobody here reads.
     """
 
     opened: OpenSubject
     columns: Columns
-    files: tuple[str, ...]
+    parts: tuple[Part, ...]
     skipped: tuple[Gap, ...]
     unread: tuple[Gap, ...]
 
     @classmethod
     def of(cls, opened: OpenSubject, columns: Columns) -> Source:
-        """Sort a subject's files into those that are read and those that are not.
+        """Sort a subject's files into those that are read and those that are not, and find the shape of its images.
 
         Raises:
-            SubjectError: No file is in a format that can be read.
+            SubjectError: No file is in a format that can be read, or one of them cannot be.
+            UnsafeSubjectError: A path in a manifest leaves the subject.
+            UsageError: Images cannot be drawn to the given shape.
         """
-        files, skipped, unread = [], [], []
-        for file in opened.files:
-            if file in DATASET_CARDS:
-                continue  # it speaks of the data and holds no rows; the gate `data-validation` reads it
-            name = Path(file or opened.subject.name).name
-            if Path(file or opened.subject.name or opened.path.name).suffix.lower() in READABLE:
-                files.append(file)
-            elif name.startswith(("_", ".")):  # Hive, Spark and pandas leave such files out when they read a folder
-                skipped.append(Gap(path=file, reason="a name that begins with _ or . holds no rows by convention"))
-            else:
-                reason = f"not one of {', '.join(READABLE)}: nobody looked for rows in it"
-                unread.append(Gap(path=file or opened.subject.name, reason=reason))
-        if not files:
-            raise SubjectError(
-                "no file here is Parquet, CSV or npz",
-                where=opened.subject.uri,
-                next_step="give a .parquet, .csv or .npz file, or a folder of them",
-            )
+        from interlock.poisoning.reading import shaped, sort_files
+
+        found = sort_files(opened, columns)
         return cls(
-            opened=opened, columns=columns, files=tuple(sorted(files)), skipped=tuple(skipped), unread=tuple(unread)
+            opened=opened,
+            columns=shaped(found.parts, columns),
+            parts=found.parts,
+            skipped=found.skipped,
+            unread=found.unread,
         )
+
+    @property
+    def name(self) -> str:
+        """The subject's URI."""
+        return self.opened.subject.uri
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file, or the folder of images, of each part, relative to the subject."""
+        return tuple(part.file for part in self.parts)
 
     def shown(self, file: str) -> str:
         """The name of `file` for people."""
         return file or self.opened.subject.name
 
+    def blocks(self, place: int) -> Iterator[Block]:
+        """The rows of part number `place`, in order.
+
+        Raises:
+            SubjectError: As `batches`.
+        """
+        return self.parts[place].blocks(self.columns)
+
     def batches(self) -> Iterator[Batch]:
-        """Read every file, in order. May be called again for a second pass.
+        """Read every part, in order. May be called again for a second pass.
 
         Raises:
             SubjectError: A file cannot be read, lacks a column, or holds text where numbers are needed.
+            UnsafeSubjectError: A limit was passed, or a path in a manifest leaves the subject.
         """
-        from interlock.poisoning.formats import read_file
+        return counted(self._batches(), lambda batch: len(batch.labels))
 
+    def _batches(self) -> Iterator[Batch]:
         start = 0
-        for place, file in enumerate(self.files):
-            for block in read_file(self.opened.path / file, self.shown(file), self.columns):
+        for place in range(len(self.parts)):
+            for block in self.blocks(place):
                 yield Batch.of(block, start=start, file=place)
                 start += len(block.labels)
 

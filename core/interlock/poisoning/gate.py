@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from interlock.gate import (
@@ -21,11 +23,11 @@ from interlock.gate import (
     Tool,
     UsageError,
 )
-from interlock.poisoning.batches import Columns, Source
+from interlock.poisoning.batches import BatchSource, Columns, Source
 from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.detector import Detector, Scores
 from interlock.poisoning.findings import suspicions
-from interlock.poisoning.formats import left_out
+from interlock.poisoning.image_remarks import image_measures, image_remarks, not_read, unread_text
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
 from interlock.poisoning.repeated_pattern import RepeatedPattern
@@ -34,13 +36,17 @@ from interlock.poisoning.survey import Profile
 
 
 class PoisoningGate:
-    """Looks for poison in a labelled dataset: Parquet, CSV or npz, one file or a folder of them.
+    """Looks for poison in a labelled dataset: tables, arrays or images, one file or a folder of them.
 
     Args:
-        label: The label column (the label array of an npz file).
-        image_shape: Height, width and, for colour, channels, when the feature columns, in order, are one image; rows
-            of pixels first, channels last.
+        label: The label column (the label array of an npz file). Class folders and IDX files need none.
+        image: Column of images: paths relative to the file (a manifest), bytes, or Hugging Face's records of both; the
+            array of images of an npz file.
+        image_shape: Height, width and, for colour, channels. The images are drawn to it; without `image`, the feature
+            columns, in order, are one image, rows of pixels first and channels last. Not needed where images say their
+            size: the most frequent one is taken, at most 64 pixels a side.
         features: The feature columns in order; every numeric column that is nothing else when not given.
+        embedding: Column of lists of numbers of one length, in place of feature columns.
         text: Columns of running text: a document, a prompt, a response.
         source: Column that says who contributed a row.
         id: Column that names a row for people.
@@ -53,10 +59,12 @@ class PoisoningGate:
 
     def __init__(
         self,
-        label: str,
+        label: str | None = None,
         *,
+        image: str | None = None,
         image_shape: Sequence[int] | None = None,
         features: Sequence[str] | None = None,
+        embedding: str | None = None,
         text: Sequence[str] = (),
         source: str | None = None,
         id: str | None = None,  # noqa: A002 (the word that a user would look for)
@@ -73,6 +81,8 @@ class PoisoningGate:
         self._columns = Columns(
             label=label,
             features=None if features is None else tuple(features),
+            image=image,
+            embedding=embedding,
             image_shape=None if image_shape is None else tuple(image_shape),
             texts=tuple(text),
             source=source,
@@ -97,6 +107,8 @@ class PoisoningGate:
         return {
             "label": columns.label,
             "features": list(columns.features) if columns.features is not None else None,
+            "image": columns.image,
+            "embedding": columns.embedding,
             "image_shape": list(columns.image_shape) if columns.image_shape is not None else None,
             "text": list(columns.texts),
             "source": columns.source,
@@ -130,10 +142,34 @@ class PoisoningGate:
             UsageError: This machine has no such device.
             MissingExtraError: torch or pyarrow is not installed.
         """
+        source = Source.of(opened, self._columns)
+        seen = self.examine(source)
+        skipped, failed = not_read(source)
+        coverage = seen.coverage
+        return replace(
+            seen,
+            coverage=replace(coverage, skipped=(*skipped, *coverage.skipped), failed=(*failed, *coverage.failed)),
+        )
+
+    def examine(self, source: BatchSource) -> Observation:
+        """Scan rows that come from anywhere: the same look, without files and without a receipt.
+
+        Args:
+            source: The rows; its own columns count, not those of this gate.
+
+        Raises:
+            SubjectError: They cannot be read, or there are none.
+            UsageError: This machine has no such device.
+            MissingExtraError: torch is not installed.
+        """
         from interlock.poisoning.neighbours import usable_device
 
         usable_device(self._device)
-        source = Source.of(opened, self._columns)
+        gate = copy(self)  # of which the shape of this dataset's images is known by now
+        gate._columns = source.columns  # noqa: SLF001 (its own class)
+        return gate._scanned(source)  # noqa: SLF001
+
+    def _scanned(self, source: BatchSource) -> Observation:
         one_scale = self._columns.image_shape is not None
         found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale)
         loud = [scores for _, scores in found.scores]
@@ -141,8 +177,8 @@ class PoisoningGate:
         rows = fetch(source, wanted) if wanted else Rows(features={}, labels={})
         files = [source.shown(file) for file in source.files]
         return Observation(
-            findings=(*suspicions(found, rows, files, self._columns.image_shape), *_remarks(found)),
-            measures=_measures(found),
+            findings=(*suspicions(found, rows, files, self._columns.image_shape), *_remarks(found, self._columns)),
+            measures=(*_measures(found), *image_measures(found.profile, self._columns)),
             coverage=_coverage(source, found),
             attachments=self._attachments(found, rows),
         )
@@ -184,7 +220,7 @@ def _triggers(scores: Scores) -> int:
     return len(scores.triggers) + sum(suspicion.level is Level.ERROR for suspicion in scores.suspicions)
 
 
-def _remarks(found: Scan) -> tuple[Finding, ...]:
+def _remarks(found: Scan, columns: Columns) -> tuple[Finding, ...]:
     """What was not looked at, or not as it stands in the file."""
     remarks = [
         Finding(
@@ -205,26 +241,23 @@ def _remarks(found: Scan) -> tuple[Finding, ...]:
             f"{profile.incomplete} rows miss a value or hold an infinite one; each is looked at as an average value"
         )
         remarks.append(Finding(rule_id="data-poisoning.incomplete-rows", level=Level.NOTE, message=message))
-    if profile.unlabelled:
+    if profile.unlabelled and (profile.labelled or columns.label is not None):
         message = f"{profile.unlabelled} rows carry no label, and nobody looked at them"
         remarks.append(Finding(rule_id="data-poisoning.unlabelled-rows", level=Level.WARNING, message=message))
     constant = profile.width - profile.varying
     if constant:
         message = f"{constant} of {profile.width} features do not vary (almost) and tell neighbours nothing"
         remarks.append(Finding(rule_id="data-poisoning.constant-features", level=Level.NOTE, message=message))
-    return tuple(remarks)
+    return (*remarks, *image_remarks(profile, columns))
 
 
-def _coverage(source: Source, found: Scan) -> Coverage:
-    skipped, failed = list(source.skipped), list(source.unread)
-    if found.profile.unlabelled:
-        reason = f"{found.profile.unlabelled} rows without a label"
-        skipped.append(Gap(path=source.opened.subject.name, reason=reason))
-    skipped += [
-        Gap(path=source.shown(file), reason=f"column {column!r} holds neither numbers nor text")
-        for file in source.files
-        for column in left_out(source.opened.path / file, source.shown(file), source.columns)
-    ]
+def _coverage(source: BatchSource, found: Scan) -> Coverage:
+    """The parts that a detector saw, and the rows that none could."""
+    profile = found.profile
+    skipped: list[Gap] = []
+    if profile.unlabelled and profile.labelled:
+        skipped.append(Gap(path=source.name, reason=f"{profile.unlabelled} rows without a label"))
+    failed = [Gap(path=profile.first_unread[0].name, reason=unread_text(profile))] if profile.unread else []
     files = tuple(source.shown(file) for file in source.files)
     if found.scores:
         return Coverage(looked_at=files, skipped=tuple(skipped), failed=tuple(failed))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interlock.gate import SubjectError
-from interlock.poisoning.batches import Batch, Source
+from interlock.poisoning.batches import Batch, BatchSource
 from interlock.poisoning.detector import Detector, Scores
 from interlock.poisoning.engines import Engine, LocalEngine, Look
 from interlock.poisoning.engines.shares import folded
@@ -53,7 +53,7 @@ class Scan:
 
 
 def scan(
-    source: Source,
+    source: BatchSource,
     *,
     seed: int,
     detectors: Callable[[Profile], Sequence[Detector[Any]]],
@@ -89,7 +89,7 @@ def scan(
     return Scan(profile=profile, lengths=lengths, scores=tuple(scores), skipped=tuple(skipped))
 
 
-def survey(source: Source, surveyor: Survey, engine: Engine | None = None) -> tuple[Profile, tuple[int, ...]]:
+def survey(source: BatchSource, surveyor: Survey, engine: Engine | None = None) -> tuple[Profile, tuple[int, ...]]:
     """The first pass.
 
     Raises:
@@ -98,7 +98,7 @@ def survey(source: Source, surveyor: Survey, engine: Engine | None = None) -> tu
     names = tuple(source.shown(file) for file in source.files)
     (counted,) = (engine or LocalEngine()).fold(source, (_FirstPass(surveyor=surveyor, names=names),))
     if counted is None or not counted.state.rows:
-        raise SubjectError("the dataset has no rows", where=source.opened.subject.uri)
+        raise SubjectError("the dataset has no rows", where=source.name)
     return surveyor.finalize(counted.state), tuple(counted.lengths.get(place, 0) for place in range(len(names)))
 
 
@@ -178,7 +178,7 @@ class Rows:
     labels: dict[int, str]
 
 
-def fetch(source: Source, wanted: Iterable[int]) -> Rows:
+def fetch(source: BatchSource, wanted: Iterable[int]) -> Rows:
     """Read a few rows again, for pictures."""
     left = set(wanted)
     features, labels = {}, {}

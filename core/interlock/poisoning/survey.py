@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from interlock.poisoning.batches import Batch
+from interlock.gate import SubjectError
+from interlock.poisoning.batches import Batch, Unread
 from interlock.poisoning.hashing import row_hashes
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ TAIL = 0.001
 """Share of a feature's values, at each end, that may not stretch its scale: one row of absurd values must not blind."""
 
 AXES = 64
+MAX_UNREAD = 20
+"""Images that cannot be read and are named; all are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,10 @@ class SurveyState:
         highest: float32 array (d,).
         keys: uint64 array (s,), ascending: content hashes of the sampled rows.
         sample: float32 array (s, d): their features.
+        names: Of the features; empty when nothing names them.
+        unread: Rows whose image cannot be read; counted nowhere else but in `rows`.
+        first_unread: The first of them.
+        resized: Images that had another size or colour than the rest.
     """
 
     rows: int
@@ -51,6 +58,10 @@ class SurveyState:
     highest: NDArray[np.float32]
     keys: NDArray[np.uint64]
     sample: NDArray[np.float32]
+    names: tuple[str, ...] = ()
+    unread: int = 0
+    first_unread: tuple[Unread, ...] = ()
+    resized: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +83,9 @@ class Profile:
         value_low: Low quantile over all features together, the black of an image.
         value_high: High quantile, its white.
         axes: float64 array (d, p): principal axes of the scaled sample.
+        unread: Rows whose image cannot be read; they carry no label and are not `unlabelled`.
+        first_unread: The first of them.
+        resized: Images that had another size or colour than the rest.
     """
 
     rows: int
@@ -88,19 +102,22 @@ class Profile:
     value_low: float
     value_high: float
     axes: NDArray[np.float64] = field(repr=False)
+    unread: int = 0
+    first_unread: tuple[Unread, ...] = ()
+    resized: int = 0
 
     @property
     def labelled(self) -> int:
-        """Rows that carry a label."""
-        return self.rows - self.unlabelled
+        """Rows that carry a label and can be read."""
+        return self.rows - self.unlabelled - self.unread
 
     @property
     def unfit(self) -> str:
         """Why no detector that compares labels can look at this dataset; empty when it can."""
-        if not self.rows:
-            return "there are no rows"
         if not self.labelled:
-            return "no row carries a label"
+            if self.unread:
+                return "no image of a row with a label can be read"
+            return "no row carries a label" if self.rows else "there are no rows"
         if len(self.classes) < 2:
             return "all rows carry one label"
         if self.too_many_classes:
@@ -131,26 +148,40 @@ class Survey:
         """The state of one batch."""
         import numpy as np
 
-        finite = np.isfinite(batch.features)
+        readable = np.ones(len(batch.labels), dtype=bool)
+        readable[[one.row - batch.start for one in batch.unread]] = False
+        features = batch.features[readable] if batch.unread else batch.features
+        finite = np.isfinite(features)
         labelled = batch.labels[batch.labels >= 0]
         counts = np.bincount(labelled, minlength=len(batch.vocabulary)).tolist()
         labels = {text: count for text, count in zip(batch.vocabulary, counts, strict=True) if count}
-        keys, sample = _smallest(row_hashes(batch.features, self.seed), batch.features)
-        width = batch.features.shape[1]
+        keys, sample = _smallest(row_hashes(features, self.seed), features)
+        width = features.shape[1]
         return SurveyState(
             rows=len(batch.labels),
             labels=_cut(labels),
-            unlabelled=len(batch.labels) - len(labelled),
+            unlabelled=len(features) - len(labelled),
             incomplete=int((~finite.all(axis=1)).sum()),
-            lowest=np.where(finite, batch.features, np.inf).min(axis=0, initial=np.inf).astype(np.float32),
-            highest=np.where(finite, batch.features, -np.inf).max(axis=0, initial=-np.inf).astype(np.float32),
+            lowest=np.where(finite, features, np.inf).min(axis=0, initial=np.inf).astype(np.float32),
+            highest=np.where(finite, features, -np.inf).max(axis=0, initial=-np.inf).astype(np.float32),
             keys=keys,
             sample=sample.reshape(-1, width),
+            names=batch.names,
+            unread=len(batch.unread),
+            first_unread=batch.unread[:MAX_UNREAD],
+            resized=batch.resized,
         )
 
     def merge(self, one: SurveyState, other: SurveyState) -> SurveyState:
-        """The state of both; associative and commutative, bit for bit."""
+        """The state of both; associative and commutative, bit for bit.
+
+        Raises:
+            SubjectError: The two name their features differently: column 3 of one file is not column 3 of the other.
+        """
         import numpy as np
+
+        if one.names and other.names and one.names != other.names:
+            raise _differ(one.names, other.names)
 
         keys, sample = _smallest(np.concatenate([one.keys, other.keys]), np.concatenate([one.sample, other.sample]))
         return SurveyState(
@@ -162,6 +193,10 @@ class Survey:
             highest=np.maximum(one.highest, other.highest),
             keys=keys,
             sample=sample,
+            names=one.names or other.names,
+            unread=one.unread + other.unread,
+            first_unread=tuple(sorted((*one.first_unread, *other.first_unread), key=_row)[:MAX_UNREAD]),
+            resized=one.resized + other.resized,
         )
 
     def finalize(self, state: SurveyState) -> Profile:
@@ -195,6 +230,9 @@ class Survey:
             value_low=float(ends[0]),
             value_high=float(ends[1]),
             axes=np.zeros((sample.shape[1], 0)),
+            unread=state.unread,
+            first_unread=state.first_unread,
+            resized=state.resized,
         )
         return _with_axes(profile, sample)
 
@@ -286,3 +324,16 @@ def _cut(labels: dict[str, int]) -> dict[str, int]:
     if len(labels) <= MAX_CLASSES + 1:
         return labels
     return {name: labels[name] for name in sorted(labels)[: MAX_CLASSES + 1]}
+
+
+def _row(unread: Unread) -> tuple[int, str]:
+    return unread.row, unread.name
+
+
+def _differ(one: tuple[str, ...], other: tuple[str, ...]) -> SubjectError:
+    first, second = sorted((one, other))
+    at = next(place for place, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
+    return SubjectError(
+        f"feature {at} is {first[at]!r} in one file and {second[at]!r} in another",
+        next_step="write the files with one schema, or name the columns with `features`",
+    )

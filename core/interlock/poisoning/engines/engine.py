@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from interlock.gate import UsageError
-from interlock.poisoning.batches import Batch, Source
+from interlock.poisoning.batches import Batch, BatchSource
 
 State = TypeVar("State")
 
@@ -39,12 +39,12 @@ class Engine(Protocol):
         ...
 
     def fold(
-        self, source: Source, looks: Sequence[Look[Any]], *, lengths: Sequence[int] | None = None
+        self, source: BatchSource, looks: Sequence[Look[Any]], *, lengths: Sequence[int] | None = None
     ) -> tuple[Any, ...]:
         """One pass: the state of the whole dataset for each look, None where there was no batch.
 
         Args:
-            source: The held dataset.
+            source: The dataset; only `LocalEngine` reads one that is not held in files.
             looks: All of them see every batch of the one reading.
             lengths: Rows of each file, as the first pass counted them. Without them `Batch.start` may be counted from
                 the beginning of its file, so only a look that does not ask for it may run (the survey).

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from interlock.poisoning.batches import Source
+from interlock.poisoning.batches import BatchSource
 from interlock.poisoning.engines.engine import Look
 from interlock.poisoning.engines.shares import folded
 
@@ -21,7 +21,7 @@ class LocalEngine:
 
     def fold(
         self,
-        source: Source,
+        source: BatchSource,
         looks: Sequence[Look[Any]],
         *,
         lengths: Sequence[int] | None = None,  # noqa: ARG002 (one reading from the beginning needs none)
