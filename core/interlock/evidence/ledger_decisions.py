@@ -10,46 +10,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, select
 
+from interlock.evidence.ledger_chain import ChainedEvent, EventChain
 from interlock.evidence.ledger_tables import DECISIONS
 from interlock.evidence.receipt import strict_json
-from interlock.gate.documents import canonical_json
 from interlock.gate.errors import LedgerError, ReceiptError, UsageError
 from interlock.gate.values import Json
 
-GENESIS_LINK = hashlib.sha256(b"urn:interlock:decisions:v1").hexdigest()
-"""What the first event hangs on."""
-
 MAX_ID = 200
-_BATCH = 200
 _RESTORE = "trust no decision log from that event on; restore the ledger from a backup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedDecision:
-    """One event of the decision log.
+class LoggedDecision(ChainedEvent):
+    """One event of the decision log; `event` is canonical JSON in the form of OPA's decision log.
 
     Args:
-        seq: Place in the chain, from 1.
         decision_id: As in the event and in the receipt.
-        event: The event as canonical JSON, in the form of OPA's decision log.
-        event_digest: sha256 of `event`.
-        recorded: When it was appended, RFC 3339 in UTC.
-        previous: Link of the event before.
-        link: sha256 over all of the above but the event itself.
     """
 
-    seq: int
     decision_id: str
-    event: str
-    event_digest: str
-    recorded: str
-    previous: str
-    link: str
 
     def document(self) -> Mapping[str, Json]:
         """The event, parsed.
@@ -84,20 +68,7 @@ def append_event(connection: Connection, event: str, *, recorded: str) -> Logged
             "repeats answers",
             next_step="let nothing between Interlock and the OPA server keep answers",
         )
-    newest = select(DECISIONS.c.seq, DECISIONS.c.link).order_by(DECISIONS.c.seq.desc()).limit(1)
-    before = connection.execute(newest).one_or_none()
-    logged = LoggedDecision(
-        seq=before.seq + 1 if before is not None else 1,
-        decision_id=decision_id,
-        event=event,
-        event_digest=hashlib.sha256(event.encode()).hexdigest(),
-        recorded=recorded,
-        previous=before.link if before is not None else GENESIS_LINK,
-        link="",
-    )
-    logged = replace(logged, link=_link_of(logged))
-    connection.execute(insert(DECISIONS), {column.name: getattr(logged, column.name) for column in DECISIONS.columns})
-    return logged
+    return _CHAIN.append(connection, event, recorded=recorded, decision_id=decision_id)
 
 
 def newest_events(connection: Connection, *, since: str, limit: int | None) -> tuple[LoggedDecision, ...]:
@@ -112,10 +83,7 @@ def newest_events(connection: Connection, *, since: str, limit: int | None) -> t
         LedgerError: One was altered; names it.
     """
     wanted = select(DECISIONS).where(DECISIONS.c.recorded >= since).order_by(DECISIONS.c.seq.desc()).limit(limit)
-    found = tuple(_logged_of(row) for row in connection.execute(wanted))[::-1]
-    for logged in found:
-        _check_one(logged)
-    return found
+    return _CHAIN.read(connection, wanted)[::-1]
 
 
 def check_events(connection: Connection) -> int:
@@ -127,25 +95,7 @@ def check_events(connection: Connection) -> int:
     Raises:
         LedgerError: Names the first broken event.
     """
-    seq, link = 0, GENESIS_LINK
-    while True:
-        rows = select(DECISIONS).where(DECISIONS.c.seq > seq).order_by(DECISIONS.c.seq).limit(_BATCH)
-        if seq == 0:  # a row that was put before the first one must be met, too
-            rows = select(DECISIONS).order_by(DECISIONS.c.seq).limit(_BATCH)
-        batch = [_logged_of(row) for row in connection.execute(rows)]
-        if not batch:
-            return seq
-        for logged in batch:
-            if logged.seq != seq + 1:
-                raise LedgerError(
-                    f"the decision log breaks after event {seq}: event {seq + 1} is missing",
-                    where=logged.decision_id,
-                    next_step=_RESTORE,
-                )
-            if logged.previous != link:
-                raise _broken(logged, f"does not follow event {seq}")
-            _check_one(logged)
-            seq, link = logged.seq, logged.link
+    return _CHAIN.walk(connection)
 
 
 def check_bound(connection: Connection, statement: Mapping[str, Any], *, where: str) -> None:
@@ -176,33 +126,23 @@ def check_bound(connection: Connection, statement: Mapping[str, Any], *, where: 
         )
 
 
-def _logged_of(row: Row[Any]) -> LoggedDecision:
-    return LoggedDecision(**{column.name: getattr(row, column.name) for column in DECISIONS.columns})
-
-
-def _link_of(logged: LoggedDecision) -> str:
-    bound: dict[str, Json] = {
-        "seq": logged.seq,
-        "decision_id": logged.decision_id,
-        "event": logged.event_digest,
-        "recorded": logged.recorded,
-        "previous": logged.previous,
-    }
-    return hashlib.sha256(canonical_json(bound)).hexdigest()
-
-
-def _check_one(logged: LoggedDecision) -> None:
-    if logged.link != _link_of(logged):
-        raise _broken(logged, "was altered: its fields do not give its link")
-    if hashlib.sha256(logged.event.encode(errors="surrogatepass")).hexdigest() != logged.event_digest:
-        raise _broken(logged, "was altered: it is not the one that was recorded")
+def _check_id(logged: LoggedDecision) -> None:
     try:
         decision_id = logged.document().get("decision_id")
     except ReceiptError as error:
-        raise _broken(logged, "cannot be read") from error
+        raise _CHAIN.broken(logged, "cannot be read") from error
     if decision_id != logged.decision_id:
-        raise _broken(logged, "names another decision than the one that it is filed under")
+        raise _CHAIN.broken(logged, "names another decision than the one that it is filed under")
 
 
-def _broken(logged: LoggedDecision, how: str) -> LedgerError:
-    return LedgerError(f"event {logged.seq} of the decision log {how}", where=logged.decision_id, next_step=_RESTORE)
+_CHAIN = EventChain(
+    table=DECISIONS,
+    kind=LoggedDecision,
+    genesis=hashlib.sha256(b"urn:interlock:decisions:v1").hexdigest(),
+    besides=("decision_id",),
+    breaks="the decision log breaks",
+    called="event {} of the decision log",
+    restore=_RESTORE,
+    check=_check_id,
+    where=lambda logged: logged.decision_id,
+)
