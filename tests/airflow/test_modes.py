@@ -156,8 +156,8 @@ def test_a_gate_that_policy_does_not_set_is_not_put_in(load: Load, policy: Any) 
 
 
 def test_wrong_options_are_a_refusal_that_says_where(load: Load, policy: Any) -> None:
-    options = {"interlock/insertion/airflow/poisoning": {"gate": "data-poisoning", "pipelines": ["*"], "options": {}}}
-    policy(mode("insert") | OPTIONS | options)
+    options = {"gate": "data-poisoning", "pipelines": ["*"], "options": {"lable": "y"}}
+    policy(mode("insert") | OPTIONS | {"interlock/insertion/airflow/poisoning": options})
     with DAG("misset") as dag:
         train()
     assert "data.interlock.insertion.airflow" in refused(load, dag)

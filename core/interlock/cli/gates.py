@@ -58,27 +58,49 @@ def data_validation(
 
 @gate.command("data-poisoning")
 @shared_options
-@click.option("--label", required=True, help="The label column.")
-@click.option("--image-shape", metavar="HxW[xC]", help="The feature columns, in order, are one image of this shape.")
+@click.option("--label", metavar="COLUMN", help="The label column; class folders and IDX files need none.")
+@click.option("--image", metavar="COLUMN", help="Column of images: paths in the dataset, or bytes.")
+@click.option("--image-shape", metavar="HxW[xC]", help="Draw images to it; or, the feature columns are one such image.")
+@click.option("--text", metavar="COLUMN", multiple=True, help="Column of running text; may be given several times.")
 @click.option("--features", metavar="A,B,...", help="Feature columns; all numeric ones but the label by default.")
+@click.option("--embedding", metavar="COLUMN", help="Column of lists of numbers, in place of feature columns.")
+@click.option("--source", metavar="COLUMN", help="Column that says who contributed a row.")
+@click.option("--id", "id_", metavar="COLUMN", help="Column that names a row for people.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Where torch computes: cpu, cuda, cuda:1.")
 def data_poisoning(
     *,
     subject: str,
     profile: str | None,
     format_: str,
     out: Path | None,
-    label: str,
+    label: str | None,
+    image: str | None,
     image_shape: str | None,
+    text: tuple[str, ...],
     features: str | None,
+    embedding: str | None,
+    source: str | None,
+    id_: str | None,
     seed: int,
+    device: str,
 ) -> int:
-    """Scan a labelled dataset for backdoor triggers and wrong labels."""
+    """Scan a labelled dataset for backdoor triggers and wrong labels.
+
+    SUBJECT is a file or a folder: Parquet, Arrow, CSV, JSON Lines, npz, IDX, a saved Hugging Face dataset, folders of
+    images by class, or images with a manifest (--image and --label name its columns).
+    """
     options: dict[str, Json] = {
         "label": label,
+        "image": image,
         "image_shape": _shape(image_shape) if image_shape else None,
+        "text": list(text),
         "features": features.split(",") if features else None,
+        "embedding": embedding,
+        "source": source,
+        "id": id_,
         "seed": seed,
+        "device": device,
     }
     return _run("data-poisoning", subject, options, profile=profile, format_=format_, out=out)
 

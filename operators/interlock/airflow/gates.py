@@ -84,11 +84,19 @@ class ScanPoisoningOperator(GateOperator):
     """Scans a labelled dataset for poison: backdoor triggers and wrong labels.
 
     Args:
-        subject: Parquet, CSV or npz (templated).
-        label: The label column.
-        image_shape: Height and width (and channels) when the feature columns, in order, are one image.
+        subject: Parquet, Arrow, CSV, JSON Lines, npz, IDX, a saved Hugging Face dataset, class folders of images, or
+            images with a manifest; a file or a folder (templated).
+        label: The label column; class folders and IDX files need none.
+        image: Column of images: paths in the dataset, or bytes.
+        image_shape: Height and width (and channels) that images are drawn to; without `image`, of the one image that
+            the feature columns, in order, are.
+        text: Columns of running text.
         features: Feature columns; all numeric columns but the label when not given.
+        embedding: Column of lists of numbers, in place of feature columns.
+        source: Column that says who contributed a row.
+        id: Column that names a row for people.
         seed: Seed of everything random in the scan.
+        device: Where torch computes: ``cpu``, ``cuda``, ``cuda:1``.
     """
 
     interlock_gate: ClassVar[str] = "data-poisoning"
@@ -97,25 +105,43 @@ class ScanPoisoningOperator(GateOperator):
     def __init__(
         self,
         *,
-        label: str,
+        label: str | None = None,
+        image: str | None = None,
         image_shape: Sequence[int] | None = None,
+        text: Sequence[str] = (),
         features: Sequence[str] | None = None,
+        embedding: str | None = None,
+        source: str | None = None,
+        id: str | None = None,  # noqa: A002 (the word that a user would look for)
         seed: int = 0,
+        device: str = "cpu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.label_column = label  # `label` is what Airflow calls the text on the task in its UI
+        self.image = image
         self.image_shape = image_shape
+        self.text = text
         self.features = features
+        self.embedding = embedding
+        self.source = source
+        self.id_column = id
         self.seed = seed
+        self.device = device
 
     def gate_options(self) -> Mapping[str, Json]:
-        """Columns, image shape and seed."""
+        """Columns, image shape, seed and device."""
         return {
             "label": self.label_column,
+            "image": self.image,
             "image_shape": self.image_shape,
+            "text": self.text,
             "features": self.features,
+            "embedding": self.embedding,
+            "source": self.source,
+            "id": self.id_column,
             "seed": self.seed,
+            "device": self.device,
         }
 
 
