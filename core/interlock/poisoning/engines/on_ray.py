@@ -25,10 +25,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from interlock.gate import MissingExtraError, UnavailableError, UsageError
-from interlock.poisoning.batches import Source
+from interlock.poisoning.batches import BatchSource, Source
 from interlock.poisoning.engines.engine import Look
 from interlock.poisoning.engines.seals import sealed
-from interlock.poisoning.engines.shares import shares_of
+from interlock.poisoning.engines.shares import files_of, shares_of
 from interlock.poisoning.engines.tasks import Job, join, look_at, packed, states_of
 
 SHARES_PER_WORKER = 3
@@ -93,15 +93,19 @@ class RayEngine:
         self._open.close()
 
     def fold(
-        self, source: Source, looks: Sequence[Look[Any]], *, lengths: Sequence[int] | None = None
+        self, source: BatchSource, looks: Sequence[Look[Any]], *, lengths: Sequence[int] | None = None
     ) -> tuple[Any, ...]:
         """One pass, a task for each share; see `Engine`."""
         from interlock.evidence.receipt import own_tool
 
+        if not isinstance(source, Source):
+            raise UsageError(
+                "rows that Python code makes are not on other processes", where="engine", next_step="scan them here"
+            )
         ray = _ray()
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         shares = shares_of(source, workers * SHARES_PER_WORKER, readers=workers, lengths=lengths)
-        seals = sealed(source.opened, source.files, hashed=not self._alone)
+        seals = sealed(source.opened, files_of(source), hashed=not self._alone)
         job = ray.put(packed(Job(looks=tuple(looks), seals=seals, version=own_tool().version)))
         look = _task(look_at, num_gpus=self._gpus)
         answers = [look(job, share, number) for number, share in enumerate(shares)]

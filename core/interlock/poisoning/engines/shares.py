@@ -1,31 +1,34 @@
 """A dataset in disjoint shares, so that several processes can each read a part of it.
 
-A file is cut where its format can be entered in the middle: Parquet by row group. Any other file is read from its
-beginning by everybody who has a piece of it, and each takes every so many blocks: that saves the work on the rows, not
-the reading, so such a file is cut into no more pieces than there are readers.
+A part of the dataset is cut where its format can be entered in the middle: Parquet by row group, a folder of images by
+image. Any other is read from its beginning by everybody who has a piece of it, and each takes every so many blocks:
+that saves the work on the rows, not the reading, so such a file is cut into no more pieces than there are readers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from interlock.poisoning.batches import Batch, Source
+from interlock.poisoning.batches import Batch, Block, Source
 from interlock.poisoning.engines.engine import Look
+from interlock.poisoning.reading.class_folder import ClassFolder
+from interlock.poisoning.reading.sorting import Part
+from interlock.poisoning.reading.table import TablePart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A part of one file.
+    """Some rows of one part of the dataset.
 
     Args:
-        file: Its place among the files of the dataset.
-        part: Which of the parts of the file, from 0.
+        file: Place of that part, as in `Batch.file`.
+        part: Which of the pieces of it, from 0.
         parts: How many there are.
-        start: Row of the dataset, or of the file, that the file's first row is.
+        start: What its first row is called: its place in the dataset, or 0 while nobody knows that.
     """
 
     file: int
@@ -40,7 +43,7 @@ class Share:
 
     Args:
         source: The dataset.
-        pieces: Parts of its files, in order.
+        pieces: Of its parts, in order.
     """
 
     source: Source
@@ -67,16 +70,27 @@ def shares_of(
         readers: How many of them are read at a time; `count` when not given.
         lengths: Rows of each file; without them rows are numbered from the beginning of their file.
     """
-    starts = [0, *accumulate(lengths)] if lengths is not None else [0] * (len(source.files) + 1)
-    sizes = [max(1, (source.opened.path / file).stat().st_size) for file in source.files]
+    starts = [0, *accumulate(lengths)] if lengths is not None else [0] * (len(source.parts) + 1)
+    sizes = [_size(source, part) for part in source.parts]
     whole = sum(sizes)
     pieces: list[tuple[float, Piece]] = []
     for place, size in enumerate(sizes):
         wanted = max(1, round(count * size / whole))
-        parts = min(wanted, _most_parts(source, place, readers or count)) if wanted > 1 else 1
+        parts = min(wanted, _most_pieces(source.parts[place], readers or count)) if wanted > 1 else 1
         cut = (Piece(file=place, part=part, parts=parts, start=starts[place]) for part in range(parts))
         pieces += [(size / parts, piece) for piece in cut]
     return tuple(Share(source=source, pieces=tuple(group)) for group in _grouped(pieces, whole / count))
+
+
+def files_of(source: Source, places: Iterable[int] | None = None) -> tuple[str, ...]:
+    """Every file that reading some parts of a dataset may open, relative to the subject.
+
+    Args:
+        source: The dataset.
+        places: Of the parts; all when None.
+    """
+    chosen = range(len(source.parts)) if places is None else places
+    return tuple(sorted({file for place in chosen for file in source.parts[place].held(source.columns)}))
 
 
 def folded(looks: Sequence[Look[Any]], batches: Iterable[Batch]) -> tuple[Any, ...]:
@@ -111,31 +125,52 @@ def _grouped(pieces: Sequence[tuple[float, Piece]], size: float) -> Iterator[lis
         yield group
 
 
-def _most_parts(source: Source, place: int, readers: int) -> int:
-    """How many parts file number `place` can usefully be cut into."""
-    file = source.files[place]
-    if not _is_parquet(source, file):
-        return readers
+def _size(source: Source, part: Part) -> int:
+    """Bytes of all files that reading a part may open."""
+    return max(1, sum((source.opened.path / file).stat().st_size for file in part.held(source.columns)))
+
+
+def _most_pieces(part: Part, readers: int) -> int:
+    """How many pieces a part can usefully be cut into."""
+    if isinstance(part, ClassFolder):
+        return len(part.images)
+    groups = row_groups(part.path) if isinstance(part, TablePart) and part.suffix == ".parquet" else 0
+    return groups or readers
+
+
+def row_groups(path: Path) -> int:
+    """Row groups of a Parquet file; 0 when it cannot be read (whoever reads it says what is wrong with it)."""
     import pyarrow as pa  # type: ignore[import-untyped]  # no stubs are published
     import pyarrow.parquet as pq  # type: ignore[import-untyped]  # no stubs are published
 
     try:
-        return max(1, int(pq.read_metadata(source.opened.path / file).num_row_groups))
+        return int(pq.read_metadata(path).num_row_groups)
     except (pa.ArrowException, OSError):
-        return 1  # whoever reads it says what is wrong with it
-
-
-def _is_parquet(source: Source, file: str) -> bool:
-    return Path(source.shown(file)).suffix.lower() == ".parquet"
+        return 0
 
 
 def _read(source: Source, piece: Piece) -> Iterator[Batch]:
     """The batches of one piece, each with the place of its first row."""
-    from interlock.poisoning.formats import read_file
+    for at, block in _blocks(source, piece):
+        yield Batch.of(block, start=piece.start + at, file=piece.file)
 
-    file = source.files[piece.file]
-    at = piece.start
-    for number, block in enumerate(read_file(source.opened.path / file, source.shown(file), source.columns)):
+
+def _blocks(source: Source, piece: Piece) -> Iterator[tuple[int, Block]]:
+    """The blocks of one piece, each with its place in the part."""
+    part = source.parts[piece.file]
+    if isinstance(part, ClassFolder):
+        first, last = (len(part.images) * (piece.part + step) // piece.parts for step in (0, 1))
+        yield from _counted(replace(part, images=part.images[first:last]).blocks(source.columns), first)
+        return
+    if isinstance(part, TablePart):
+        yield from part.piece(source.columns, piece.part, piece.parts)
+        return
+    for number, found in enumerate(_counted(part.blocks(source.columns), 0)):
         if number % piece.parts == piece.part:
-            yield Batch.of(block, start=at, file=piece.file)
-        at += len(block.labels)
+            yield found
+
+
+def _counted(blocks: Iterable[Block], start: int) -> Iterator[tuple[int, Block]]:
+    for block in blocks:
+        yield start, block
+        start += len(block.labels)

@@ -16,7 +16,7 @@ from interlock.gate import InterlockError, UsageError
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.engines.engine import Look
 from interlock.poisoning.engines.seals import Seal, check
-from interlock.poisoning.engines.shares import Share, folded, joined
+from interlock.poisoning.engines.shares import Share, files_of, folded, joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ _BEYOND = 2**62
 def _checked(job: Job, share: Share) -> Iterator[Batch]:
     """The batches of a share whose files are, before and after, those that the driver holds."""
     source = share.source
-    files = sorted({source.files[piece.file] for piece in share.pieces})
+    files = files_of(source, {piece.file for piece in share.pieces})
 
     def look_again() -> None:
         for file in files:
