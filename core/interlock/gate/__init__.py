@@ -20,8 +20,18 @@ from interlock.gate.errors import (
     UnsafeSubjectError,
     UsageError,
 )
-from interlock.gate.protocols import Decider, Gate, GateContext, Opener, OpenSubject, Recorded, Recorder
-from interlock.gate.run import GateOutcome, conclude, look, run_gate
+from interlock.gate.protocols import (
+    Decider,
+    Derived,
+    Gate,
+    GateContext,
+    Opener,
+    OpenSubject,
+    Recorded,
+    Recorder,
+    Written,
+)
+from interlock.gate.run import GateOutcome, Leaving, Sequel, conclude, look, run_gate
 from interlock.gate.settings import Settings
 from interlock.gate.values import (
     GATE_KINDS,
@@ -54,6 +64,7 @@ __all__ = [
     "Decider",
     "Decision",
     "DeniedError",
+    "Derived",
     "EvidenceError",
     "Finding",
     "Gap",
@@ -63,6 +74,7 @@ __all__ = [
     "GuardError",
     "InterlockError",
     "Json",
+    "Leaving",
     "LedgerError",
     "Level",
     "Location",
@@ -79,6 +91,7 @@ __all__ = [
     "RefusedError",
     "Report",
     "RunIdentity",
+    "Sequel",
     "Settings",
     "SettingsError",
     "Severity",
@@ -93,6 +106,7 @@ __all__ = [
     "UnsafeSubjectError",
     "UsageError",
     "Verdict",
+    "Written",
     "conclude",
     "look",
     "run_gate",

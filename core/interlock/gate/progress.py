@@ -20,7 +20,7 @@ class Progress:
     """One reading of a subject.
 
     Args:
-        rows: Read since the beginning of this reading.
+        rows: Read since the beginning of this reading; 0 when it begins.
         ended: True when there is no row left.
     """
 
@@ -49,6 +49,7 @@ def counted(items: Iterable[Item], rows_of: Callable[[Item], int]) -> Iterator[I
         rows_of: How many rows a piece has.
     """
     rows = 0
+    _tell(Progress(rows=0))
     for item in items:
         yield item
         rows += rows_of(item)

@@ -122,6 +122,46 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Something that a gate left behind beside its report, or why it did not.
+
+    Args:
+        name: Which output it is.
+        place: Where it is now; empty when it was not written.
+        subject: What its bytes are, where something may use them later.
+        receipt_id: The receipt that says where it came from; empty when there is none of its own.
+        note: For people.
+    """
+
+    name: str
+    place: str = ""
+    subject: Subject | None = None
+    receipt_id: str = ""
+    note: str = ""
+
+
+class Derived(Protocol):
+    """Writes the receipt of something that a gate made from its subject."""
+
+    def __call__(
+        self, report: Report, decision: Decision, *, materials: Sequence[Subject], inputs: Sequence[Recorded]
+    ) -> Recorded:
+        """Sign and store; returns only after it is durable.
+
+        Args:
+            report: How it was made.
+            decision: Never ALLOW: nobody has looked at it.
+            materials: What it was made from.
+            inputs: The receipts that this rests on.
+
+        Raises:
+            EvidenceError: The key or the ledger cannot be used.
+            UnavailableError: The ledger did not answer; try again.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateContext:
     """Who asks and under which rules. `profile` comes from the deployment's settings, never from a pipeline."""
 

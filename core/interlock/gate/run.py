@@ -10,10 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from interlock.gate.documents import canonical_json, decision_input
 from interlock.gate.errors import DeniedError, InterlockError, UnavailableError, UndecidedError, UsageError
-from interlock.gate.protocols import Decider, Gate, GateContext, Opener, OpenSubject, Recorded, Recorder
+from interlock.gate.protocols import (
+    Decider,
+    Derived,
+    Gate,
+    GateContext,
+    Opener,
+    OpenSubject,
+    Recorded,
+    Recorder,
+    Written,
+)
 from interlock.gate.values import (
     GATE_KINDS,
     Coverage,
@@ -35,11 +46,19 @@ COULD_NOT_LOOK = "gate.could-not-look"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutcome:
-    """What one run of a gate came to: everything that an operator or a terminal shows."""
+    """What one run of a gate came to: everything that an operator or a terminal shows.
+
+    Args:
+        report: What was seen.
+        decision: What policy says of it.
+        recorded: The receipt.
+        written: What the gate left behind beside its report.
+    """
 
     report: Report
     decision: Decision
     recorded: Recorded
+    written: tuple[Written, ...] = ()
 
     def raise_unless_allowed(self) -> None:
         """Let only ALLOW pass.
@@ -59,6 +78,27 @@ class GateOutcome:
         )
 
 
+Sequel: TypeAlias = Callable[[OpenSubject, GateOutcome], tuple[Written, ...]]
+"""What follows the outcome of a gate while the bytes are still held."""
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """A gate that can leave something behind beside its report."""
+
+    def sequel(self, places: Mapping[str, str], derived: Derived) -> Sequel:
+        """What writes its outputs, once the outcome is stored.
+
+        Args:
+            places: Where each output goes, untrusted.
+            derived: Writes the receipt of what was made from the subject.
+
+        Raises:
+            UsageError: There is no such output, or a place cannot be written.
+        """
+        ...
+
+
 def run_gate(
     gate: Gate,
     uri: str,
@@ -69,6 +109,7 @@ def run_gate(
     recorder: Recorder,
     requested: Mapping[str, Json] | None = None,
     materials: Sequence[Subject] = (),
+    sequel: Sequel | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> GateOutcome:
     """Run `gate` on the subject at `uri`; the outcome is stored before this returns.
@@ -82,6 +123,7 @@ def run_gate(
         recorder: Signs and stores the receipt.
         requested: What the step asks for, for policy to judge.
         materials: What the subject was made from, for its provenance.
+        sequel: What is done with the held bytes once the receipt is durable; an error in it changes no receipt.
         clock: UTC now; replaced in tests.
 
     Raises:
@@ -97,7 +139,8 @@ def run_gate(
         document = decision_input(report, context, now=clock(), requested=requested)
         decision = conclude(report, decider.decide(document))
         recorded = recorder.record(report, decision, context, materials=materials)
-    return GateOutcome(report=report, decision=decision, recorded=recorded)
+        outcome = GateOutcome(report=report, decision=decision, recorded=recorded)
+        return outcome if sequel is None else replace(outcome, written=sequel(opened, outcome))
 
 
 def look(gate: Gate, opened: OpenSubject, *, clock: Callable[[], datetime] = utc_now) -> Report:

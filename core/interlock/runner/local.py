@@ -6,7 +6,7 @@ not ask. Use it as a context manager, so that the engine's helper process ends w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -14,13 +14,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from interlock.gate import (
+    Decision,
+    Gate,
     GateContext,
     GateOutcome,
+    Leaving,
     Opener,
     OpenSubject,
+    Recorded,
+    Report,
     RunIdentity,
+    Sequel,
     Settings,
     Stage,
+    Subject,
+    UsageError,
     run_gate,
     utc_now,
 )
@@ -124,14 +132,30 @@ class LocalRunner:
             InterlockError: As `interlock.gate.run_gate` and `build_gate`.
         """
         gate = build_gate(request.kind, request.options)
+        context = self._context(request.run, Stage.GATE)
         return run_gate(
             gate,
             request.subject,
-            context=self._context(request.run, Stage.GATE),
+            context=context,
             opener=self.store,
             decider=self.decider,
             recorder=self.recorder,
+            sequel=self._sequel(gate, request, context),
         )
+
+    def _sequel(self, gate: Gate, request: GateRequest, context: GateContext) -> Sequel | None:
+        """What writes the outputs that a request asks for; None when it asks for none."""
+        if not any(request.outputs.values()):
+            return None
+        if not isinstance(gate, Leaving):
+            raise UsageError(f"{request.kind} leaves nothing behind beside its report", where=min(request.outputs))
+
+        def derived(
+            report: Report, decision: Decision, *, materials: Sequence[Subject], inputs: Sequence[Recorded]
+        ) -> Recorded:
+            return self.recorder.record(report, decision, context, materials=materials, inputs=inputs)
+
+        return gate.sequel(request.outputs, derived)
 
     @contextmanager
     def open_guard(self, request: GuardRequest) -> Iterator[Opened]:

@@ -28,12 +28,14 @@ class GateRequest:
         kind: One of `interlock.runner.catalogue.gate_kinds()`.
         subject: Path or URL, untrusted.
         options: The gate's options, JSON values.
+        outputs: Where what the gate leaves behind beside its report goes, by name of the output. Untrusted.
         run: Which run asks.
     """
 
     kind: str
     subject: str
     options: Mapping[str, Json] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
     run: RunIdentity
 
 
