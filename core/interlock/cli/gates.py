@@ -14,6 +14,7 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile, keep_one_document
+from interlock.cli.poisoning_summary import say_poisoning
 from interlock.gate import GateOutcome, Json, RunIdentity, Settings, UsageError
 
 FORMATS = ("table", "json", "sarif", "html")
@@ -138,7 +139,8 @@ def _run(
     request = GateRequest(kind=kind, subject=subject, options=options, run=cli_run(kind))
     settings = settings_with(profile)
     keep_one_document(settings, format_, out)
-    with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}"):
+    quiet = format_ in ("json", "sarif")
+    with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}", quiet=quiet):
         outcome = runner.run_gate(request)
     _present(outcome, format_, out)
     return outcome.decision.verdict.exit_status
@@ -148,7 +150,7 @@ def _present(outcome: GateOutcome, format_: str, out: Path | None) -> None:
     from interlock.reporting import write_whole
 
     if format_ == "table":
-        _summary(outcome)
+        (say_poisoning if outcome.report.gate == "data-poisoning" else _summary)(outcome)
     if out is not None or format_ != "table":
         text = _rendered(outcome, _format_of(out) if format_ == "table" and out is not None else format_)
         if out is None:

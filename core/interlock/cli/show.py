@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interlock.cli.pace import Pace
 from interlock.gate import Json, Verdict
+from interlock.gate.progress import listening
 
 _COLOURS = {Verdict.ALLOW: "green", Verdict.DENY: "red", Verdict.UNDECIDED: "yellow"}
 
@@ -22,10 +24,17 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say(line: str, *, style: str = "") -> None:
-    """One line of the answer. Untrusted text is shown as it is: no markup, control characters made visible."""
+def say(line: str, *, style: str = "", whole: bool = True) -> None:
+    """One line of the answer. Untrusted text is shown as it is: no markup, control characters made visible.
+
+    Args:
+        line: Untrusted.
+        style: Of rich, for a terminal.
+        whole: False for a line that a terminal may cut at its width; a pipe gets all of it.
+    """
     if on_terminal():
-        Console().print(Text(visible(line), style=style))
+        text = Text(visible(line), style=style)
+        Console().print(text, no_wrap=not whole, overflow=None if whole else "ellipsis")
     else:
         click.echo(visible(line))
 
@@ -41,12 +50,21 @@ def progress(line: str) -> None:
 
 
 @contextmanager
-def working(line: str) -> Iterator[None]:
-    """A spinner on standard error while something long runs, if that is a terminal."""
-    if not sys.stderr.isatty():
+def working(line: str, *, quiet: bool = False) -> Iterator[None]:
+    """A spinner on standard error while something long runs, with its pace, if that is a terminal.
+
+    Args:
+        line: What runs; untrusted.
+        quiet: True when the answer is for a program.
+    """
+    if quiet or not sys.stderr.isatty():
         yield
         return
-    with Console(stderr=True).status(Text(visible(line))):
+    pace = Pace(line)
+    with (
+        Console(stderr=True).status(Text(visible(line))) as status,
+        listening(lambda progress: status.update(Text(visible(pace.heard(progress))))),
+    ):
         yield
 
 
