@@ -13,23 +13,29 @@ from typing import Any
 
 from interlock.gate import (
     Coverage,
+    Derived,
     Finding,
     Gap,
+    GateOutcome,
     Json,
     Level,
     Measure,
     Observation,
     OpenSubject,
+    Sequel,
     Tool,
     UsageError,
+    Written,
 )
 from interlock.poisoning.batches import BatchSource, Columns, Source
 from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.detector import Detector, Scores
+from interlock.poisoning.engines import engine_for
 from interlock.poisoning.findings import suspicions
 from interlock.poisoning.image_remarks import image_measures, image_remarks, not_read, unread_text
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
+from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
 from interlock.poisoning.scan import Rows, Scan, fetch, scan
 from interlock.poisoning.survey import Profile
@@ -52,6 +58,8 @@ class PoisoningGate:
         id: Column that names a row for people.
         seed: Of everything random in the scan; equal seeds give equal reports.
         device: A torch device: ``cpu``, ``cuda``, ``cuda:1``.
+        engine: Where the passes run: ``local`` is this process, ``ray`` tasks on a cluster; both come to the same.
+        ray_address: ``host:port`` of the cluster's head, or ``auto``; a cluster of this machine's own when None.
 
     Raises:
         UsageError: An argument cannot be.
@@ -70,6 +78,8 @@ class PoisoningGate:
         id: str | None = None,  # noqa: A002 (the word that a user would look for)
         seed: int = 0,
         device: str = "cpu",
+        engine: str = "local",
+        ray_address: str | None = None,
     ) -> None:
         for option, names in (("features", features), ("text", text)):
             if isinstance(names, str):
@@ -90,6 +100,9 @@ class PoisoningGate:
         )
         self._seed = seed
         self._device = device
+        self._engine = engine_for(engine, ray_address=ray_address, device=device)
+        self._ray_address = ray_address
+        self._looked: list[Looked] = []  # shared by the copies that `examine` makes; holds the last look, if any
 
     @property
     def kind(self) -> str:
@@ -99,7 +112,8 @@ class PoisoningGate:
     @property
     def tools(self) -> tuple[Tool, ...]:
         """What computes and reads."""
-        return tuple(_tool(name) for name in ("numpy", "pyarrow", "torch"))
+        others = () if self._engine.name == "local" else (self._engine.name,)
+        return tuple(_tool(name) for name in ("numpy", "pyarrow", "torch", *others))
 
     def configuration(self) -> Mapping[str, Json]:
         """Columns, shape, seed, device and false-alarm budget."""
@@ -115,6 +129,8 @@ class PoisoningGate:
             "id": columns.id,
             "seed": self._seed,
             "device": self._device,
+            "engine": self._engine.name,
+            "ray_address": self._ray_address,
             "false_alarm_decades": ALARM_DECADES,
         }
 
@@ -142,6 +158,7 @@ class PoisoningGate:
             UsageError: This machine has no such device.
             MissingExtraError: torch or pyarrow is not installed.
         """
+        self._looked.clear()
         source = Source.of(opened, self._columns)
         seen = self.examine(source)
         skipped, failed = not_read(source)
@@ -171,7 +188,9 @@ class PoisoningGate:
 
     def _scanned(self, source: BatchSource) -> Observation:
         one_scale = self._columns.image_shape is not None
-        found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale)
+        found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale, engine=self._engine)
+        if isinstance(source, Source):
+            self._looked.append(Looked(source=source, found=found))
         loud = [scores for _, scores in found.scores]
         wanted = wanted_rows(loud)
         rows = fetch(source, wanted) if wanted else Rows(features={}, labels={})
@@ -182,6 +201,23 @@ class PoisoningGate:
             coverage=_coverage(source, found),
             attachments=self._attachments(found, rows),
         )
+
+    def sequel(self, places: Mapping[str, str], derived: Derived) -> Sequel:
+        """What writes ``flagged`` and ``clean_out``; see `interlock.poisoning.quarantine`.
+
+        Args:
+            places: A path for each that is wanted.
+            derived: Writes the receipt of the cleaned snapshot.
+
+        Raises:
+            UsageError: An unknown output, no local path, or a place that is taken.
+        """
+        wanted = Places.of(places)
+
+        def follow(_opened: OpenSubject, outcome: GateOutcome) -> tuple[Written, ...]:
+            return leave(wanted, self._looked[-1] if self._looked else None, outcome, derived)
+
+        return follow
 
     def _attachments(self, found: Scan, rows: Rows) -> tuple[tuple[str, str], ...]:
         shape = self._columns.image_shape
