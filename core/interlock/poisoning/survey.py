@@ -165,7 +165,7 @@ class Survey:
             lowest=np.where(finite, features, np.inf).min(axis=0, initial=np.inf).astype(np.float32),
             highest=np.where(finite, features, -np.inf).max(axis=0, initial=-np.inf).astype(np.float32),
             keys=keys,
-            sample=sample.reshape(-1, width),
+            sample=sample.reshape(len(keys), width),
             names=batch.names,
             unread=len(batch.unread),
             first_unread=batch.unread[:MAX_UNREAD],
