@@ -235,6 +235,24 @@ def test_what_is_no_receipt_of_this_run_opens_nothing(api: Api, prepare: Callabl
     assert says in detail_of(api.start())
 
 
+def test_receipts_of_this_run_that_another_ledger_exported_count(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interlock.evidence import KeyRing, Ledger
+    from interlock.gate import Settings
+
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("INTERLOCK_LEDGER_URL", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+        all_receipts()
+        settings = Settings.load()
+        Ledger.open(settings.ledger_url).export(tmp_path / "export", keyring=KeyRing.load(settings))
+    detail_of(api.start())
+    monkeypatch.setenv("INTERLOCK_RECEIPTS", str(tmp_path / "export"))
+    assert api.start().status_code == 200
+    (tmp_path / "export" / "ledger.json").unlink()
+    assert "not whole" in detail_of(api.start())
+
+
 def test_a_later_gate_run_opens_what_was_refused(api: Api) -> None:
     all_receipts(verdict=Verdict.DENY)
     detail_of(api.start())
