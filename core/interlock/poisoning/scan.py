@@ -16,6 +16,7 @@ from interlock.poisoning.batches import Batch, BatchSource
 from interlock.poisoning.detector import Detector, Scores
 from interlock.poisoning.engines import Engine, LocalEngine, Look
 from interlock.poisoning.engines.shares import folded
+from interlock.poisoning.fusion import fused
 from interlock.poisoning.survey import Profile, Survey, SurveyState
 
 if TYPE_CHECKING:
@@ -79,14 +80,13 @@ def scan(
         chosen = [(detector, detector.unfit()) for detector in detectors(profile)]
         fit = [detector for detector, reason in chosen if not reason]
         skipped = [(detector.name, reason) for detector, reason in chosen if reason]
-        scores = []
         ended = _rounds(fit, lambda looks: running.fold(source, looks, lengths=lengths))
-        for detector, found in zip(fit, ended, strict=True):
-            if found.unfit:
-                skipped.append((detector.name, found.unfit))
-            else:
-                scores.append((detector.name, found))
-    return Scan(profile=profile, lengths=lengths, scores=tuple(scores), skipped=tuple(skipped))
+    named = [(detector.name, found) for detector, found in zip(fit, ended, strict=True)]
+    skipped += [(name, found.unfit) for name, found in named if found.unfit]
+    looked = [(name, found) for name, found in named if not found.unfit]
+    heard = fused([found for _, found in looked])
+    scores = tuple((name, found) for (name, _), found in zip(looked, heard, strict=True))
+    return Scan(profile=profile, lengths=lengths, scores=scores, skipped=tuple(skipped))
 
 
 def survey(source: BatchSource, surveyor: Survey, engine: Engine | None = None) -> tuple[Profile, tuple[int, ...]]:
