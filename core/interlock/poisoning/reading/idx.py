@@ -19,7 +19,7 @@ from interlock.gate import SubjectError
 from interlock.poisoning.batches import Block, Columns
 from interlock.poisoning.reading.census import Census
 from interlock.poisoning.reading.folder import Folder
-from interlock.poisoning.reading.limits import check_width, first_line, rows_per_block, values_in
+from interlock.poisoning.reading.limits import check_width, first_line, rows_per_block, shape_text, values_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,7 @@ TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">
 """numpy's types by the third byte of a file."""
 
 MAX_DIMENSIONS = 4
+MAX_SIDE = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,10 @@ class _Idx:
         sides = content.read(4 * head[3])
         if len(sides) < 4 * head[3]:
             raise EOFError("it ends in its header")
-        return cls(shape=struct.unpack(f">{head[3]}I", sides), dtype=TYPES[head[2]], content=content)
+        shape = struct.unpack(f">{head[3]}I", sides)
+        if any(not 1 <= side <= MAX_SIDE for side in shape[1:]):
+            raise ValueError(f"no image is {shape_text(shape[1:])}")
+        return cls(shape=shape, dtype=TYPES[head[2]], content=content)
 
     def rows(self, count: int) -> NDArray[Any]:
         """The next `count` rows."""

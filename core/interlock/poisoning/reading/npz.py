@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_NPZ_BYTES = 8 * 2**30
 """An npz whose members unpack to more than this is refused: it could be a few bytes that blow up."""
 
+MAX_SIDE = 65_536
 NUMERIC_KINDS = "biuf"
 """numpy's letters for truth values, whole numbers and floating point."""
 
@@ -171,7 +172,7 @@ class NpzPart:
         """The array of pictures: rows, height, width and, for colour, channels."""
         if name not in arrays:
             raise no_column(name, "image", list(arrays), self.name)
-        if len(arrays[name].shape) not in (3, 4):
+        if len(arrays[name].shape) not in (3, 4) or any(not 1 <= side <= MAX_SIDE for side in arrays[name].shape[1:]):
             raise SubjectError(
                 f"the array {name!r} has the shape {arrays[name].shape}",
                 where=self.name,
