@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control  # type: ignore[import-untyped]  # no stubs are published
 
 from interlock.poisoning import ALARM_STRENGTH, strength
-from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail, corrected, poisson_binomial_tail
+from interlock.poisoning.bounds import (
+    ALARM_DECADES,
+    binomial_tail,
+    corrected,
+    false_discovery,
+    poisson_binomial_tail,
+)
 
 
 def exact(successes: int, chances: list[float]) -> float:
@@ -47,3 +55,35 @@ def test_the_alarm_is_where_the_budget_is_used_up() -> None:
 def test_looking_at_more_leaves_less_evidence() -> None:
     assert corrected(7.0, 10_000) == pytest.approx(3.0)
     assert corrected(7.0, 0) == 7.0
+
+
+@given(st.lists(st.floats(0, 12), min_size=1, max_size=30))
+def test_the_false_discovery_rate_is_that_of_benjamini_and_hochberg(decades: list[float]) -> None:
+    expected = -np.log10(false_discovery_control(10.0 ** -np.array(decades), method="bh"))
+    assert false_discovery(np.array(decades)) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_control_of_false_discoveries_follows_the_order_of_the_evidence(decades: list[float], random: Any) -> None:
+    adjusted = false_discovery(np.array(decades))
+    assert (adjusted >= 0).all()
+    assert (adjusted <= decades).all()
+    assert max(decades) - adjusted[int(np.argmax(decades))] <= math.log10(len(decades)) + 1e-9
+    shuffled = list(range(len(decades)))
+    random.shuffle(shuffled)
+    assert false_discovery(np.array(decades)[shuffled]).tolist() == adjusted[shuffled].tolist()
+
+
+def test_evidence_beyond_the_range_of_floating_point_is_kept() -> None:
+    assert false_discovery(np.array([5000.0, 5000.0])).tolist() == [5000.0, 5000.0]
+    assert false_discovery(np.array([math.inf, 4000.0, 0.0])).tolist() == pytest.approx(
+        [math.inf, 4000 - math.log10(1.5), 0.0]
+    )
+    assert false_discovery(np.empty(0)).tolist() == []
+
+
+@given(st.lists(st.floats(0, 50), min_size=1, max_size=20), st.integers(0, 19), st.floats(0, 100))
+def test_more_evidence_for_one_hypothesis_never_weakens_another(decades: list[float], at: int, more: float) -> None:
+    stronger = np.array(decades)
+    stronger[at % len(decades)] += more
+    assert (false_discovery(stronger) >= false_discovery(np.array(decades)) - 1e-12).all()
