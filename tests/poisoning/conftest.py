@@ -32,6 +32,13 @@ def clean() -> Dataset:
     return digits()
 
 
+@pytest.fixture(scope="session")
+def few() -> Dataset:
+    """Twelve small images of whole grey levels."""
+    pixels = np.random.default_rng(1).integers(0, 256, size=(12, 64)).astype(np.float32)
+    return Dataset(images=pixels, labels=np.arange(12) % 3, shape=(8, 8), poisoned=np.zeros(0, dtype=np.int64))
+
+
 @pytest.fixture
 def hold() -> Hold:
     """An opened subject over a path that the test itself keeps still."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from interlock.gate import Gap, OpenSubject, UsageError
+from interlock.gate import Gap, Location, OpenSubject, UsageError
 from interlock.gate.progress import counted
 
 if TYPE_CHECKING:
@@ -267,6 +267,15 @@ class BatchSource(Protocol):
         """The name of one of `files` for people."""
         ...
 
+    def where(self, place: int, row: int) -> Location:
+        """Where a row is, for people.
+
+        Args:
+            place: Of its part among `files`.
+            row: Its place in that part.
+        """
+        ...
+
     def batches(self) -> Iterator[Batch]:
         """All rows."""
         ...
@@ -323,6 +332,11 @@ class Source:
     def shown(self, file: str) -> str:
         """The name of `file` for people."""
         return file or self.opened.subject.name
+
+    def where(self, place: int, row: int) -> Location:
+        """The file and the row, or the image."""
+        image = self.parts[place].image(row)
+        return Location(path=image) if image else Location(path=self.shown(self.files[place]), row=row)
 
     def blocks(self, place: int) -> Iterator[Block]:
         """The rows of part number `place`, in order.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from interlock.gate import Finding, Json, Level, Location
 from interlock.gate.documents import canonical_json
+from interlock.poisoning.batches import BatchSource
 from interlock.poisoning.bounds import strength
 from interlock.poisoning.detector import LabelShift, Suspicion, Trigger
 from interlock.poisoning.pictures import trigger_values
@@ -20,25 +21,25 @@ MAX_NAME = 200
 
 
 def suspicions(
-    found: Scan, rows: Rows, files: Sequence[str], image_shape: tuple[int, ...] | None
+    found: Scan, rows: Rows, source: BatchSource, image_shape: tuple[int, ...] | None
 ) -> tuple[Finding, ...]:
     """One finding per trigger, label shift and other suspicion of the detectors that raised an alarm.
 
     Args:
         found: The scan.
         rows: Rows that were read again, to give the trigger's values.
-        files: Names of the dataset's files.
+        source: The dataset, which knows where its rows are.
         image_shape: Height, width and, for colour, channels.
     """
     loud = [scores for _, scores in found.scores if scores.alarm]
-    triggers = [_trigger(t, found, rows, files, image_shape) for scores in loud for t in scores.triggers]
-    shifts = [_shift(s, found, files) for scores in loud for s in scores.shifts]
-    others = [_other(s, found, files) for scores in loud for s in scores.suspicions]
+    triggers = [_trigger(t, found, rows, source, image_shape) for scores in loud for t in scores.triggers]
+    shifts = [_shift(s, found, source) for scores in loud for s in scores.shifts]
+    others = [_other(s, found, source) for scores in loud for s in scores.suspicions]
     return (*triggers[:MAX_FINDINGS], *others[:MAX_FINDINGS], *shifts[:MAX_FINDINGS])
 
 
 def _trigger(
-    trigger: Trigger, found: Scan, rows: Rows, files: Sequence[str], image_shape: tuple[int, ...] | None
+    trigger: Trigger, found: Scan, rows: Rows, source: BatchSource, image_shape: tuple[int, ...] | None
 ) -> Finding:
     message = (
         f"The same {trigger.height}x{trigger.width} pattern stands at row {trigger.top}, column {trigger.left} of "
@@ -62,7 +63,7 @@ def _trigger(
         rule_id="data-poisoning.repeated-pattern",
         level=Level.ERROR,
         message=message,
-        location=_location(trigger.rows, found, files),
+        location=_location(trigger.rows, found, source),
         evidence=canonical_json(evidence).decode(),
     )
 
@@ -83,7 +84,7 @@ def _patch(trigger: Trigger, rows: Rows, image_shape: tuple[int, ...] | None) ->
     return lines
 
 
-def _shift(shift: LabelShift, found: Scan, files: Sequence[str]) -> Finding:
+def _shift(shift: LabelShift, found: Scan, source: BatchSource) -> Finding:
     who = f"labelled {_short(shift.label)}" if shift.label else "of any label"
     among = f"rows of {_short(shift.resembles)}" if shift.resembles else "rows of other classes"
     message = (
@@ -102,12 +103,12 @@ def _shift(shift: LabelShift, found: Scan, files: Sequence[str]) -> Finding:
         rule_id="data-poisoning.label-inconsistency",
         level=Level.WARNING,
         message=message,
-        location=_location(shift.rows, found, files),
+        location=_location(shift.rows, found, source),
         evidence=canonical_json(evidence).decode(),
     )
 
 
-def _other(suspicion: Suspicion, found: Scan, files: Sequence[str]) -> Finding:
+def _other(suspicion: Suspicion, found: Scan, source: BatchSource) -> Finding:
     evidence: dict[str, Json] = {
         **json.loads(suspicion.evidence),
         "label": _short(suspicion.label) or None,
@@ -121,17 +122,16 @@ def _other(suspicion: Suspicion, found: Scan, files: Sequence[str]) -> Finding:
         rule_id=f"data-poisoning.{suspicion.rule}",
         level=suspicion.level,
         message=suspicion.message,
-        location=_location(suspicion.rows, found, files),
+        location=_location(suspicion.rows, found, source),
         evidence=canonical_json(evidence).decode(),
     )
 
 
-def _location(rows: Sequence[int], found: Scan, files: Sequence[str]) -> Location:
+def _location(rows: Sequence[int], found: Scan, source: BatchSource) -> Location:
     """The first of the rows, in its own file."""
     if not rows:
         return Location()
-    file, row = found.place(rows[0])
-    return Location(path=files[file], row=row)
+    return source.where(*found.place(rows[0]))
 
 
 def _short(label: str) -> str:

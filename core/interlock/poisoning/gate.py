@@ -194,9 +194,8 @@ class PoisoningGate:
         loud = [scores for _, scores in found.scores]
         wanted = wanted_rows(loud)
         rows = fetch(source, wanted) if wanted else Rows(features={}, labels={})
-        files = [source.shown(file) for file in source.files]
         return Observation(
-            findings=(*suspicions(found, rows, files, self._columns.image_shape), *_remarks(found, self._columns)),
+            findings=(*suspicions(found, rows, source, self._columns.image_shape), *_remarks(found, self._columns)),
             measures=(*_measures(found), *image_measures(found.profile, self._columns)),
             coverage=_coverage(source, found),
             attachments=self._attachments(found, rows),

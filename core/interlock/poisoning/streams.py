@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from interlock.gate import UsageError
+from interlock.gate import Location, UsageError
 from interlock.gate.progress import counted
 from interlock.poisoning.batches import Batch, Block, Columns
 
@@ -62,6 +62,10 @@ class BatchStream:
     def shown(self, file: str) -> str:
         """The name of the dataset, for its one part."""
         return file or self._name
+
+    def where(self, place: int, row: int) -> Location:  # noqa: ARG002 (there is one part)
+        """The row of the dataset."""
+        return Location(path=self._name, row=row)
 
     def batches(self) -> Iterator[Batch]:
         """All rows.

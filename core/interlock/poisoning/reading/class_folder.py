@@ -58,6 +58,10 @@ class ClassFolder:
                 resized=drawn.resized,
             )
 
+    def image(self, row: int) -> str:
+        """The image itself."""
+        return self.images[row]
+
     def left_out(self, _columns: Columns) -> tuple[str, ...]:
         """Nothing: all of it is looked at."""
         return ()

@@ -79,6 +79,10 @@ class IdxPart:
             images.end()
             labels.end()
 
+    def image(self, _row: int) -> str:
+        """Rows share the file."""
+        return ""
+
     def left_out(self, _columns: Columns) -> tuple[str, ...]:
         """Nothing: all of it is looked at."""
         return ()

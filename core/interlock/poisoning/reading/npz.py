@@ -93,6 +93,10 @@ class NpzPart:
                 about = {name: array.rows(count) for name, array in named.items()}
                 yield _block(about, [array.rows(count) for array in features], names, columns)
 
+    def image(self, _row: int) -> str:
+        """Rows share the file."""
+        return ""
+
     def left_out(self, columns: Columns) -> tuple[str, ...]:
         """Arrays that nobody looks at."""
         if not columns.by_default:

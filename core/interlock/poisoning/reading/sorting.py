@@ -44,6 +44,10 @@ class Part(Protocol):
         """Its rows, in order."""
         ...
 
+    def image(self, row: int) -> str:
+        """The file that is row `row` by itself, relative to the subject; empty when rows share a file."""
+        ...
+
     def left_out(self, columns: Columns) -> tuple[str, ...]:
         """What in it nobody looks at, in words."""
         ...

@@ -97,6 +97,10 @@ class TablePart:
                     yield start, self._rows(batch, start, columns).block(roles, names)
                 start += batch.num_rows
 
+    def image(self, _row: int) -> str:
+        """Rows share the file."""
+        return ""
+
     def left_out(self, columns: Columns) -> tuple[str, ...]:
         """Columns that nobody looks at."""
         with self._opened() as table:
