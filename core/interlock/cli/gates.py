@@ -69,6 +69,8 @@ def data_validation(
 @click.option("--id", "id_", metavar="COLUMN", help="Column that names a row for people.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where torch computes: cpu, cuda, cuda:1.")
+@click.option("--engine", default="local", show_default=True, help="Where rows are read: local, or ray for workers.")
+@click.option("--ray-address", metavar="HOST:PORT", help="A Ray cluster's head, or auto; one of its own by default.")
 def data_poisoning(
     *,
     subject: str,
@@ -85,6 +87,8 @@ def data_poisoning(
     id_: str | None,
     seed: int,
     device: str,
+    engine: str,
+    ray_address: str | None,
 ) -> int:
     """Scan a labelled dataset for backdoor triggers and wrong labels.
 
@@ -102,6 +106,8 @@ def data_poisoning(
         "id": id_,
         "seed": seed,
         "device": device,
+        "engine": engine,
+        "ray_address": ray_address,
     }
     return _run("data-poisoning", subject, options, profile=profile, format_=format_, out=out)
 

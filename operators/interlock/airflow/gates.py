@@ -97,6 +97,8 @@ class ScanPoisoningOperator(GateOperator):
         id: Column that names a row for people.
         seed: Seed of everything random in the scan.
         device: Where torch computes: ``cpu``, ``cuda``, ``cuda:1``.
+        engine: Where rows are read: ``local`` is the task's own process, ``ray`` workers of a cluster.
+        ray_address: ``host:port`` of the cluster's head, or ``auto``; a cluster of the task's own when not given.
     """
 
     interlock_gate: ClassVar[str] = "data-poisoning"
@@ -115,6 +117,8 @@ class ScanPoisoningOperator(GateOperator):
         id: str | None = None,  # noqa: A002 (the word that a user would look for)
         seed: int = 0,
         device: str = "cpu",
+        engine: str = "local",
+        ray_address: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -128,6 +132,8 @@ class ScanPoisoningOperator(GateOperator):
         self.id_column = id
         self.seed = seed
         self.device = device
+        self.engine = engine
+        self.ray_address = ray_address
 
     def gate_options(self) -> Mapping[str, Json]:
         """Columns, image shape, seed and device."""
@@ -142,6 +148,8 @@ class ScanPoisoningOperator(GateOperator):
             "id": self.id_column,
             "seed": self.seed,
             "device": self.device,
+            "engine": self.engine,
+            "ray_address": self.ray_address,
         }
 
 
