@@ -329,6 +329,11 @@ class Source:
         """The file, or the folder of images, of each part, relative to the subject."""
         return tuple(part.file for part in self.parts)
 
+    @property
+    def encoded(self) -> bool:
+        """True when reading it decodes pictures."""
+        return any(part.encoded(self.columns) for part in self.parts)
+
     def shown(self, file: str) -> str:
         """The name of `file` for people."""
         return file or self.opened.subject.name

@@ -38,6 +38,7 @@ from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
 from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
 from interlock.poisoning.scan import Rows, Scan, fetch, scan
+from interlock.poisoning.spool import spooled
 from interlock.poisoning.survey import Profile
 
 
@@ -184,22 +185,25 @@ class PoisoningGate:
         usable_device(self._device)
         gate = copy(self)  # of which the shape of this dataset's images is known by now
         gate._columns = source.columns  # noqa: SLF001 (its own class)
-        return gate._scanned(source)  # noqa: SLF001
-
-    def _scanned(self, source: BatchSource) -> Observation:
-        one_scale = self._columns.image_shape is not None
-        found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale, engine=self._engine)
+        with spooled(source, here=self._engine.name == "local") as rows:
+            seen, found = gate._scanned(rows)  # noqa: SLF001
         if isinstance(source, Source):
             self._looked.append(Looked(source=source, found=found))
+        return seen
+
+    def _scanned(self, source: BatchSource) -> tuple[Observation, Scan]:
+        one_scale = self._columns.image_shape is not None
+        found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale, engine=self._engine)
         loud = [scores for _, scores in found.scores]
         wanted = wanted_rows(loud)
         rows = fetch(source, wanted) if wanted else Rows(features={}, labels={})
-        return Observation(
+        seen = Observation(
             findings=(*suspicions(found, rows, source, self._columns.image_shape), *_remarks(found, self._columns)),
             measures=(*_measures(found), *image_measures(found.profile, self._columns)),
             coverage=_coverage(source, found),
             attachments=self._attachments(found, rows),
         )
+        return seen, found
 
     def sequel(self, places: Mapping[str, str], derived: Derived) -> Sequel:
         """What writes ``flagged`` and ``clean_out``; see `interlock.poisoning.quarantine`.

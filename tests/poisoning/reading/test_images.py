@@ -15,6 +15,7 @@ from PIL import Image
 from tests.poisoning.conftest import Hold
 from tests.poisoning.reading.writers import (
     PICTURE,
+    as_idx,
     as_manifest,
     grey,
     measures,
@@ -23,8 +24,9 @@ from tests.poisoning.reading.writers import (
     read,
 )
 
-from interlock.poisoning import Columns, PoisoningGate, Source, Survey
+from interlock.poisoning import Batch, Columns, PoisoningGate, Source, Survey
 from interlock.poisoning.reading import images as pictures
+from interlock.poisoning.spool import spooled
 
 
 def test_mixed_sizes_are_drawn_to_the_most_frequent_one_and_named(tmp_path: Path, hold: Hold) -> None:
@@ -171,3 +173,55 @@ def test_the_first_unread_rows_are_the_same_however_the_rows_were_split(tmp_path
     forwards, backwards = (survey.merge(*pair) for pair in (states, states[::-1]))
     assert one[0].unread[:20] == forwards.first_unread == backwards.first_unread
     assert forwards.unread == backwards.unread == 30
+
+
+def folder_with_holes(folder: Path) -> Path:
+    for row in range(30):
+        content = b"" if row % 7 == 3 else grey(8 * row, 16 if row % 5 == 1 else 8)
+        put(folder / f"set/{'ab'[row % 2]}/{row:02d}.png", content)
+    return folder / "set"
+
+
+def same_batches(one: Batch, other: Batch) -> bool:
+    pixels = np.array_equal(one.features, other.features, equal_nan=True)
+    about = [(b.start, b.file, b.labels.tolist(), b.vocabulary, b.ids, b.unread, b.resized) for b in (one, other)]
+    return pixels and about[0] == about[1] and one.features.dtype == other.features.dtype
+
+
+def test_pictures_are_decoded_once_and_the_rows_stay_the_same(
+    tmp_path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source.of(hold(folder_with_holes(tmp_path)), Columns())
+    with spooled(source, here=True) as rows:
+        whole = list(source.batches())
+        readings = [list(rows.batches())]
+        monkeypatch.setattr(pictures, "draw", None)
+        monkeypatch.setattr("interlock.poisoning.reading.class_folder.draw", None)
+        readings += [list(rows.batches()), list(rows.batches())]
+    for reading in readings:
+        assert all(map(same_batches, whole, reading))
+    assert sum(len(batch.unread) for batch in whole) == 4
+
+
+def test_a_reading_that_was_not_finished_is_no_spool(tmp_path: Path, hold: Hold) -> None:
+    source = Source.of(hold(folder_with_holes(tmp_path)), Columns())
+    with spooled(source, here=True) as rows:
+        next(iter(rows.batches()))
+        assert all(map(same_batches, source.batches(), rows.batches()))
+        assert all(map(same_batches, source.batches(), rows.batches()))
+
+
+def test_without_room_for_a_spool_every_reading_decodes(
+    tmp_path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlock.poisoning.spool.MAX_SPOOL_BYTES", 10)
+    source = Source.of(hold(folder_with_holes(tmp_path)), Columns())
+    with spooled(source, here=True) as rows:
+        for _ in range(2):
+            assert all(map(same_batches, source.batches(), rows.batches()))
+
+
+def test_only_pictures_are_spooled(few: Dataset, tmp_path: Path, hold: Hold) -> None:
+    source = Source.of(hold(as_idx(few, tmp_path)), Columns())
+    with spooled(source, here=True) as rows:
+        assert rows is source

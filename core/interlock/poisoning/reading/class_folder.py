@@ -58,6 +58,10 @@ class ClassFolder:
                 resized=drawn.resized,
             )
 
+    def encoded(self, _columns: Columns) -> bool:
+        """True when reading it decodes pictures."""
+        return True
+
     def image(self, row: int) -> str:
         """The image itself."""
         return self.images[row]

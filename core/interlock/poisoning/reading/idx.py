@@ -79,6 +79,10 @@ class IdxPart:
             images.end()
             labels.end()
 
+    def encoded(self, _columns: Columns) -> bool:
+        """True when reading it decodes pictures."""
+        return False
+
     def image(self, _row: int) -> str:
         """Rows share the file."""
         return ""

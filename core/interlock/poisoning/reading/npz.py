@@ -93,6 +93,10 @@ class NpzPart:
                 about = {name: array.rows(count) for name, array in named.items()}
                 yield _block(about, [array.rows(count) for array in features], names, columns)
 
+    def encoded(self, _columns: Columns) -> bool:
+        """True when reading it decodes pictures."""
+        return False
+
     def image(self, _row: int) -> str:
         """Rows share the file."""
         return ""

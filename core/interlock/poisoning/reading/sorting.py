@@ -44,6 +44,10 @@ class Part(Protocol):
         """Its rows, in order."""
         ...
 
+    def encoded(self, columns: Columns) -> bool:
+        """True when reading it decodes pictures."""
+        ...
+
     def image(self, row: int) -> str:
         """The file that is row `row` by itself, relative to the subject; empty when rows share a file."""
         ...

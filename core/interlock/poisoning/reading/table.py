@@ -97,6 +97,10 @@ class TablePart:
                     yield start, self._rows(batch, start, columns).block(roles, names)
                 start += batch.num_rows
 
+    def encoded(self, columns: Columns) -> bool:
+        """True when reading it decodes pictures."""
+        return columns.image is not None
+
     def image(self, _row: int) -> str:
         """Rows share the file."""
         return ""
