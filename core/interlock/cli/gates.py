@@ -71,6 +71,8 @@ def data_validation(
 @click.option("--device", default="cpu", show_default=True, help="Where torch computes: cpu, cuda, cuda:1.")
 @click.option("--engine", default="local", show_default=True, help="Where rows are read: local, or ray for workers.")
 @click.option("--ray-address", metavar="HOST:PORT", help="A Ray cluster's head, or auto; one of its own by default.")
+@click.option("--flagged", metavar="FILE", help="Write who is flagged, by whom and why, to this Parquet file.")
+@click.option("--clean-out", metavar="DIR", help="Write the dataset without the flagged rows; it needs a gate run too.")
 def data_poisoning(
     *,
     subject: str,
@@ -89,6 +91,8 @@ def data_poisoning(
     device: str,
     engine: str,
     ray_address: str | None,
+    flagged: str | None,
+    clean_out: str | None,
 ) -> int:
     """Scan a labelled dataset for backdoor triggers and wrong labels.
 
@@ -109,7 +113,8 @@ def data_poisoning(
         "engine": engine,
         "ray_address": ray_address,
     }
-    return _run("data-poisoning", subject, options, profile=profile, format_=format_, out=out)
+    outputs = {name: place for name, place in (("flagged", flagged), ("clean_out", clean_out)) if place}
+    return _run("data-poisoning", subject, options, outputs, profile=profile, format_=format_, out=out)
 
 
 @gate.command("artifact-scan")
@@ -136,19 +141,28 @@ def cli_run(task: str) -> RunIdentity:
 
 
 def _run(
-    kind: str, subject: str, options: Mapping[str, Json], *, profile: str | None, format_: str, out: Path | None
+    kind: str,
+    subject: str,
+    options: Mapping[str, Json],
+    outputs: Mapping[str, str] | None = None,
+    *,
+    profile: str | None,
+    format_: str,
+    out: Path | None,
 ) -> int:
     from interlock.runner import GateRequest, LocalRunner
 
     if format_ == "html" and out is None and show.on_terminal():
         raise UsageError("an HTML page is not for a terminal", next_step="add --out report.html")
-    request = GateRequest(kind=kind, subject=subject, options=options, run=cli_run(kind))
+    request = GateRequest(kind=kind, subject=subject, options=options, outputs=outputs or {}, run=cli_run(kind))
     settings = settings_with(profile)
     keep_one_document(settings, format_, out)
     quiet = format_ in ("json", "sarif")
     with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}", quiet=quiet):
         outcome = runner.run_gate(request)
     _present(outcome, format_, out)
+    for written in outcome.written:
+        show.progress(str(written))
     return outcome.decision.verdict.exit_status
 
 

@@ -139,6 +139,11 @@ class Written:
     receipt_id: str = ""
     note: str = ""
 
+    def __str__(self) -> str:
+        digest = f" (sha256:{self.subject.digest})" if self.subject is not None else ""
+        receipt = f"; receipt {self.receipt_id}" if self.receipt_id else ""
+        return f"{self.name}: {self.place}{digest}{', ' if self.place else ''}{self.note}{receipt}"
+
 
 class Derived(Protocol):
     """Writes the receipt of something that a gate made from its subject."""

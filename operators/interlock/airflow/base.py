@@ -105,4 +105,6 @@ def tell(operator: BaseOperator, outcome: GateOutcome) -> None:
         log.error("%s: %s. %s", reason.id, reason.message, reason.remediation)
     for error in decision.errors:
         log.error("%s", error)
+    for written in outcome.written:
+        log.info("%s", written)
     log.info("%s, receipt %s", decision.verdict.value, outcome.recorded.receipt_id)

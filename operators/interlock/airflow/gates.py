@@ -35,12 +35,20 @@ class GateOperator(InterlockOperator):
         """How the gate is set, as JSON; never from templates."""
         raise NotImplementedError
 
+    def gate_outputs(self) -> Mapping[str, str]:
+        """Where what the gate leaves behind beside its report goes."""
+        return {}
+
     def execute(self, context: Context) -> dict[str, str]:
         """Open the subject, look, ask policy, write the receipt; then fail unless the decision is ALLOW."""
         from interlock.runner import GateRequest
 
         request = GateRequest(
-            kind=self.interlock_gate, subject=self.subject, options=self.gate_options(), run=run_identity(context)
+            kind=self.interlock_gate,
+            subject=self.subject,
+            options=self.gate_options(),
+            outputs=self.gate_outputs(),
+            run=run_identity(context),
         )
         with open_runner(self.interlock_conn_id) as runner:
             outcome = runner.run_gate(request)
@@ -99,8 +107,12 @@ class ScanPoisoningOperator(GateOperator):
         device: Where torch computes: ``cpu``, ``cuda``, ``cuda:1``.
         engine: Where rows are read: ``local`` is the task's own process, ``ray`` workers of a cluster.
         ray_address: ``host:port`` of the cluster's head, or ``auto``; a cluster of the task's own when not given.
+        flagged: Parquet file to write the flagged rows to, where nothing is yet (templated).
+        clean_out: Folder to write the dataset without the flagged rows to, where nothing is yet (templated). It is
+            allowed by nothing: scan it before anything uses it.
     """
 
+    template_fields: Collection[str] = ("subject", "flagged", "clean_out")
     interlock_gate: ClassVar[str] = "data-poisoning"
     interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanPoisoningOperator"
 
@@ -119,6 +131,8 @@ class ScanPoisoningOperator(GateOperator):
         device: str = "cpu",
         engine: str = "local",
         ray_address: str | None = None,
+        flagged: str | None = None,
+        clean_out: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,6 +148,13 @@ class ScanPoisoningOperator(GateOperator):
         self.device = device
         self.engine = engine
         self.ray_address = ray_address
+        self.flagged = flagged
+        self.clean_out = clean_out
+
+    def gate_outputs(self) -> Mapping[str, str]:
+        """The places that were given."""
+        places = {"flagged": self.flagged, "clean_out": self.clean_out}
+        return {name: place for name, place in places.items() if place}
 
     def gate_options(self) -> Mapping[str, Json]:
         """Columns, image shape, seed and device."""
