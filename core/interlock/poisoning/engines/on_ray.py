@@ -18,9 +18,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,6 +80,8 @@ class RayEngine:
 
     def __enter__(self) -> Self:
         try:
+            # Ray tells of dead workers on standard output, where a report may have to stand alone.
+            self._open.enter_context(redirect_stdout(sys.stderr))
             if not os.environ.get("RAY_USAGE_STATS_ENABLED"):
                 self._open.enter_context(_environment({"RAY_USAGE_STATS_ENABLED": "0"}))
             self._open.enter_context(_own_cluster(self._workers) if self._alone else _cluster(self._address or "auto"))
@@ -140,17 +143,19 @@ def _waited(answer: Any) -> bytes:
 
     try:
         text: bytes = _ray().get(answer)
-    except exceptions.RayTaskError as error:
-        raise UsageError(
-            f"a worker cannot run a task of Interlock: {str(error.cause or error).strip().splitlines()[-1]}",
-            where="ray",
-            next_step="install interlock[torch,ray], in one version, on every node",
-        ) from error
     except exceptions.RayError as error:
+        # A task whose input is a dead worker's fails as a task, with that death as its cause.
+        cause = getattr(error, "cause", None)
+        if isinstance(error, exceptions.RayTaskError) and not isinstance(cause, exceptions.RayError):
+            raise UsageError(
+                f"a worker cannot run a task of Interlock: {str(cause or error).strip().splitlines()[-1]}",
+                where="ray",
+                next_step="install interlock[torch,ray], in one version, on every node",
+            ) from error
         raise UnavailableError(
-            f"the Ray cluster gave up ({type(error).__name__}) after {RETRIES} more tries: {_first_line(error)}",
+            f"the Ray cluster gave up after {RETRIES} more tries: {_first_line(cause or error)}",
             where="ray",
-            next_step="look into its logs: workers that run out of memory need smaller files, or more memory",
+            next_step="look into its logs: workers that run out of memory need smaller row groups, or more memory",
         ) from error
     return text
 
@@ -158,19 +163,9 @@ def _waited(answer: Any) -> bytes:
 @contextmanager
 def _own_cluster(workers: int | None) -> Iterator[None]:
     """A cluster of this machine, for this process only."""
+    values = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **_QUIET}
     with ExitStack() as stack:
-        # Without its own word for it Ray listens on every interface; the name of this one is from the systems it is
-        # the default for.
-        stack.enter_context(
-            _environment(
-                {
-                    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-                    "RAY_AUTH_MODE": "token",
-                    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-                    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-                }
-            )
-        )
+        stack.enter_context(_environment(values))
         ray = _ray()
         if ray.is_initialized():
             raise UsageError(
@@ -178,6 +173,8 @@ def _own_cluster(workers: int | None) -> Iterator[None]:
                 where="ray",
                 next_step="call ray.shutdown() first, or name that cluster with ray_address",
             )
+        stack.enter_context(_loopback())
+        _read_environment_again()
         folder = tempfile.mkdtemp(prefix="interlock-ray-")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
@@ -201,6 +198,33 @@ def _own_cluster(workers: int | None) -> Iterator[None]:
         yield
 
 
+_QUIET = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""Loopback for the processes of a cluster (the name is from the systems where that is the default), and no warning."""
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Let Ray take 127.0.0.1 for this machine's address; it reads the variable for that only when it is imported."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _read_environment_again() -> None:
+    """Let a Ray that was imported before forget the token that it read then."""
+    try:
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # of compiled code
+    except ImportError:  # a Ray from before tokens
+        return
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 @contextmanager
 def _cluster(address: str) -> Iterator[None]:
     """A cluster that somebody else keeps."""
@@ -208,6 +232,7 @@ def _cluster(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _read_environment_again()
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:

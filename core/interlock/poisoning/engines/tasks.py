@@ -68,7 +68,7 @@ def look_at(job: bytes, share: Share, number: int) -> bytes:
     try:
         todo: Job = unpacked(job)
         _check_version(todo.version)
-        return packed(folded(todo.looks, _checked(todo, share)))
+        return packed(folded(todo.looks, checked(todo, share)))
     except Exception as error:  # noqa: BLE001 (sent to the driver, which raises it there)
         return packed(Failed(share=number, error=_portable(error)))
 
@@ -104,7 +104,7 @@ _BEYOND = 2**62
 """Shares that fail by themselves come before two that do not go together."""
 
 
-def _checked(job: Job, share: Share) -> Iterator[Batch]:
+def checked(job: Job, share: Share) -> Iterator[Batch]:
     """The batches of a share whose files are, before and after, those that the driver holds."""
     source = share.source
     files = files_of(source, {piece.file for piece in share.pieces})
