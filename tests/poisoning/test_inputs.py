@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,28 @@ def test_a_missing_embedding_is_an_incomplete_row(tmp_path: Path, hold: Hold) ->
     features, _, _ = read(tmp_path / "train.parquet", hold, **VECTOR)
     assert np.isnan(features[3]).all()
     assert np.isfinite(np.delete(features, 3, axis=0)).all()
+
+
+CONVERSATION = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}, {"role": "tool"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("hi", "hi"), (None, ""), (["hi", "ho"], "hi\nho"), (CONVERSATION, "hi\nho"), ([], "")],
+    ids=["text", "nothing", "list-of-texts", "conversation", "empty-conversation"],
+)
+def test_a_text_may_be_a_conversation(value: Any, text: str, tmp_path: Path, hold: Hold) -> None:
+    rows = [{"said": value}, {"said": value if value is not None else "x"}]
+    path = put(tmp_path / "train.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    (batch,) = Source.of(hold(path), Columns(texts=("said",))).batches()
+    assert batch.texts["said"][0] == text
+
+
+@pytest.mark.parametrize("value", [3, [3], {"content": "hi"}, [{"text": "hi"}]])
+def test_a_text_that_is_none_is_refused(value: Any, tmp_path: Path, hold: Hold) -> None:
+    path = put(tmp_path / "train.jsonl", json.dumps({"said": value}).encode())
+    with pytest.raises(SubjectError, match="text column 'said' holds"):
+        list(Source.of(hold(path), Columns(texts=("said",))).batches())
 
 
 def test_texts_need_no_label(tmp_path: Path, hold: Hold) -> None:
@@ -201,3 +226,17 @@ def test_an_iterable_that_gives_other_rows_the_second_time_is_refused(few: Datas
 def test_a_batch_of_another_form_is_a_usage_error(batch: Any) -> None:
     with pytest.raises(UsageError, match="a batch cannot be used"):
         list(BatchStream(lambda: [batch]).batches())
+
+
+def test_tables_are_read_without_pandas(write: Write, hold: Hold) -> None:
+    path = write(TABLE | {"name": pa.array(["x"] * ROWS).dictionary_encode()})
+    program = (
+        "import sys; sys.modules['pandas'] = None\n"
+        "from pathlib import Path; from interlock.gate import OpenSubject, Subject\n"
+        "from interlock.poisoning import Columns, Source\n"
+        "path = Path(sys.argv[1]); subject = Subject(name=path.name, uri=path.as_uri(), digest='ab' * 32)\n"
+        "source = Source.of(OpenSubject(subject=subject, path=path, files=('',)), Columns(label='label'))\n"
+        "print(sum(len(batch.labels) for batch in source.batches()))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == str(ROWS)

@@ -37,7 +37,8 @@ class Columns:
         embedding: Column of lists of numbers, all of one length. In an npz file, the array.
         image_shape: Height, width and, for colour, channels. Images are drawn to it; numbers are taken as one image of
             it, row by row with channels last. None for what the images say, or for features that are no image.
-        texts: Columns of running text: a document, a prompt, a response.
+        texts: Columns of running text: a document, a prompt, a response; or of conversations, as lists of texts or of
+            records with a ``content``.
         source: Column that says who contributed a row; None when nobody kept it.
         id: Column that names a row for people; its place in the dataset does when None.
     """

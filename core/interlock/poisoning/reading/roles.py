@@ -71,10 +71,10 @@ def _check_named(schema: Any, name: str, shown: str, columns: Columns) -> None:
     elif role == "embedding":
         if not (is_list(kind) and is_numeric(kind.value_type)):
             raise SubjectError(f"embedding column {name!r} holds {kind}, not lists of numbers", where=shown)
+    elif role == "text":
+        check_text(name, kind, shown)
     elif pa.types.is_nested(kind):
         raise SubjectError(f"the {role} column {name!r} holds lists or records, not {role}s", where=shown)
-    elif role == "text" and not is_text(kind) and not pa.types.is_null(kind):
-        raise SubjectError(f"text column {name!r} holds {kind}, not text", where=shown)
 
 
 def _features(schema: Any, shown: str, columns: Columns) -> tuple[str, ...]:
@@ -135,6 +135,36 @@ def is_text(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def check_text(name: str, kind: Any, shown: str) -> None:
+    """Refuse a column that is no running text: neither texts, nor lists of them, nor conversations.
+
+    Args:
+        name: Of the column.
+        kind: Its Arrow type, untrusted.
+        shown: The file's name for people.
+
+    Raises:
+        SubjectError: It holds something else.
+    """
+    import pyarrow as pa
+
+    if not (is_text(kind) or is_turns(kind) or pa.types.is_null(kind)):
+        raise SubjectError(f"text column {name!r} holds {kind}, not text", where=shown)
+
+
+def is_turns(kind: Any) -> bool:
+    """True for lists of texts, and for lists of records with a ``content``: the turns of a conversation."""
+    import pyarrow as pa
+
+    if not is_list(kind):
+        return False
+    turn = kind.value_type
+    if pa.types.is_struct(turn):
+        fields = {turn.field(place).name: turn.field(place).type for place in range(turn.num_fields)}
+        turn = fields.get("content", turn)
+    return is_text(turn) or bool(pa.types.is_null(turn))
 
 
 def is_numeric(kind: Any) -> bool:

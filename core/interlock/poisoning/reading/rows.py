@@ -93,16 +93,13 @@ class Rows:
         return [known.get(value, value) for value in values]
 
     def _texts(self, name: str) -> list[str]:
-        import pyarrow as pa  # type: ignore[import-untyped]  # no stubs are published
-
         column = self.batch.column(name)
-        if not kinds.is_text(column.type) and not pa.types.is_null(column.type):
-            raise SubjectError(f"text column {name!r} holds {column.type}, not text", where=self.name)
-        return [text or "" for text in column.to_pylist()]
+        kinds.check_text(name, column.type, self.name)
+        return [_running(value) for value in column.to_pylist()]
 
     def _numbers(self, names: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-untyped]  # no stubs are published
 
         features = np.empty((self.batch.num_rows, len(names)), dtype=np.float32)
         for place, name in enumerate(names):
@@ -149,3 +146,11 @@ def _content(value: Any) -> bytes | None:
 def _path(value: Any) -> str | None:
     found = value.get("path") if isinstance(value, Mapping) else value
     return found if isinstance(found, str) and found else None
+
+
+def _running(value: Any) -> str:
+    """A text, or the turns of a conversation line by line; empty where there is none."""
+    if not isinstance(value, list):
+        return value or ""
+    turns = (turn.get("content") if isinstance(turn, Mapping) else turn for turn in value)
+    return "\n".join(turn for turn in turns if turn)
