@@ -137,9 +137,10 @@ def test_rows_from_python_stay_in_this_process() -> None:
         ({"engine": "local", "ray_address": "head:6379"}, "the scan runs in this process"),
         ({"engine": "ray", "ray_address": ""}, "no address of a Ray cluster"),
         ({"engine": "ray", "ray_address": "local"}, "no address of a Ray cluster"),
+        ({"engine": "ray", "ray_address": "ray://head:10001"}, "no address of a Ray cluster"),
         ({"engine": "ray", "device": "cuda:1"}, "say cuda"),
     ],
-    ids=["unknown", "address without ray", "empty address", "local address", "one GPU of several"],
+    ids=["unknown", "address without ray", "empty address", "local address", "client", "one GPU of several"],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):

@@ -6,6 +6,7 @@ state, so running it twice changes nothing.
 Without an address a cluster of this machine's processors starts for one scan: on loopback, with a token of its own, in
 a private folder, without dashboard and usage reports, and gone afterwards. With an address, what must hold there:
 
+- this process runs on a node of the cluster (Ray's client, ``ray://``, is refused);
 - every node sees the store (setting ``store``) at the same path, and its workers run as the same user: held copies are
   private. A worker that cannot open a file, or finds other bytes than the driver's manifest says, ends the scan;
 - every node has the same version of Interlock, with the extras ``torch`` and ``ray``;
@@ -18,6 +19,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +40,8 @@ SHARES_PER_WORKER = 3
 RETRIES = 3
 """How often Ray runs a task again whose worker died."""
 
+CONNECT_SECONDS = 10
+
 MAX_OBJECT_STORE_BYTES = 8 * 2**30
 """Of a cluster on this machine; what does not fit goes to its private folder."""
 
@@ -55,7 +59,7 @@ class RayEngine:
     """
 
     def __init__(self, address: str | None = None, *, workers: int | None = None, device: str = "cpu") -> None:
-        if address is not None and (not address or address in ("local", "None")):
+        if address is not None and (not address or address == "local" or "://" in address):
             raise UsageError(
                 f"{address!r} is no address of a Ray cluster",
                 where="ray_address",
@@ -234,6 +238,7 @@ def _cluster(address: str) -> Iterator[None]:
         return
     _read_environment_again()
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise UnavailableError(
@@ -245,6 +250,18 @@ def _cluster(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ask whether anybody listens: Ray itself waits for minutes before it says so.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
+            pass
 
 
 def _ray() -> Any:
