@@ -279,3 +279,30 @@ def test_a_kill_between_write_and_rename_leaves_nothing_and_the_next_run_sweeps(
         staged.mkdir()
     assert target.is_dir()
     assert not leftovers(tmp_path)
+
+
+def test_the_command_line_says_what_it_wrote_and_that_it_is_not_allowed_yet(
+    home: Path, poisoned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from interlock.cli import main
+
+    places = ["--flagged", str(tmp_path / "f.parquet"), "--clean-out", str(tmp_path / "clean")]
+    asked = ["gate", "data-poisoning", str(poisoned), "--label", "label", "--image-shape", "8x8", "--format", "json"]
+    with pytest.raises(SystemExit, match="1"):
+        main([*asked, *places])
+    told = capsys.readouterr()
+    assert json.loads(told.out)
+    assert f"flagged: {tmp_path / 'f.parquet'}" in told.err
+    assert "it has passed no gate: run data-poisoning on it" in told.err
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, *places])
+    assert "something is there already" in capsys.readouterr().err
+
+
+def test_the_operator_hands_on_where_the_outputs_go() -> None:
+    pytest.importorskip("airflow")
+    from interlock.airflow import ScanPoisoningOperator
+
+    operator = ScanPoisoningOperator(task_id="p", subject="d", label="y", clean_out="clean/{{ ds }}")
+    assert operator.gate_outputs() == {"clean_out": "clean/{{ ds }}"}
+    assert "clean_out" not in operator.gate_options()

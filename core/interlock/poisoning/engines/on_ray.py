@@ -32,7 +32,7 @@ from interlock.poisoning.batches import BatchSource, Source
 from interlock.poisoning.engines.engine import Look
 from interlock.poisoning.engines.seals import sealed
 from interlock.poisoning.engines.shares import files_of, shares_of
-from interlock.poisoning.engines.tasks import Job, join, look_at, packed, states_of
+from interlock.poisoning.engines.tasks import Job, join, look_at, states_of
 
 SHARES_PER_WORKER = 3
 """More shares than workers, so that a share that must be read again, or a slow node, costs little."""
@@ -113,7 +113,8 @@ class RayEngine:
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         shares = shares_of(source, workers * SHARES_PER_WORKER, readers=workers, lengths=lengths)
         seals = sealed(source.opened, files_of(source), hashed=not self._alone)
-        job = ray.put(packed(Job(looks=tuple(looks), seals=seals, version=own_tool().version)))
+        # Ray's own pickle takes along a detector that is defined in a script or a notebook.
+        job = ray.put(ray.cloudpickle.dumps(Job(looks=tuple(looks), seals=seals, version=own_tool().version)))
         look = _task(look_at, num_gpus=self._gpus)
         answers = [look(job, share, number) for number, share in enumerate(shares)]
         return states_of(_waited(_tree(job, answers)))
