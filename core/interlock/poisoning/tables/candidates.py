@@ -67,7 +67,7 @@ BEAM = Bias(count=1.2, odds=1.0)
 """For choosing pairs to look further at, which accuses nobody."""
 
 OF_THREE = Bias(count=2.0, odds=2.0)
-OF_TWO = Bias(count=4.0, odds=4.0)
+OF_TWO = Bias(count=4.0, odds=2.5)
 """Two columns have natural interactions with the label that three, beyond all their pairs, hardly ever have."""
 
 
