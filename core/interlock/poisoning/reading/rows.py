@@ -101,15 +101,16 @@ class Rows:
         import numpy as np
         import pyarrow as pa  # type: ignore[import-untyped]  # no stubs are published
 
-        features = np.empty((self.batch.num_rows, len(names)), dtype=np.float32)
+        by_column = np.empty((len(names), self.batch.num_rows), dtype=np.float32)
         for place, name in enumerate(names):
             column = self.batch.column(name)
             if not kinds.is_numeric(column.type):  # CSV and JSON guess a type per column from their first block
                 raise kinds.no_numbers(name, column.type, self.name)
+            plain = column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+            values = column if plain else column.cast(pa.float64())
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and that is looked at as such
-                values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-                features[:, place] = values
-        return features
+                by_column[place] = values.to_numpy(zero_copy_only=False)
+        return np.ascontiguousarray(by_column.T)
 
     def _embedding(self, name: str) -> NDArray[np.float32]:
         """Lists of one length as rows; a row without a list is NaN."""
