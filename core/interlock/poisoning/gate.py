@@ -34,6 +34,7 @@ from interlock.poisoning.engines import engine_for
 from interlock.poisoning.findings import suspicions
 from interlock.poisoning.image_remarks import image_measures, image_remarks, not_read, unread_text
 from interlock.poisoning.label_consistency import LabelConsistency
+from interlock.poisoning.patterns import PatternScan
 from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
 from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
@@ -146,6 +147,7 @@ class PoisoningGate:
             RepeatedPattern(
                 profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
             ),
+            PatternScan(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
         )
 
     def look(self, opened: OpenSubject) -> Observation:

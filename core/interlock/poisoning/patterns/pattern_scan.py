@@ -1,0 +1,290 @@
+"""Detector: a hidden pattern that splits a class in two (the package's docstring says how).
+
+Origin: spectral signatures (Tran, Li and Madry, 2018) look for the same shift along the first direction of a class's
+covariance; SPECTRE (Hayase et al., 2021) whitens first. Here all classes together give the whitening, projection
+pursuit with a bounded contrast (Friedman and Tukey, 1974; Hyvarinen, 1999) gives many directions in place of one, a row
+is never judged by itself, and a split must be what no honest one is before it counts.
+
+Cost: one reading in which content hashes are computed and `sampling.SAMPLE_ROWS` rows are kept; then rows * width ** 2
+for the whitening, and (rows of a class) ** 2 * (width + 12 * starts) for each class, whatever the number of rows in the
+dataset. A second reading, of one product per row and pattern, only when something was found.
+
+What it cannot see: patterns that move or change from row to row (warps, sample-specific triggers), patterns that one
+other class alone supplied the rows for (source-specific), patterns on fewer than about 15 sampled rows of a class, rows
+that were relabelled and are not otherwise changed; in data that is no image, patterns on rows that keep their label
+(there, an honest subclass may look just so); and in very small images, patches that are no rarer than strokes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from interlock.poisoning.batches import Batch
+from interlock.poisoning.bounds import ALARM_DECADES, corrected
+from interlock.poisoning.detector import Scores
+from interlock.poisoning.hashing import row_hashes
+from interlock.poisoning.patterns.carriers import PatternCarriers, Split
+from interlock.poisoning.patterns.content import Likeness, likeness
+from interlock.poisoning.patterns.pursuit import Group, Pursuit, Whitened, whitened
+from interlock.poisoning.patterns.sampling import (
+    MIN_CLASS_ROWS,
+    SAMPLE_BYTES,
+    SAMPLE_ROWS,
+    Sample,
+    room_per_class,
+    smallest,
+)
+from interlock.poisoning.patterns.sharpness import separation, too_sharp
+from interlock.poisoning.patterns.views import View, seen, views
+from interlock.poisoning.survey import Profile
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+MAX_EXAMINED = 32
+"""Splits of one class and view whose content is compared, the sharpest first."""
+
+COMMON = 0.05
+"""A feature, other than a pixel, of which more rows hold one value is a category or a count: it falls apart anyway."""
+
+MINORITY = 0.3
+"""Up to this share of a class, the carriers are the smaller part and no question."""
+
+MAX_SHIFT = 1.0
+"""A pattern that moves rows further than they differ from each other is not hidden; honest subclasses do that."""
+
+MAX_SPLITS = 32
+"""Splits along which all rows are scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternScan:
+    """Projection pursuit for splits of a class that no honest subclass makes.
+
+    Args:
+        profile: Of the whole dataset.
+        image_shape: Height, width and, for colour, channels; None when features are no image.
+        seed: Of content hashes and random draws.
+        device: A torch device.
+    """
+
+    profile: Profile = field(repr=False)
+    image_shape: tuple[int, ...] | None
+    seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        """The prefix of its measures."""
+        return "pattern_scan"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What it looks at."""
+        return views(self.profile.width, self.image_shape, self.seed)
+
+    @property
+    def room(self) -> int:
+        """Rows of each class in the sample."""
+        return room_per_class(self.profile.class_rows, sum(view.columns for view in self.views))
+
+    def unfit(self) -> str:
+        """Why it cannot look."""
+        if self.profile.unfit:
+            return self.profile.unfit
+        if not self.profile.varying:
+            return "every feature is constant"
+        if max(self.profile.class_rows) < MIN_CLASS_ROWS:
+            return f"every class has fewer than {MIN_CLASS_ROWS} rows, too few for a group among them"
+        if self.room < MIN_CLASS_ROWS:
+            return (
+                f"{len(self.profile.classes)} classes of {self.profile.width} features leave room for {self.room} rows "
+                f"each among {SAMPLE_ROWS} rows and {SAMPLE_BYTES} bytes"
+            )
+        return ""
+
+    def partial(self, batch: Batch) -> Sample:
+        """The rows of one batch that may belong to the sample."""
+        import numpy as np
+
+        labels = batch.codes(self.profile.classes)
+        known = np.flatnonzero(labels >= 0)
+        labels, rows, features = labels[known], batch.rows[known], batch.features[known]
+        keys = row_hashes(features, self.seed)
+        kept = smallest(rows, labels, keys, self.room)
+        return Sample(
+            rows=rows,
+            places=rows[kept],
+            labels=labels[kept],
+            keys=keys[kept],
+            points=seen(features[kept], self.profile, self.views),
+        )
+
+    def merge(self, one: Sample, other: Sample) -> Sample:
+        """The sample of both."""
+        return one.merged(other, self.room)
+
+    def finalize(self, state: Sample) -> Scores | PatternCarriers:
+        """Nothing, or who carries what was found."""
+        import numpy as np
+
+        counts = np.bincount(state.labels, minlength=len(self.profile.classes))
+        looked_at = np.flatnonzero(counts >= MIN_CLASS_ROWS)
+        rows = np.sort(state.rows)
+        if not len(looked_at):
+            reason = f"every class has fewer than {MIN_CLASS_ROWS} distinct rows"
+            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+        small = len(counts) - len(looked_at)
+        notes = (f"{small} classes of fewer than {MIN_CLASS_ROWS} distinct rows were not split",) if small else ()
+        points = state.points if self.image_shape is not None else _continuous(state.points)
+        if not points.any():
+            reason = (
+                f"in every feature one value is held by more than {COMMON:.0%} of the rows: nothing is measured finely"
+            )
+            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+        splits, strongest = self._splits(dataclasses.replace(state, points=points), looked_at)
+        if not splits:
+            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=strongest, notes=notes)
+        return PatternCarriers(profile=self.profile, views=self.views, splits=splits, notes=notes)
+
+    def _splits(self, state: Sample, looked_at: NDArray[np.int64]) -> tuple[tuple[Split, ...], float]:
+        """The splits beyond the budget, sharpest first, and the strongest evidence below it."""
+        import torch
+
+        labels = torch.from_numpy(state.labels).to(self.device)
+        found: list[tuple[float, Split]] = []
+        tried, at = 0, 0
+        for number, view in enumerate(self.views):
+            points = state.points[:, at : at + view.columns]
+            at += view.columns
+            white = whitened(torch.from_numpy(points).to(self.device), labels, len(self.profile.classes))
+            for label in looked_at.tolist():
+                count, splits = _ClassSplits(scan=self, state=state, points=points, white=white, label=label).found()
+                tried += count
+                found += [(decades, dataclasses.replace(split, view=number)) for decades, split in splits]
+        judged = [(corrected(decades, tried), split) for decades, split in found]
+        loud = sorted((pair for pair in judged if pair[0] >= ALARM_DECADES), key=lambda pair: -pair[0])
+        quiet = max((decades for decades, _ in judged if decades < ALARM_DECADES), default=0.0)
+        return tuple(dataclasses.replace(split, decades=decades) for decades, split in loud[:MAX_SPLITS]), max(
+            0.0, quiet
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ClassSplits:
+    """The splits of one class in one view."""
+
+    scan: PatternScan
+    state: Sample
+    points: NDArray[np.float32]
+    white: Whitened
+    label: int
+
+    def found(self) -> tuple[int, list[tuple[float, Split]]]:
+        """How many groups were looked at, and evidence and split for those that no honest subclass explains."""
+        import numpy as np
+
+        mine = np.flatnonzero(self.state.labels == self.label)
+        pursuit = Pursuit(self.white.rows[int(mine[0]) : int(mine[-1]) + 1])
+        groups = pursuit.groups()
+        sharp = [(too_sharp(group.along, group.members), group) for group in groups]
+        sharp = sorted((pair for pair in sharp if pair[0] >= ALARM_DECADES), key=lambda pair: -pair[0])
+        splits: list[tuple[float, Split]] = []
+        known: list[NDArray[np.bool_]] = []
+        for decades, group in sharp[:MAX_EXAMINED]:
+            kind = self._content(mine, group)
+            if not kind:
+                continue
+            wide = pursuit.widened(self._oriented(mine, pursuit, group))
+            if any(2 * int((wide.members & old).sum()) > int(wide.members.sum()) for old in known):
+                continue
+            known.append(wide.members)
+            splits.append((decades, self._split(mine, wide, group, kind)))
+        return len(groups), splits
+
+    def _oriented(self, mine: NDArray[np.int64], pursuit: Pursuit, group: Group) -> Group:
+        """The group, or the rest of its class when the group lies where other classes do and the rest does not."""
+        import numpy as np
+
+        if group.members.mean() < MINORITY:
+            return group
+        toward, rest = self._direction(mine, group.members)
+        means = self.white.means.double() @ self.white.by.double() @ toward.double()
+        present = np.unique(self.state.labels[self.state.labels != self.label])
+        others = (means - means[self.label]).cpu().numpy()[present]
+        to_rest, to_group = np.abs(others - rest), np.abs(others - rest - group.distance)
+        return pursuit.group(~group.members) if np.median(to_group) < np.median(to_rest) else group
+
+    def _direction(self, mine: NDArray[np.int64], members: NDArray[np.bool_]) -> tuple[torch.Tensor, float]:
+        """Unit vector toward the members among whitened rows, and where the rest of the class lies along it."""
+        import torch
+
+        rows = self.white.rows[int(mine[0]) : int(mine[-1]) + 1]
+        inside = torch.from_numpy(members).to(rows.device)
+        toward = rows[inside].mean(dim=0)
+        toward = toward / toward.norm()
+        return toward, float((rows[~inside] @ toward).mean())
+
+    def _content(self, mine: NDArray[np.int64], group: Group) -> str:
+        """Where the group's rows come from: ``own`` class, ``other`` classes, or empty for an honest subclass."""
+        import numpy as np
+
+        rng = np.random.default_rng([self.scan.seed, self.label])
+        rows = self.points[mine[group.members]]
+        own = likeness(rows, self.points[mine[~group.members]], rng)
+        others = likeness(rows, self.points[self._others(rng)], rng)
+        if others.fits and others.shift <= MAX_SHIFT and (not own.fits or _closer(others, own)):
+            return "other"
+        # In data that is no image two honest subclasses may be equal clouds.
+        hidden = own.shift <= MAX_SHIFT and self.scan.image_shape is not None
+        return "own" if own.fits and hidden else ""
+
+    def _others(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Sampled rows of other classes, as often as those are in the dataset."""
+        import numpy as np
+
+        labels = self.state.labels
+        shares = np.array(self.scan.profile.class_rows) / np.maximum(
+            1, np.bincount(labels, minlength=len(self.white.means))
+        )
+        weights = np.where(labels == self.label, 0.0, shares[labels])
+        return rng.choice(len(labels), size=len(labels), p=weights / weights.sum())
+
+    def _split(self, mine: NDArray[np.int64], wide: Group, group: Group, kind: str) -> Split:
+        import numpy as np
+
+        toward, rest = self._direction(mine, wide.members)
+        along = (self.white.by @ toward).double().cpu().numpy()
+        centres = self.white.means.double().cpu().numpy() @ along
+        centres[self.label] += rest
+        return Split(
+            view=0,
+            label=self.label,
+            direction=along.astype(np.float32),
+            centres=centres,
+            distance=wide.distance,
+            threshold=wide.threshold,
+            share=float(wide.members.mean()),
+            separation=separation(group.along, group.members),
+            origin=kind,
+            decades=0.0,
+        )
+
+
+def _closer(one: Likeness, other: Likeness) -> bool:
+    return one.deviations < other.deviations
+
+
+def _continuous(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points with zeros in place of columns that hold one value too often."""
+    import numpy as np
+
+    ordered = np.sort(points, axis=0)
+    step = max(1, int(COMMON * len(points)))
+    # In order, a value that is held more than `step` times stands `step` places after itself.
+    common = (ordered[step:] == ordered[:-step]).any(axis=0)
+    return np.where(common, np.float32(0), points)

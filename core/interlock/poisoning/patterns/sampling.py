@@ -1,0 +1,105 @@
+"""The rows that the scan looks for patterns in: of each class those with the smallest content hashes.
+
+Which rows those are depends neither on their order nor on how they were split, so neither does anything that is
+computed from them (bottom-k sampling: Cohen and Kaplan, 2007). Equal rows of one class count once: copies of a row
+are no pattern.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SAMPLE_ROWS = 16_384
+SAMPLE_BYTES = 128 * 2**20
+MAX_CLASS_ROWS = 4096
+"""The work on a class grows with the square of its rows; 64 MiB hold its Gram matrix."""
+
+MIN_CLASS_ROWS = 40
+"""A class with fewer distinct rows is not looked at: a group in it could not be told from chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Rows of a state.
+
+    Args:
+        rows: int64 array (n,): indices of all labelled rows, in no order.
+        places: int64 array (s,): indices of the sampled rows, by class and key.
+        labels: int64 array (s,): positions in the profile's classes, ascending.
+        keys: uint64 array (s,): content hashes, ascending in each class.
+        points: float32 array (s, w): as the views give them.
+    """
+
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    points: NDArray[np.float32]
+
+    def taken(self, at: NDArray[np.int64]) -> Sample:
+        """Only these of the sampled rows."""
+        return Sample(
+            rows=self.rows,
+            places=self.places[at],
+            labels=self.labels[at],
+            keys=self.keys[at],
+            points=self.points[at],
+        )
+
+    def merged(self, other: Sample, room: int) -> Sample:
+        """The sample of both."""
+        import numpy as np
+
+        both = Sample(
+            rows=np.concatenate([self.rows, other.rows]),
+            places=np.concatenate([self.places, other.places]),
+            labels=np.concatenate([self.labels, other.labels]),
+            keys=np.concatenate([self.keys, other.keys]),
+            points=np.concatenate([self.points, other.points]),
+        )
+        return both.taken(smallest(both.places, both.labels, both.keys, room))
+
+
+def room_per_class(class_rows: tuple[int, ...], width: int) -> int:
+    """How many rows of each class fit, when classes with fewer leave their room to the others.
+
+    Args:
+        class_rows: Rows of each class.
+        width: Numbers a row.
+    """
+    left = min(SAMPLE_ROWS, SAMPLE_BYTES // (4 * max(1, width)))
+    room = 0
+    for at, rows in enumerate(sorted(class_rows)):
+        room = left // (len(class_rows) - at)
+        if rows > room:
+            break
+        left -= rows
+        room = rows
+    return min(room, MAX_CLASS_ROWS)
+
+
+def smallest(
+    places: NDArray[np.int64], labels: NDArray[np.int64], keys: NDArray[np.uint64], room: int
+) -> NDArray[np.int64]:
+    """int64 array: which rows to keep, by class and key, one of each content.
+
+    Args:
+        places: int64 array (s,): indices in the dataset.
+        labels: int64 array (s,).
+        keys: uint64 array (s,).
+        room: Rows to keep of each class.
+    """
+    import numpy as np
+
+    order = np.lexsort((places, keys, labels))
+    labels, keys = labels[order], keys[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (labels[1:] != labels[:-1]) | (keys[1:] != keys[:-1])
+    order, labels = order[first], labels[first]
+    rank = np.arange(len(labels)) - np.searchsorted(labels, labels)
+    return order[rank < room]
