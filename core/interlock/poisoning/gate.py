@@ -41,6 +41,7 @@ from interlock.poisoning.repeated_pattern import RepeatedPattern
 from interlock.poisoning.scan import Rows, Scan, fetch, scan
 from interlock.poisoning.spool import spooled
 from interlock.poisoning.survey import Profile
+from interlock.poisoning.tables import SourceExcess, ValueCombination
 
 
 class PoisoningGate:
@@ -148,7 +149,17 @@ class PoisoningGate:
                 profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
             ),
             PatternScan(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
+            ValueCombination(
+                profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
+            ),
+            *self._of_sources(profile),
         )
+
+    def _of_sources(self, profile: Profile) -> tuple[SourceExcess, ...]:
+        """Nobody misses it where nobody kept who contributed what."""
+        if self._columns.source is None:
+            return ()
+        return (SourceExcess(profile=profile, source=self._columns.source, seed=self._seed, device=self._device),)
 
     def look(self, opened: OpenSubject) -> Observation:
         """Scan.

@@ -195,6 +195,11 @@ def test_an_image_is_no_table(clean: Table) -> None:
         pytest.param(lambda t: replace(t, labels=("1",) * ROWS), "one label", id="one-class"),
         pytest.param(lambda t: replace(t, numbers=t.numbers[:, :1], names=("a",), texts={}), "1 columns", id="narrow"),
         pytest.param(
+            lambda t: replace(t, numbers=np.full_like(t.numbers, np.nan), texts={"a": ("x",) * ROWS}),
+            "constant",
+            id="constant",
+        ),
+        pytest.param(
             lambda t: replace(t, numbers=np.tile(t.numbers, 10), names=tuple(str(at) for at in range(70))),
             "more than 64",
             id="wide",

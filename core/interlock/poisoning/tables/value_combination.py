@@ -149,9 +149,11 @@ class ValueCombination:
             return f"{columns} columns hold no combination"
         if columns > MAX_COLUMNS:
             return f"{columns} columns are more than {MAX_COLUMNS}"
-        if len(state.keys) < MIN_TABLE:
-            return f"fewer than {MIN_TABLE} distinct rows"
-        return ""
+        varying = int(((state.numbers != state.numbers[0]) & ~_both_missing(state.numbers)).any(axis=0).sum())
+        varying += int((state.words != state.words[0]).any(axis=0).sum())
+        if varying < 2:
+            return f"all columns but {varying} are constant"
+        return f"fewer than {MIN_TABLE} distinct rows" if len(state.keys) < MIN_TABLE else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +276,13 @@ class Holders:
     rows: tuple[NDArray[np.int64], ...] = field(repr=False)
     carriers: NDArray[np.int64]
     texts: Mapping[int, str]
+
+
+def _both_missing(numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    missing: NDArray[np.bool_] = np.isnan(numbers) & np.isnan(numbers[0])
+    return missing
 
 
 def _silent(state: TableState, decades: float, unfit: str) -> Scores:
