@@ -57,8 +57,9 @@ def test_a_column_that_cannot_be_what_it_is_named_as_is_said(
 ) -> None:
     ragged = [[1.0] if row % 2 else [1.0, 2.0] for row in range(ROWS)]
     path = write(TABLE | {"ragged": ragged, "words": [["x"]] * ROWS})
+    options: dict[str, Any] = {"label": "label"} | named
     with pytest.raises(SubjectError, match=said):
-        PoisoningGate(**({"label": "label"} | named)).look(hold(path))
+        PoisoningGate(**options).look(hold(path))
 
 
 @pytest.mark.parametrize("option", ["source", "embedding", "text", "features", "id"])

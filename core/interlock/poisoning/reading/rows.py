@@ -121,9 +121,9 @@ class Rows:
         column = self.batch.column(name)
         if not (kinds.is_list(column.type) and kinds.is_numeric(column.type.value_type)):
             raise SubjectError(f"embedding column {name!r} holds {column.type}, not lists", where=self.name)
-        lengths = pc.list_value_length(column)
+        lengths = pc.call_function("list_value_length", [column])
         there = column.is_valid().to_numpy(zero_copy_only=False)
-        found = pc.unique(lengths.drop_null()).to_pylist()
+        found = lengths.drop_null().unique().to_pylist()
         if len(found) > 1:
             raise SubjectError(
                 f"the lists in embedding column {name!r} have several lengths: {min(found)} and {max(found)}",
@@ -134,7 +134,7 @@ class Rows:
         check_width(width, self.name, self.columns)
         features = np.full((len(column), width), np.nan, dtype=np.float32)
         with np.errstate(over="ignore"):
-            values = pc.list_flatten(column.filter(column.is_valid())).cast(pa.float64())
+            values = column.filter(column.is_valid()).flatten().cast(pa.float64())
             features[there] = values.to_numpy(zero_copy_only=False).reshape(-1, width)
         return features
 

@@ -36,27 +36,27 @@ class Part(Protocol):
         """The file or the folder, relative to the subject; empty when it is the subject."""
         ...
 
-    def held(self, columns: Columns) -> tuple[str, ...]:
+    def held(self, columns: Columns, /) -> tuple[str, ...]:
         """Every file that reading it may open, relative to the subject."""
         ...
 
-    def blocks(self, columns: Columns) -> Iterator[Block]:
+    def blocks(self, columns: Columns, /) -> Iterator[Block]:
         """Its rows, in order."""
         ...
 
-    def encoded(self, columns: Columns) -> bool:
+    def encoded(self, columns: Columns, /) -> bool:
         """True when reading it decodes pictures."""
         ...
 
-    def image(self, row: int) -> str:
+    def image(self, row: int, /) -> str:
         """The file that is row `row` by itself, relative to the subject; empty when rows share a file."""
         ...
 
-    def left_out(self, columns: Columns) -> tuple[str, ...]:
+    def left_out(self, columns: Columns, /) -> tuple[str, ...]:
         """What in it nobody looks at, in words."""
         ...
 
-    def census(self, columns: Columns) -> Census:
+    def census(self, columns: Columns, /) -> Census:
         """The sizes of its pictures."""
         ...
 
@@ -113,7 +113,7 @@ def sort_files(opened: OpenSubject, columns: Columns) -> Sorted:
     if columns.image is not None and tables:
         skipped += _unnamed(images, tables, columns)
     else:
-        tables += _class_folders(images, folder, opened)
+        tables.extend(_class_folders(images, folder, opened))
     if not tables:
         raise SubjectError(
             f"no file here is {READABLE}",
