@@ -242,6 +242,12 @@ def test_too_few_rows_are_a_reason_not_to_look(clean: Dataset, rows: int) -> Non
     assert Duplicates(profile=profile_of(parts, one_scale=True), image_shape=(8, 8)).unfit()
 
 
+def test_rows_that_are_all_the_same_are_a_reason_not_to_look() -> None:
+    parts = cut(np.ones((80, 3)), [row % 2 for row in range(80)])
+    (found,) = detect([Duplicates(profile=profile_of(parts, one_scale=False))], lambda: parts)
+    assert "the same" in found.unfit
+
+
 @settings(deadline=None)
 @given(pairs=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=14))
 def test_joining_is_the_same_in_any_order(pairs: list[tuple[int, int]]) -> None:

@@ -38,6 +38,7 @@ from interlock.poisoning.patterns import PatternScan
 from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
 from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
+from interlock.poisoning.repeats import Duplicates, MovingPattern
 from interlock.poisoning.scan import Rows, Scan, fetch, scan
 from interlock.poisoning.spool import spooled
 from interlock.poisoning.survey import Profile
@@ -148,6 +149,10 @@ class PoisoningGate:
             RepeatedPattern(
                 profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
             ),
+            MovingPattern(
+                profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
+            ),
+            Duplicates(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
             PatternScan(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
             ValueCombination(
                 profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device

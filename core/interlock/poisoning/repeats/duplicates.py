@@ -87,6 +87,9 @@ class Duplicates:
         new = np.concatenate([[True], contents.keys[1:] != contents.keys[:-1]])[: len(contents.keys)]
         of = np.cumsum(new) - 1
         firsts = np.flatnonzero(new)
+        if len(firsts) < 2:
+            nothing = np.zeros(len(contents.rows), dtype=np.float32)
+            return Scores(rows=np.sort(contents.rows), scores=nothing, decades=0.0, unfit="all rows hold the same")
         sampled = Sample.of(contents, self.profile, self.device)
         pairs = np.zeros((0, 2), dtype=np.int64)
         if len(contents.pictures) and sampled.reach > 0:
