@@ -199,7 +199,12 @@ class _ClassSplits:
             kind = self._content(mine, group)
             if not kind:
                 continue
-            wide = pursuit.widened(self._oriented(mine, pursuit, group))
+            narrow = self._oriented(mine, pursuit, group)
+            wide = pursuit.widened(narrow)
+            added = wide.members & ~narrow.members
+            # Rows that stand out less belong to the pattern when they, too, are a random draw; else they are the tail.
+            if added.any() and self._content(mine, pursuit.group(added)) != kind:
+                wide = narrow
             if any(2 * int((wide.members & old).sum()) > int(wide.members.sum()) for old in known):
                 continue
             known.append(wide.members)
@@ -233,6 +238,8 @@ class _ClassSplits:
         """Where the group's rows come from: ``own`` class, ``other`` classes, or empty for an honest subclass."""
         import numpy as np
 
+        if int(group.members.sum()) < 3:
+            return ""
         rng = np.random.default_rng([self.scan.seed, self.label])
         rows = self.points[mine[group.members]]
         own = likeness(rows, self.points[mine[~group.members]], rng)

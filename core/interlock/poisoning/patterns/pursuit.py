@@ -24,6 +24,11 @@ SEED_ROWS = 6
 STARTS = 96
 """Starts by closeness of neighbours, and as many again by content hash."""
 
+AXES = 16
+"""Directions in which a class varies most, each a start of four: a pattern on half of a class is one of them."""
+
+AXIS_ROUNDS = 8
+
 ROUNDS = 12
 MIN_GROUP = 8
 MAX_SHARE = 0.6
@@ -100,8 +105,8 @@ class Pursuit:
         """Every split that a start ends in, each once."""
         n = len(self._gram)
         inside = self._starts()
-        moving = inside.any(dim=0).nonzero()[:, 0]
         settled = inside.any(dim=0)
+        moving = settled.nonzero()[:, 0]
         for _ in range(ROUNDS):
             before = inside[:, moving]
             sizes = before.sum(dim=0)
@@ -171,7 +176,22 @@ class Pursuit:
         inside = torch.zeros(n, len(starts), device=self._gram.device)
         inside.scatter_(0, places[starts].T.contiguous(), 1.0)
         inside[starts, torch.arange(len(starts), device=inside.device)] = 1
-        return inside
+        axes = self._axes()
+        halves = [sign * axes > far for sign in (1, -1) for far in (0.0, 1.5)]
+        return torch.cat([inside, *(half.float() for half in halves)], dim=1)
+
+    def _axes(self) -> torch.Tensor:
+        """float32 tensor (n, axes): rows on the axes of most variance, in standard deviations (subspace iteration)."""
+        import torch
+
+        n = len(self._gram)
+        drawn = torch.randn(n, min(2 * AXES, n), generator=torch.Generator().manual_seed(0))
+        basis = torch.linalg.qr(drawn.to(self._gram.device)).Q
+        for _ in range(AXIS_ROUNDS):
+            basis = torch.linalg.qr(self._gram @ basis).Q
+        _, turned = torch.linalg.eigh(basis.T @ (self._gram @ basis))
+        axes: torch.Tensor = basis @ turned.flip(1)[:, :AXES]
+        return axes / axes.std(dim=0).clamp(min=1e-12)
 
     def _pull(self, inside: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Inner product of every row with the mean of a group's rows other than itself."""
