@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,6 +75,12 @@ def test_on_clean_data_the_budget_holds_for_all_together(detectors: int) -> None
     evidence = -np.log10(rng.uniform(size=(draws, detectors)))
     alarms = sum(max(found.decades for found in fused([said(one) for one in draw])) >= 1.0 for draw in evidence)
     assert alarms <= draws * budget + 3 * np.sqrt(draws * budget)
+
+
+def test_a_remark_is_told_however_weak_it_is() -> None:
+    remark = Suspicion(rule="r", level=Level.NOTE, message="m", title="t", rows=(), decades=0.0)
+    quiet = replace(said(0.0), suspicions=(remark,))
+    assert len(fused([quiet, said(0.0)])[0].suspicions) == 1
 
 
 def test_nothing_that_looked_is_nothing_fused() -> None:

@@ -23,7 +23,7 @@ MAX_NAME = 200
 def suspicions(
     found: Scan, rows: Rows, source: BatchSource, image_shape: tuple[int, ...] | None
 ) -> tuple[Finding, ...]:
-    """One finding per trigger, label shift and other suspicion of the detectors that raised an alarm.
+    """One finding per trigger, label shift and other suspicion of the detectors that raised an alarm, and all remarks.
 
     Args:
         found: The scan.
@@ -34,8 +34,10 @@ def suspicions(
     loud = [scores for _, scores in found.scores if scores.alarm]
     triggers = [_trigger(t, found, rows, source, image_shape) for scores in loud for t in scores.triggers]
     shifts = [_shift(s, found, source) for scores in loud for s in scores.shifts]
-    others = [_other(s, found, source) for scores in loud for s in scores.suspicions]
-    return (*triggers[:MAX_FINDINGS], *others[:MAX_FINDINGS], *shifts[:MAX_FINDINGS])
+    named = [s for scores in loud for s in scores.suspicions if s.level is not Level.NOTE]
+    remarks = [s for _, scores in found.scores for s in scores.suspicions if s.level is Level.NOTE]
+    others = [_other(s, found, source) for s in (*named[:MAX_FINDINGS], *remarks[:MAX_FINDINGS])]
+    return (*triggers[:MAX_FINDINGS], *others, *shifts[:MAX_FINDINGS])
 
 
 def _trigger(

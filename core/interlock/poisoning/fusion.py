@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from interlock.gate import Level
 from interlock.poisoning.bounds import ALARM_DECADES, false_discovery
 from interlock.poisoning.detector import LabelShift, Scores, Suspicion, Trigger
 
@@ -51,4 +52,9 @@ def _weakened(found: Scores, left: float) -> Scores:
 
 def _kept(found: Sequence[_Found], loss: float) -> tuple[_Found, ...]:
     less = (replace(one, decades=one.decades - loss) for one in found)
-    return tuple(one for one in less if one.decades >= ALARM_DECADES)
+    return tuple(one for one in less if one.decades >= ALARM_DECADES or _is_remark(one))
+
+
+def _is_remark(found: Trigger | LabelShift | Suspicion) -> bool:
+    """Whether it accuses nobody, and so is told however weak it is."""
+    return isinstance(found, Suspicion) and found.level is Level.NOTE
