@@ -55,7 +55,8 @@ def cleaned(hold: Hold, path: Path, out: Path, rows: tuple[int, ...] = GONE, **c
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "none"])
 def test_parquet_keeps_schema_metadata_compression_and_row_groups(tmp_path: Path, hold: Hold, compression: str) -> None:
     path = tmp_path / "t.parquet"
-    pq.write_table(table(), path, 10, compression=compression, use_dictionary=["word"])
+    coded: Any = ["word"]
+    pq.write_table(table(), path, 10, compression=compression, use_dictionary=coded)
     out = cleaned(hold, path, tmp_path / "out", (*GONE, *range(20, 30))) / "t.parquet"
     found, before = pq.ParquetFile(out), pq.ParquetFile(path)
     assert found.schema_arrow.equals(before.schema_arrow, check_metadata=True)
