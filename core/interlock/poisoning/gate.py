@@ -43,6 +43,7 @@ from interlock.poisoning.scan import Rows, Scan, fetch, scan
 from interlock.poisoning.spool import spooled
 from interlock.poisoning.survey import Profile
 from interlock.poisoning.tables import SourceExcess, ValueCombination
+from interlock.poisoning.texts import HiddenCharacters, RepeatedWords, SteeredResponses
 
 
 class PoisoningGate:
@@ -149,15 +150,22 @@ class PoisoningGate:
             RepeatedPattern(
                 profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
             ),
-            MovingPattern(
-                profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
-            ),
+            MovingPattern(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
             Duplicates(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
             PatternScan(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
             ValueCombination(
                 profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
             ),
+            *self._of_texts(profile),
             *self._of_sources(profile),
+        )
+
+    def _of_texts(self, profile: Profile) -> tuple[Detector[Any], ...]:
+        texts, seed, device = self._columns.texts, self._seed, self._device
+        return (
+            RepeatedWords(profile=profile, texts=texts, seed=seed, device=device),
+            HiddenCharacters(profile=profile, texts=texts, seed=seed, device=device),
+            SteeredResponses(profile=profile, texts=texts, seed=seed, device=device),
         )
 
     def _of_sources(self, profile: Profile) -> tuple[SourceExcess, ...]:
