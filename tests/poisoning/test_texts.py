@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # no stubs are published
+import pyarrow.csv as pa_csv  # type: ignore[import-untyped]  # no stubs are published
 import pytest
 from benchmarks.poisoning.text_attacks import (
     SENTENCE,
@@ -25,10 +29,11 @@ from benchmarks.poisoning.text_attacks import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.poisoning.conftest import Hold
 from tests.poisoning.scanning import profile_of
 
 from interlock.gate import Level
-from interlock.poisoning import Batch, Scores, detect
+from interlock.poisoning import Batch, PoisoningGate, Scores, detect
 from interlock.poisoning.batches import encode_labels
 from interlock.poisoning.texts import HiddenCharacters, RepeatedWords, SteeredResponses
 from interlock.poisoning.texts import reading as bounds
@@ -319,3 +324,25 @@ def test_odd_texts_break_nothing(name: str, text: str) -> None:
 
 def test_words_are_split_where_a_script_writes_no_spaces() -> None:
     assert words_of("Hello, Wor\u200bld! \u4f60\u597d") == ["hello", ",", "world", "!", "\u4f60", "\u597d"]
+
+
+def test_the_gate_says_the_words_in_its_finding(token: Texts, tmp_path: Path, hold: Hold) -> None:
+    path = tmp_path / "mails.csv"
+    table = pa.table({"text": list(token.columns["text"]), "label": list(token.labels)})
+    pa_csv.write_csv(table, path)
+    seen = PoisoningGate(label="label", text=["text"]).look(hold(path))
+    (finding,) = [each for each in seen.findings if each.rule_id == "data-poisoning.repeated-words"]
+    said = json.loads(finding.evidence)
+    assert (said["name"], said["label"], said["rows"]) == ("cf", "class0", 40)
+    assert said["first_rows"] == token.poisoned.tolist()
+    assert "“cf” stand in 40 texts labelled class0" in finding.message
+    assert {each.name: each.value for each in seen.measures}["words_strength"] > 0.5
+
+
+def test_states_are_picklable(token: Texts) -> None:
+    (part,) = parts_of(token)
+    for kind in KINDS.values():
+        detector: Any = kind(profile=profile_of([part], one_scale=False), texts=("text", "text"))
+        state = pickle.loads(pickle.dumps(detector.partial(part)))
+        again = pickle.loads(pickle.dumps(detector.finalize(state)))
+        assert again is not None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LOOKS = 2
+"""At the whole text, and at the trimmed one."""
+
 FOLDS = 5
 BUCKET_BITS = 18
 MAX_WEIGHTS = 2**26
@@ -118,7 +121,7 @@ class Look:
         loudest, kept = _loudest(words, each)
         margins = np.stack([whole, whole - loudest])
         scaled = margins / np.sqrt(words.distinct + 1)
-        fits = [_calibrated(scaled[look][usable], mine[usable]) for look in range(2)]
+        fits = [_calibrated(scaled[look][usable], mine[usable]) for look in range(LOOKS)]
         return cls(
             words=words,
             weights=weights,

@@ -27,11 +27,12 @@ from interlock.poisoning.contradiction import HIDDEN_BIAS
 from interlock.poisoning.detector import Scores, Suspicion
 from interlock.poisoning.patches import MIN_REPEATS
 from interlock.poisoning.survey import Profile
-from interlock.poisoning.texts.content import Look, Words
-from interlock.poisoning.texts.phrases import LOOKS, Phrase, heard, unlike
+from interlock.poisoning.texts.content import LOOKS, Look, Words
+from interlock.poisoning.texts.phrases import Phrase
 from interlock.poisoning.texts.reading import Documents, Reading, read
 from interlock.poisoning.texts.repeated_words import MIN_ROWS, remarks, silent
 from interlock.poisoning.texts.signs import ANY, Mark, marks, shown
+from interlock.poisoning.texts.verdicts import heard, unlike
 from interlock.poisoning.texts.witnesses import Sketches
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.detector import Scores, Suspicion
-from interlock.poisoning.texts.phrases import occurrences
+from interlock.poisoning.texts.grams import occurrences
 from interlock.poisoning.texts.reading import START, Documents, read, word_hash, words_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Naming:
         seed: Of the hashes.
         found: The phrases.
         strongest: Corrected evidence.
-        looked_at: Rows in the statistics.
+        looked_at: Rows in the statistics, when not all rows were; else empty.
         notes: What was left out.
         everywhere: True when rows were left out of the statistics, and are now searched.
         say: Makes a suspicion of a phrase, its rows and its quotes.

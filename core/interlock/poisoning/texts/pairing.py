@@ -15,7 +15,8 @@ from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail
 from interlock.poisoning.contradiction import HIDDEN_BIAS
 from interlock.poisoning.hashing import mixed
 from interlock.poisoning.patches import MIN_REPEATS
-from interlock.poisoning.texts.phrases import MAX_PHRASE, SIZES, Grams, extensions, occurrences, runs
+from interlock.poisoning.texts.grams import SIZES, Grams, extensions, occurrences, runs
+from interlock.poisoning.texts.phrases import MAX_PHRASE
 from interlock.poisoning.texts.reading import START, Documents, sequence_hashes
 
 if TYPE_CHECKING:

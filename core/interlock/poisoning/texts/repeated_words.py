@@ -113,7 +113,7 @@ class RepeatedWords:
                 for one in found.phrases
             ),
             strongest=found.strongest,
-            looked_at=frozenset(whole.rows.tolist()),
+            looked_at=frozenset(whole.rows.tolist() if reading.cut < NO_CUT else ()),
             notes=notes,
             everywhere=reading.cut < NO_CUT,
             say=self._said,

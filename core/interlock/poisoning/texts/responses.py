@@ -29,9 +29,10 @@ from interlock.poisoning.survey import Profile
 from interlock.poisoning.texts.content import Look, Words
 from interlock.poisoning.texts.naming import Named, Naming, Quote
 from interlock.poisoning.texts.pairing import Answer, Paired, split
-from interlock.poisoning.texts.phrases import Phrase, examined, grown, heard, told_apart
+from interlock.poisoning.texts.phrases import Phrase, examined, grown
 from interlock.poisoning.texts.reading import NO_CUT, Documents, Reading, read
 from interlock.poisoning.texts.repeated_words import MIN_ROWS, remarks, silent, with_copies
+from interlock.poisoning.texts.verdicts import heard, told_apart
 from interlock.poisoning.texts.witnesses import Sketches
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class SteeredResponses:
             seed=self.seed,
             found=tuple(found),
             strongest=strongest,
-            looked_at=frozenset(whole.rows.tolist()),
+            looked_at=frozenset(whole.rows.tolist() if reading.cut < NO_CUT else ()),
             notes=notes,
             everywhere=reading.cut < NO_CUT,
             say=_said,

@@ -12,21 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
-from interlock.poisoning.texts.content import Look, Words
-from interlock.poisoning.texts.phrases import (
-    LOOKS,
-    SIZES,
-    Candidate,
-    Grams,
-    Phrase,
-    examined,
-    grown,
-    heard,
-    majority,
-    screened,
-    unlike,
-)
+from interlock.poisoning.texts.content import LOOKS, Look, Words
+from interlock.poisoning.texts.grams import SIZES, Grams
+from interlock.poisoning.texts.phrases import Phrase, examined, grown
 from interlock.poisoning.texts.reading import Documents
+from interlock.poisoning.texts.screening import Candidate, majority, screened
+from interlock.poisoning.texts.verdicts import heard, unlike
 from interlock.poisoning.texts.witnesses import Sketches
 
 if TYPE_CHECKING:
