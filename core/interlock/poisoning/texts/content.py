@@ -117,7 +117,7 @@ class Look:
 
         weights = _weights(words, mine, usable)
         each = weights[words.fold[words.document], words.bucket].astype(np.float64)
-        whole = np.bincount(words.document, each, minlength=len(mine))
+        whole: NDArray[np.float64] = np.bincount(words.document, each, minlength=len(mine)).astype(np.float64)
         loudest, kept = _loudest(words, each)
         margins = np.stack([whole, whole - loudest])
         scaled = margins / np.sqrt(words.distinct + 1)
