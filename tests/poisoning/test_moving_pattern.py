@@ -222,7 +222,7 @@ def test_a_window_is_one_word_wherever_it_stands(kind: str, side: int) -> None:
     (family,) = [one for one in families(0) if (one.kind, one.side) == (kind, side)]
     codes = np.random.default_rng(0).integers(0, 200, size=(1, 12, 12, 1)).astype(np.uint8)
     patch = (
-        np.full((4, 4), 250, dtype=np.uint8)
+        np.full((4, 4), 150, dtype=np.uint8)
         if not side
         else np.arange(side * side).reshape(side, side) * (240 // (side * side))
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.repeats.flats import rectangles
-from interlock.poisoning.repeats.windows import CONTRAST, MISSING, RELATIVE_STEPS, Family, levels, ranges
+from interlock.poisoning.repeats.windows import CONTRAST, MISSING, RELATIVE_STEPS, Family, between, levels, ranges
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,8 @@ def _rectangles_apart(
     import numpy as np
 
     found = rectangles(np.ascontiguousarray(codes.transpose(1, 2, 3, 0)))
+    if family.kind == "flat":
+        found = found.only(between(codes[found.image, found.top, found.left]))
     row, (height, width) = found.image, family.size(word)
     apart = (found.height - height) ** 2 + (found.width - width) ** 2
     if family.kind == "flat-level":

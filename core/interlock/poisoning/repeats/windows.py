@@ -5,9 +5,10 @@ Families, each blind to something that an attacker may change from image to imag
 - ``exact``: the levels themselves; blind to the place.
 - ``relative``: levels relative to the window's own darkest and brightest, up to inversion; blind to place, brightness,
   contrast, and to which of two colours is the darker one.
-- ``flat``: a small rectangle of one value that ends where it ends; blind to place and colour.
-- ``flat-level``: the same, and its value; blind to the place.
-- ``flat-here``: the same, and its place; blind to the colour.
+- ``flat``: a small rectangle of one value that ends where it ends; blind to place and colour. Rectangles of the darkest
+  or brightest value are left out: where a camera or a drawing reaches an end of its range it makes such by itself.
+- ``flat-level``: such a rectangle of any value, and the value; blind to the place.
+- ``flat-here``: such a rectangle of any value, and its place; blind to the colour.
 
 Windows without contrast are no windows: what is flat everywhere says nothing.
 """
@@ -121,6 +122,17 @@ def ranges(values: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], NDA
     return lowest, highest
 
 
+def between(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which colours are at neither end of the range in some channel: bool array (n,).
+
+    Args:
+        values: uint8 array (n, channels).
+    """
+    import numpy as np
+
+    return np.asarray(((values > 0) & (values < MISSING - 1)).any(axis=1), dtype=np.bool_)
+
+
 def _exact(codes: Codes, family: Family) -> Words:
     import numpy as np
 
@@ -178,6 +190,8 @@ def _flats(codes: Codes, made: Words, family: Family) -> None:
     import numpy as np
 
     found = rectangles(codes)
+    if family.kind == "flat":
+        found = found.only(between(codes[found.top, found.left, :, found.image]))
     what = np.zeros(len(found.top), dtype=np.int64)
     if family.kind == "flat-level":
         what = levels(codes[found.top, found.left, 0, found.image]).astype(np.int64)
