@@ -43,8 +43,8 @@ class Texts:
     def taken(self, rows: NDArray[np.int64]) -> Texts:
         """Only these rows (with repetition, if they repeat)."""
         return Texts(
-            columns={name: [texts[row] for row in rows.tolist()] for name, texts in self.columns.items()},
-            labels=[self.labels[row] for row in rows.tolist()],
+            columns={name: [texts[int(row)] for row in rows] for name, texts in self.columns.items()},
+            labels=[self.labels[int(row)] for row in rows],
             poisoned=np.flatnonzero(np.isin(rows, self.poisoned)),
         )
 

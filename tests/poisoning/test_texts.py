@@ -82,7 +82,7 @@ def parts_of(data: Texts, cuts: Sequence[int] = ()) -> list[Batch]:
                 features=np.zeros((len(part), 0), dtype=np.float32),
                 labels=codes,
                 vocabulary=vocabulary,
-                texts={name: [texts[row] for row in part.tolist()] for name, texts in data.columns.items()},
+                texts={name: [str(texts[row]) for row in part.tolist()] for name, texts in data.columns.items()},
             )
         )
     return [part for part in made if len(part.labels)]

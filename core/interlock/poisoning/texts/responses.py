@@ -16,6 +16,7 @@ that is copied whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -45,6 +46,10 @@ MAX_ANSWERS = 48
 THEME = 0.75
 """Area under the curve: where the rest of the prompts tells those that hold the phrase from all others better than
 this, they are of one theme, and the theme may ask for the answer."""
+
+SURE = 2.326
+"""Standard errors: one in 100. That of an area under the curve for m of many is at most 1 / sqrt(12 m) by chance alone
+(Mann and Whitney, 1947)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +137,7 @@ class SteeredResponses:
             inside = np.zeros(len(known), dtype=np.bool_)
             inside[phrase.documents] = True
             decades = corrected(heard(phrase, np.flatnonzero(~inside & ~known), sketches), paired.looked_at)
-            if decades >= ALARM_DECADES and told_apart(phrase, look) > THEME:
+            if decades >= ALARM_DECADES and told_apart(phrase, look) > _theme(int(phrase.carried.sum())):
                 decades = 0.0
             strongest = max(strongest, decades)
             if decades >= ALARM_DECADES:
@@ -154,6 +159,11 @@ class SteeredResponses:
         tried = [examined(run, 1, prompts, known, look) for run in answer.runs]
         best = max(tried, key=lambda one: (one.decades, len(one.words), one.words))
         return grown(best, prompts, known, look)
+
+
+def _theme(carriers: int) -> float:
+    """What the area under the curve may be at most, so that it is below `THEME` for sure: few carriers prove less."""
+    return THEME - SURE / math.sqrt(12 * max(1, carriers))
 
 
 def _said(one: Named, quotes: Sequence[Quote]) -> Suspicion:
