@@ -183,7 +183,7 @@ def test_a_snapshot_is_published_under_its_digest(runner: LocalRunner, data: Pat
     [
         pytest.param("vibes", {}, "no gate of kind", id="unknown-kind"),
         pytest.param("artifact-scan", {"strict": False}, "has no option 'strict'", id="unknown-option"),
-        pytest.param("data-poisoning", {}, "cannot be set up", id="missing-option"),
+        pytest.param("data-validation", {}, "cannot be set up", id="missing-option"),
     ],
 )
 def test_a_gate_that_cannot_be_set_up_is_a_usage_error(kind: str, options: dict[str, bool], says: str) -> None:
