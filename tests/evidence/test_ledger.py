@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -586,6 +587,18 @@ def test_a_ledger_from_before_the_decision_log_gets_one(bench: Bench, url: str) 
     assert again.verify().seq == 2
     with pytest.raises(DBAPIError, match="append-only"), raw(url, triggers=True) as connection:
         connection.execute(text("DELETE FROM interlock_decisions"))
+
+
+def test_many_that_open_a_new_ledger_at_once_all_get_it(tmp_path: Path) -> None:
+    for round_ in range(20):
+        together = threading.Barrier(8)
+
+        def opened(_: int, place: Path = tmp_path / f"{round_}.db", together: threading.Barrier = together) -> int:
+            together.wait()
+            return Ledger.open(f"sqlite:///{place}").head().seq
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(opened, range(8))) == [0] * 8
 
 
 def test_many_writers_of_decisions_make_one_chain(bench: Bench) -> None:
