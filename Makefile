@@ -53,8 +53,9 @@ test: install ## the fast tests, on two processors
 coverage: install ## the fast tests once more, with branch coverage
 	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-test-slow: install ## the heavy ones: real Airflow processes, the whole demo, large inputs
-	$(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST_ARGS)
+test-slow: install ## the heavy ones: large inputs on two processors, then real Airflow processes and the whole demo
+	$(BIN)/python -m pytest -m "slow and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS) tests/poisoning
+	$(BIN)/python -m pytest -m "slow and not gpu" --ignore=tests/poisoning $(PYTEST_ARGS)
 
 test-airflow-versions: install ## the fast tests of the enforcement on the older Airflows that are supported
 	.ci/airflow-versions
