@@ -222,6 +222,14 @@ def test_a_place_that_is_taken_meanwhile_keeps_what_it_has(tmp_path: Path) -> No
     assert not leftovers(tmp_path)
 
 
+def test_a_place_behind_a_link_to_a_folder_is_written(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "lake").symlink_to("disk")
+    with quarantine._appearing(tmp_path / "lake" / "clean") as staged:
+        staged.mkdir()
+    assert (tmp_path / "disk" / "clean").is_dir()
+
+
 @pytest.mark.parametrize("place", ["s3://lake/clean", "/"])
 def test_only_a_named_place_of_this_machine_is_written(place: str) -> None:
     with pytest.raises(UsageError, match="clean_out"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from interlock.gate import SubjectNotFoundError, UnavailableError
+from interlock.gate.durable import sync
 
 
 class Place(Protocol):
@@ -76,11 +77,7 @@ class LocalPlace:
                 unfinished.replace(target)
             finally:
                 unfinished.unlink(missing_ok=True)
-            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync(target.parent)
 
     def protect(self, path: str) -> None:
         """Mode 0444 for files; folders stay writable by their owner, who may have to move them."""

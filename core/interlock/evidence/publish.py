@@ -20,9 +20,11 @@ from interlock.evidence.claims import claimed
 from interlock.evidence.listing import SnapshotLimits, Source
 from interlock.evidence.remote import remote_errors, remote_filesystem
 from interlock.evidence.snapshot import MANIFEST_NAME, PUBLISHING_NAME, Sink, Snapshot, read_all
+from interlock.gate.durable import sync
 from interlock.gate.errors import UnavailableError, UsageError
 
 _AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 
 
@@ -44,7 +46,7 @@ def publish_local(source: Source, target: Path, *, limits: SnapshotLimits, threa
             whole = content / snapshot.name if snapshot.single_file else content
             _sync_folders(content)
             _take_place(whole, target, staging / "before")
-            _sync(target.parent)
+            sync(target.parent)
     except OSError as error:
         raise UnavailableError(
             f"the output cannot be written: {error.strerror}", where=str(target), next_step="check space and rights"
@@ -97,30 +99,36 @@ def _durable(place: Path) -> Iterator[Sink]:
 
 def _sync_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        _sync(Path(folder))
+        sync(Path(folder))
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def take_free_place(whole: Path, target: Path) -> None:
+    """Give `whole` the name `target` unless something bears it already, in one step where the system can.
+
+    Raises:
+        FileExistsError: Something is there.
+        OSError: It cannot be renamed.
+    """
+    if _renamed(whole, target, _RENAME_NOREPLACE):
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    whole.rename(target)  # a file system without that step
 
 
 def _take_place(whole: Path, target: Path, before: Path) -> None:
     if not os.path.lexists(target):
         whole.rename(target)
-    elif not _exchange(whole, target):
+    elif not _renamed(whole, target, _RENAME_EXCHANGE):
         target.rename(before)
         whole.rename(target)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step (Linux 3.15, glibc 2.28); False where the system cannot."""
+def _renamed(one: Path, other: Path, how: int) -> bool:
+    """Rename in one step, as only the system can (Linux 3.15, glibc 2.28); False where it cannot or does not."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
         return False
-    done = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    done = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), how)
     return bool(done == 0)

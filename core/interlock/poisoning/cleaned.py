@@ -8,7 +8,6 @@ that would have no row left is left out, and an image that only rows which are g
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from interlock.gate import SubjectError, UsageError
+from interlock.gate.durable import sync
 from interlock.poisoning.batches import Block, Source, label_text
 from interlock.poisoning.kept_rows import WRITERS, keep_idx, keep_npz, kept_rows
 from interlock.poisoning.reading.class_folder import ClassFolder
@@ -108,8 +108,8 @@ def write_cleaned(cut: Cut, folder: Path) -> None:
         if file not in anew and file not in left_out:
             shutil.copyfile(source.opened.path / file, _target(folder, file, source))
     for written in folder.rglob("*"):
-        _sync(written)
-    _sync(folder)
+        sync(written)
+    sync(folder)
 
 
 def _own_files(part: FilePart) -> tuple[str, ...]:
@@ -196,11 +196,3 @@ def _unnamed(cut: Cut, folder: Path) -> set[str]:
         elif (folder / (part.file or cut.source.opened.subject.name)).exists():
             after |= replace(part, folder=_staged(cut, folder)).used(columns)
     return before - after
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

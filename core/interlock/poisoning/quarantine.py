@@ -10,14 +10,13 @@ own that says UNDECIDED and names its parent, and needs a run of the gate before
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interlock.gate import (
     Coverage,
@@ -38,6 +37,7 @@ from interlock.gate import (
     utc_now,
 )
 from interlock.gate.documents import canonical_json
+from interlock.gate.durable import sync
 from interlock.poisoning.batches import Source
 from interlock.poisoning.cleaned import Cut, write_cleaned
 from interlock.poisoning.flagged import flagged_table
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 PLACES = ("flagged", "clean_out")
 """What a request may give places for."""
-
-_AT_FDCWD = -100
-_RENAME_NOREPLACE = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +141,7 @@ def _write_flagged(target: Path, looked: Looked, outcome: GateOutcome) -> Writte
     table = flagged_table(looked.source, looked.found).replace_schema_metadata({"interlock": canonical_json(about)})
     with _appearing(target) as staged:
         pq.write_table(table, staged, compression="zstd")
-        _sync(staged)
+        sync(staged)
     return Written(name="flagged", place=str(target), note=f"{len(looked.found.flagged)} rows are flagged")
 
 
@@ -233,14 +230,15 @@ def _appearing(target: Path) -> Iterator[Path]:
         UnavailableError: The place cannot be written.
     """
     from interlock.evidence.claims import claimed
+    from interlock.evidence.publish import take_free_place
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with claimed(target.parent, f".{target.name}.quarantine-") as private:
             staged = private / target.name
             yield staged
-            _rename(staged, target)
-            _sync(target.parent)
+            take_free_place(staged, target)
+            sync(target.parent)
     except FileExistsError as error:
         raise _taken(target) from error
     except OSError as error:
@@ -251,29 +249,7 @@ def _appearing(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def _rename(staged: Path, target: Path) -> None:
-    """Give `staged` its name unless something bears it already, in one step where the system can (Linux 3.15)."""
-    try:
-        renameat2: Any = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
-        renameat2 = None
-    here, there = os.fsencode(staged), os.fsencode(target)
-    if renameat2 is not None and renameat2(_AT_FDCWD, here, _AT_FDCWD, there, _RENAME_NOREPLACE) == 0:
-        return
-    if os.path.lexists(target):
-        raise FileExistsError(target)
-    staged.rename(target)  # a file system without that step
-
-
 def _taken(path: Path) -> UsageError:
     return UsageError(
         "something is there already, and nothing is replaced", where=str(path), next_step="name a place that is free"
     )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

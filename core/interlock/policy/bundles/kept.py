@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from interlock.gate.durable import sync
 from interlock.gate.errors import PolicyError
 from interlock.policy.bundles.files import MAX_BYTES
 
@@ -113,18 +114,10 @@ def _write(place: Path, content: bytes, problem: str) -> None:
             unfinished.replace(place)
         finally:
             unfinished.unlink(missing_ok=True)
-        _sync_folder(place.parent)
+        sync(place.parent)
     except OSError as error:
         raise PolicyError(
             f"{problem}: {error.strerror}",
             where=str(place),
             next_step="make room there, or set `home` to a folder that this user may write",
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
