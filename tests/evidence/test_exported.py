@@ -23,6 +23,7 @@ from interlock.evidence import (
     export_ledger,
     open_receipts,
 )
+from interlock.evidence.exported import exported_receipts
 from interlock.evidence.guard import DAMAGED
 from interlock.gate import GateContext, GuardError, LedgerError, Settings, UsageError, Verdict
 
@@ -206,6 +207,21 @@ def test_reports_come_with_the_export_and_are_compared(bench: Bench, elsewhere: 
         ExportedReceipts(folder).get(entry.receipt_id)
     with pytest.raises(UsageError, match="no such receipt"):
         joined(bench, folder).get("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+
+
+def test_an_export_is_read_once_until_it_is_another_one(bench: Bench, elsewhere: Bench) -> None:
+    data = bench.data()
+    gates(elsewhere, data)
+    folder = exported(elsewhere)
+    digest = bench.subject(data).digest
+    first = exported_receipts(folder)
+    assert len(first.find(digest)) == 2
+    assert exported_receipts(folder) is first
+    folder.rename(folder.with_name("before"))
+    gates(elsewhere, data)
+    again = exported_receipts(exported(elsewhere))
+    assert again is not first
+    assert len(again.find(digest)) == 4
 
 
 def test_the_settings_name_the_exports(bench: Bench, elsewhere: Bench, tmp_path: Path) -> None:

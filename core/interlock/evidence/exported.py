@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from interlock.evidence.export import LIST, RECEIPTS, REPORTS
-from interlock.evidence.ledger_check import LedgerEntry, Mark, link_of, mark_value, marks_of, statement_of
+from interlock.evidence.ledger_check import (
+    LedgerEntry,
+    Mark,
+    link_of,
+    mark_of_run,
+    marks_of,
+    marks_of_digest,
+    statement_of,
+)
 from interlock.evidence.receipt import strict_json
 from interlock.gate.errors import LedgerError, ReceiptError, UsageError
 from interlock.gate.values import RunIdentity
@@ -30,6 +38,26 @@ MAX_LIST_BYTES = 64 << 20
 MAX_REPORT_BYTES = 64 << 20
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def exported_receipts(folder: Path) -> ExportedReceipts:
+    """The export in `folder` as it is now; read anew only when its files are others than before.
+
+    An API server asks at every start of a protected task, and a whole ledger's export is long.
+    """
+    stamps = [_stamp(folder / name) for name in (LIST, RECEIPTS)]
+    if folder not in _read or _read[folder][0] != stamps:
+        _read[folder] = stamps, ExportedReceipts(folder)
+    return _read[folder][1]
+
+
+def _stamp(place: Path) -> tuple[int, ...]:
+    """What tells a file from the one that was there before; nothing where there is none."""
+    try:
+        found = place.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 class ExportedReceipts:
@@ -52,9 +80,7 @@ class ExportedReceipts:
         Raises:
             LedgerError: The export is missing, not whole, or was changed. Then none is returned.
         """
-        return self._marked(
-            {Mark(kind=kind, value=digest) for kind in (("subject", "part") if parts else ("subject",))}
-        )
+        return self._marked(marks_of_digest(digest, parts=parts))
 
     def check(self) -> int:
         """How many receipts it holds, if it is whole.
@@ -70,7 +96,7 @@ class ExportedReceipts:
         Raises:
             LedgerError: As for `find`.
         """
-        return self._marked({Mark(kind="run", value=mark_value([run.orchestrator, run.pipeline, run.run_id]))})
+        return self._marked(frozenset({mark_of_run(run.orchestrator, run.pipeline, run.run_id)}))
 
     def get(self, receipt_id: str) -> LedgerEntry:
         """One receipt with its report.
@@ -84,7 +110,7 @@ class ExportedReceipts:
                 return self._with_report(entry)
         raise UsageError("the export has no such receipt", where=f"{receipt_id} in {self._folder}")
 
-    def _marked(self, marks: set[Mark]) -> tuple[LedgerEntry, ...]:
+    def _marked(self, marks: frozenset[Mark]) -> tuple[LedgerEntry, ...]:
         return tuple(entry for entry, own in self._entries if marks & own)
 
     @cached_property
@@ -168,3 +194,7 @@ def _listed(fields: Mapping[str, Any]) -> LedgerEntry:
         previous=texts["previous"],
         link=texts["link"],
     )
+
+
+_read: dict[Path, tuple[list[tuple[int, ...]], ExportedReceipts]] = {}
+"""By folder, as it was when it was read last; a deployment names a few."""

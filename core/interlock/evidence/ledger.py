@@ -33,8 +33,10 @@ from interlock.evidence.ledger_check import (
     check_ledger,
     entry_of,
     link_of,
+    mark_of_run,
     mark_value,
     marks_of,
+    marks_of_digest,
     statement_of,
 )
 from interlock.evidence.ledger_decisions import LoggedDecision, append_event, newest_events
@@ -166,8 +168,7 @@ class Ledger:
             LedgerError: A row was altered; names the entry. Then none is returned.
             UnavailableError: The database did not answer; try again.
         """
-        kinds = ("subject", "part") if parts else ("subject",)
-        return self._marked({Mark(kind=kind, value=digest) for kind in kinds})
+        return self._marked(marks_of_digest(digest, parts=parts))
 
     def of_run(self, run: RunIdentity) -> tuple[LedgerEntry, ...]:
         """The receipts of one run, oldest first.
@@ -175,7 +176,7 @@ class Ledger:
         Raises:
             LedgerError, UnavailableError: As for `find`.
         """
-        return self._marked({Mark(kind="run", value=mark_value([run.orchestrator, run.pipeline, run.run_id]))})
+        return self._marked(frozenset({mark_of_run(run.orchestrator, run.pipeline, run.run_id)}))
 
     def of_run_id(self, run_id: str) -> tuple[LedgerEntry, ...]:
         """The receipts of every run that an orchestrator called `run_id`, oldest first.
@@ -183,7 +184,7 @@ class Ledger:
         Raises:
             LedgerError, UnavailableError: As for `find`.
         """
-        return self._marked({Mark(kind="run_id", value=mark_value(run_id))})
+        return self._marked(frozenset({Mark(kind="run_id", value=mark_value(run_id))}))
 
     def entries(self, *, limit: int | None = None) -> tuple[LedgerEntry, ...]:
         """The newest entries, newest first, without their reports and not re-checked: for listing.
@@ -292,7 +293,7 @@ class Ledger:
 
         return export_ledger(self, folder, keyring=keyring, signer=signer, run=run, now=now or self._clock())
 
-    def _marked(self, marks: set[Mark]) -> tuple[LedgerEntry, ...]:
+    def _marked(self, marks: frozenset[Mark]) -> tuple[LedgerEntry, ...]:
         wanted: Select[Any] = select(ENTRIES).join(MARKS, MARKS.c.seq == ENTRIES.c.seq)
         kinds, values = {mark.kind for mark in marks}, {mark.value for mark in marks}
         wanted = wanted.where(MARKS.c.kind.in_(kinds), MARKS.c.value.in_(values)).order_by(ENTRIES.c.seq).distinct()

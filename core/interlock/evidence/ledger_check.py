@@ -119,6 +119,21 @@ def mark_value(value: Json) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
+def marks_of_digest(digest: str, *, parts: bool) -> frozenset[Mark]:
+    """What receipts about some bytes are found by.
+
+    Args:
+        digest: sha256 of a file, or of a folder's manifest.
+        parts: Also receipts of folders that hold a file of that digest.
+    """
+    return frozenset(Mark(kind=kind, value=digest) for kind in (("subject", "part") if parts else ("subject",)))
+
+
+def mark_of_run(orchestrator: Json, pipeline: Json, run_id: Json) -> Mark:
+    """What the receipts of one run are found by."""
+    return Mark(kind="run", value=mark_value([orchestrator, pipeline, run_id]))
+
+
 def link_of(entry: LedgerEntry) -> str:
     """The link that `entry` should have."""
     return hashlib.sha256(
@@ -167,7 +182,7 @@ def marks_of(statement: Mapping[str, Any]) -> tuple[Mark, ...]:
         run, subject = bound["run"], bound["subject"]
         found = [
             Mark(kind="subject", value=subject["digest"]["sha256"]),
-            Mark(kind="run", value=mark_value([run["orchestrator"], run["pipeline"], run["run_id"]])),
+            mark_of_run(run["orchestrator"], run["pipeline"], run["run_id"]),
             Mark(kind="run_id", value=mark_value(run["run_id"])),
             Mark(kind="uri", value=mark_value(subject["uri"])),
             Mark(kind="name", value=mark_value(subject["name"])),

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from interlock.evidence.exported import ExportedReceipts
+from interlock.evidence.exported import exported_receipts
 from interlock.evidence.ledger_check import LedgerEntry, statement_of
 from interlock.evidence.receipt import strict_json
 from interlock.gate.documents import canonical_json, moment_of
@@ -89,7 +89,7 @@ def open_receipts(settings: Settings, ledger: Ledger) -> ReceiptSource:
         settings: Of the deployment.
         ledger: Its ledger.
     """
-    exports = [ExportedReceipts(Path(folder).expanduser()) for folder in settings.receipts]
+    exports = [exported_receipts(Path(folder).expanduser()) for folder in settings.receipts]
     return JoinedReceipts([*exports, ledger]) if exports else ledger
 
 
