@@ -143,6 +143,28 @@ class Scores:
     notes: tuple[str, ...] = ()
     unfit: str = ""
 
+    @classmethod
+    def silent(
+        cls, rows: NDArray[np.int64], *, decades: float = 0.0, notes: tuple[str, ...] = (), unfit: str = ""
+    ) -> Scores:
+        """Nothing found.
+
+        Args:
+            rows: int64 array (n,): the rows that were looked at, in any order.
+            decades: Evidence of the strongest suspicion that was none in the end.
+            notes: What was left out, and why.
+            unfit: Why the detector could not look after all.
+        """
+        import numpy as np
+
+        scores = np.zeros(len(rows), dtype=np.float32)
+        return cls(rows=np.sort(rows), scores=scores, decades=decades, notes=notes, unfit=unfit)
+
+    @property
+    def found(self) -> tuple[Trigger | LabelShift | Suspicion, ...]:
+        """Everything that was found."""
+        return (*self.triggers, *self.shifts, *self.suspicions)
+
     @property
     def strength(self) -> float:
         """`decades` from 0 to 1; 0.5 uses up the false-alarm budget."""
@@ -158,9 +180,7 @@ class Scores:
         """The rows that something found here names, ascending; none without an alarm."""
         if not self.alarm:
             return ()
-        found: tuple[Trigger | LabelShift | Suspicion, ...] = (*self.triggers, *self.shifts, *self.suspicions)
-        named = [one.rows for one in found]
-        return tuple(sorted({row for rows in named for row in rows}))
+        return tuple(sorted({row for found in self.found for row in found.rows}))
 
 
 class Detector(Protocol[State]):

@@ -56,7 +56,7 @@ def flagged_table(source: Source, found: Scan) -> Any:
     import pyarrow as pa  # type: ignore[import-untyped]  # no stubs are published
 
     flagged = np.array(found.flagged, dtype=np.int64)
-    reasons = list(_reasons(found, flagged))
+    reasons = list(_reasons(found))
     rows = np.concatenate([flagged[:0], *(reason.rows for reason in reasons)])
     order = np.argsort(rows, kind="stable")
     which = np.repeat(np.arange(len(reasons)), [len(reason.rows) for reason in reasons])[order]
@@ -89,19 +89,16 @@ def flagged_table(source: Source, found: Scan) -> Any:
     )
 
 
-def _reasons(found: Scan, flagged: NDArray[np.int64]) -> Iterator[_Reason]:
-    """Everything that was found by a detector that raised an alarm, with those of its rows that are flagged."""
+def _reasons(found: Scan) -> Iterator[_Reason]:
+    """Everything that was found by a detector that raised an alarm: its rows are those that are flagged."""
     import numpy as np
 
-    named = np.zeros(0, dtype=np.int64)
     for detector, scores in found.scores:
         if not scores.alarm:
             continue
-        things: tuple[Trigger | LabelShift | Suspicion, ...] = (*scores.triggers, *scores.shifts, *scores.suspicions)
-        for thing in things:
-            rows = np.intersect1d(np.array(thing.rows, dtype=np.int64), flagged)
+        for thing in scores.found:
+            rows = np.unique(np.array(thing.rows, dtype=np.int64))
             rule, words = _words(thing)
-            named = np.union1d(named, rows)
             yield _Reason(
                 detector=detector,
                 rule=rule,
@@ -110,12 +107,6 @@ def _reasons(found: Scan, flagged: NDArray[np.int64]) -> Iterator[_Reason]:
                 rows=rows,
                 scores=_scores(scores, rows),
             )
-    rest = np.setdiff1d(flagged, named)
-    if len(rest):
-        strongest = max(scores.decades for _, scores in found.scores)
-        words = "the detectors together flag it"
-        none = np.zeros(len(rest), dtype=np.float32)
-        yield _Reason(detector="all", rule="together", words=words, decades=strongest, rows=rest, scores=none)
 
 
 def _words(thing: Trigger | LabelShift | Suspicion) -> tuple[str, str]:

@@ -145,34 +145,20 @@ class PoisoningGate:
         Args:
             profile: Of the dataset.
         """
-        return (
-            LabelConsistency(profile=profile, seed=self._seed, device=self._device),
-            RepeatedPattern(
-                profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
-            ),
-            MovingPattern(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
-            Duplicates(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
-            PatternScan(profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device),
-            ValueCombination(
-                profile=profile, image_shape=self._columns.image_shape, seed=self._seed, device=self._device
-            ),
-            *self._of_texts(profile),
-            *self._of_sources(profile),
-        )
-
-    def _of_texts(self, profile: Profile) -> tuple[Detector[Any], ...]:
-        texts, seed, device = self._columns.texts, self._seed, self._device
-        return (
-            RepeatedWords(profile=profile, texts=texts, seed=seed, device=device),
-            HiddenCharacters(profile=profile, texts=texts, seed=seed, device=device),
-            SteeredResponses(profile=profile, texts=texts, seed=seed, device=device),
-        )
-
-    def _of_sources(self, profile: Profile) -> tuple[SourceExcess, ...]:
-        """Nobody misses it where nobody kept who contributed what."""
-        if self._columns.source is None:
-            return ()
-        return (SourceExcess(profile=profile, source=self._columns.source, seed=self._seed, device=self._device),)
+        columns, seed, device = self._columns, self._seed, self._device
+        shape, texts = columns.image_shape, columns.texts
+        found: list[Detector[Any]] = [LabelConsistency(profile=profile, seed=seed, device=device)]
+        found += [
+            of_features(profile=profile, image_shape=shape, seed=seed, device=device)
+            for of_features in (RepeatedPattern, MovingPattern, Duplicates, PatternScan, ValueCombination)
+        ]
+        found += [
+            of_texts(profile=profile, texts=texts, seed=seed, device=device)
+            for of_texts in (RepeatedWords, HiddenCharacters, SteeredResponses)
+        ]
+        if columns.source is not None:  # nobody misses it where nobody kept who contributed what
+            found.append(SourceExcess(profile=profile, source=columns.source, seed=seed, device=device))
+        return tuple(found)
 
     def look(self, opened: OpenSubject) -> Observation:
         """Scan.

@@ -6,7 +6,9 @@ order, sample and group rows; no trust rests on them, digests are made in `inter
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,27 @@ def mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return keys ^ (keys >> np.uint64(31))
+
+
+def first_of_each(*columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Bool array (n,): False for each line that equals the one before it.
+
+    Args:
+        columns: Arrays (n,), in one order.
+    """
+    import numpy as np
+
+    first = np.ones(len(columns[0]), dtype=np.bool_)
+    first[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return first
+
+
+def text_hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """uint64 array (len(texts) + 1,): 64 bits of a digest of each text, never 0; the last is 0, for what is missing."""
+    import numpy as np
+
+    digests = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
+    return np.array([int.from_bytes(digest, "little") or 1 for digest in digests] + [0], dtype=np.uint64)
 
 
 def row_hashes(rows: NDArray[np.float32] | NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:

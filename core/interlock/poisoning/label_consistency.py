@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.detector import LabelShift, Pair, Scores
-from interlock.poisoning.hashing import row_hashes
+from interlock.poisoning.hashing import first_of_each, row_hashes
 from interlock.poisoning.neighbours import nearest
 from interlock.poisoning.overlap import Excess, Votes, spike, steady_shares
-from interlock.poisoning.survey import Profile, scaled
+from interlock.poisoning.survey import Profile, projected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 NEIGHBOURS = 20
 MIN_ROWS = 5 * (NEIGHBOURS + 1)
 PICTURES = 12
-GRID = 2.0**-16
-"""Projections are rounded to this, so that another order of summation gives the same neighbours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +79,14 @@ class LabelConsistency:
 
     def partial(self, batch: Batch) -> tuple[Projected, ...]:
         """Project one batch."""
-        import numpy as np
-
         labels = batch.codes(self.profile.classes)
         known = labels >= 0
-        points = scaled(batch.features[known], self.profile) @ self.profile.axes
         return (
             Projected(
                 rows=batch.rows[known],
                 keys=row_hashes(batch.features[known], self.seed),
                 labels=labels[known],
-                points=(np.round(points / GRID) * GRID).astype(np.float32),
+                points=projected(batch.features[known], self.profile),
             ),
         )
 
@@ -110,13 +105,12 @@ class LabelConsistency:
         order = np.lexsort((rows, labels, keys))
         rows, keys, labels = rows[order], keys[order], labels[order]
         # Copies of a row must not vouch for each other's label: each content votes, and is counted, once.
-        first = np.ones(len(rows), dtype=bool)
-        first[1:] = (keys[1:] != keys[:-1]) | (labels[1:] != labels[:-1])
+        first = first_of_each(keys, labels)
         copy_of = np.cumsum(first) - 1
         back = np.argsort(rows)
         if int(first.sum()) < MIN_ROWS:
             reason = f"fewer than {MIN_ROWS} distinct rows"
-            return Scores(rows=rows[back], scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+            return Scores.silent(rows, unfit=reason)
         points = np.concatenate([part.points for part in state])[order][first]
         found, _ = nearest(points, points, NEIGHBOURS, device=self.device, same=True)
         votes = _count(found, labels[first], len(self.profile.classes))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.hashing import mixed, multipliers
+from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,21 @@ MAX_SHARE = 0.5
 
 CHANCE_DECADES = 3.0
 """A label's share in a group must be this far beyond its share in the dataset to be worth a closer look."""
+
+
+def unfit_as_images(profile: Profile, image_shape: tuple[int, ...] | None, least: int) -> str:
+    """Why patches of a dataset's rows cannot be looked at; empty when they can.
+
+    Args:
+        profile: Of the whole dataset.
+        image_shape: Height, width and, for colour, channels; None when features are no image.
+        least: Labelled rows that are needed.
+    """
+    if image_shape is None:
+        return "no image_shape was given, so the features are not known to be an image"
+    if reason := profile.unfit_with(least):
+        return reason
+    return "every pixel has one value" if profile.value_low == profile.value_high else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

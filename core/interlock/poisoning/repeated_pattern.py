@@ -22,9 +22,9 @@ from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.contradiction import NEIGHBOURS, Candidate, Comparison, FirstLook, base_rates
 from interlock.poisoning.detector import Pair, Scores, Trigger
-from interlock.poisoning.hashing import row_hashes
+from interlock.poisoning.hashing import first_of_each, row_hashes
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.patches import MIN_REPEATS, SIZES, Found, Images, Strip, repeated
+from interlock.poisoning.patches import MIN_REPEATS, SIZES, Found, Images, Strip, repeated, unfit_as_images
 from interlock.poisoning.survey import Profile, principal_axes
 from interlock.poisoning.triggers import Accepted, rebuilt, same_trigger
 
@@ -94,14 +94,8 @@ class RepeatedPattern:
     def unfit(self) -> str:
         """Why it cannot look."""
         profile = self.profile
-        if self.image_shape is None:
-            return "no image_shape was given, so the features are not known to be an image"
-        if profile.unfit:
-            return profile.unfit
-        if profile.labelled < MIN_ROWS:
-            return f"fewer than {MIN_ROWS} labelled rows"
-        if profile.value_low == profile.value_high:
-            return "every pixel has one value"
+        if reason := unfit_as_images(profile, self.image_shape, MIN_ROWS):
+            return reason
         if profile.rows * profile.width > MAX_STATE_BYTES:
             return f"{profile.rows} images of {profile.width} values are more than {MAX_STATE_BYTES} bytes"
         return ""
@@ -133,7 +127,7 @@ class RepeatedPattern:
         keys = row_hashes(levels, self.seed)
         order = np.lexsort((rows, labels, keys))
         rows, labels, keys = rows[order], labels[order], keys[order]
-        distinct = np.concatenate([[True], keys[1:] != keys[:-1]])
+        distinct = first_of_each(keys)
         images = self._images(levels[order], labels)
         tested, candidates = self._candidates(images, distinct)
         comparison = Comparison(

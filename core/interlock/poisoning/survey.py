@@ -27,6 +27,8 @@ TAIL = 0.001
 """Share of a feature's values, at each end, that may not stretch its scale: one row of absurd values must not blind."""
 
 AXES = 64
+GRID = 2.0**-16
+"""What projections are rounded to."""
 MAX_UNREAD = 20
 """Images that cannot be read and are named; all are counted."""
 
@@ -125,6 +127,12 @@ class Profile:
         if self.labelled >= 50 and 2 * len(self.classes) > self.labelled:
             return f"{len(self.classes)} different labels on {self.labelled} rows: this is no class label"
         return ""
+
+    def unfit_with(self, least: int) -> str:
+        """Why a detector that needs so many labelled rows cannot look at this dataset; empty when it can."""
+        if self.unfit or self.labelled >= least:
+            return self.unfit
+        return f"fewer than {least} labelled rows"
 
     @property
     def varying(self) -> int:
@@ -250,6 +258,21 @@ def scaled(features: NDArray[np.float32], profile: Profile) -> NDArray[np.float6
     values = np.where(np.isnan(values), profile.centre, values)
     values = np.clip(values, profile.low, profile.high) - profile.centre
     return np.divide(values, profile.scale, out=np.zeros_like(values), where=profile.scale > 0)
+
+
+def projected(features: NDArray[np.float32], profile: Profile) -> NDArray[np.float32]:
+    """Rows on the principal axes, rounded so that another order of summation gives the same neighbours.
+
+    Args:
+        features: float32 array (rows, d), anything in it.
+        profile: Of the whole dataset.
+
+    Returns:
+        float32 array (rows, p).
+    """
+    import numpy as np
+
+    return (np.round(scaled(features, profile) @ profile.axes / GRID) * GRID).astype(np.float32)
 
 
 def principal_axes(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:

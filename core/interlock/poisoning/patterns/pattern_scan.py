@@ -134,10 +134,9 @@ class PatternScan:
 
         counts = np.bincount(state.labels, minlength=len(self.profile.classes))
         looked_at = np.flatnonzero(counts >= MIN_CLASS_ROWS)
-        rows = np.sort(state.rows)
         if not len(looked_at):
             reason = f"every class has fewer than {MIN_CLASS_ROWS} distinct rows"
-            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+            return Scores.silent(state.rows, unfit=reason)
         small = len(counts) - len(looked_at)
         notes = (f"{small} classes of fewer than {MIN_CLASS_ROWS} distinct rows were not split",) if small else ()
         points = state.points if self.image_shape is not None else _continuous(state.points)
@@ -145,10 +144,10 @@ class PatternScan:
             reason = (
                 f"in every feature one value is held by more than {COMMON:.0%} of the rows: nothing is measured finely"
             )
-            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+            return Scores.silent(state.rows, unfit=reason)
         splits, strongest = self._splits(dataclasses.replace(state, points=points), looked_at)
         if not splits:
-            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=strongest, notes=notes)
+            return Scores.silent(state.rows, decades=strongest, notes=notes)
         return PatternCarriers(profile=self.profile, views=self.views, splits=splits, notes=notes)
 
     def _splits(self, state: Sample, looked_at: NDArray[np.int64]) -> tuple[tuple[Split, ...], float]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from interlock.poisoning.hashing import first_of_each
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -97,9 +99,7 @@ def smallest(
     import numpy as np
 
     order = np.lexsort((places, keys, labels))
-    labels, keys = labels[order], keys[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (labels[1:] != labels[:-1]) | (keys[1:] != keys[:-1])
-    order, labels = order[first], labels[first]
+    order = order[first_of_each(labels[order], keys[order])]
+    labels = labels[order]
     rank = np.arange(len(labels)) - np.searchsorted(labels, labels)
     return order[rank < room]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.hashing import mixed, row_hashes
+from interlock.poisoning.hashing import first_of_each, mixed, row_hashes, text_hashes
 from interlock.poisoning.repeats.likes import normal, picture_sketches, text_sketches
 from interlock.poisoning.survey import Profile
 
@@ -97,8 +96,7 @@ class Contents:
         width = 4 * (self.sample.shape[1] + self.sample_texts.shape[1])
         room = int(min(SAMPLE_ROWS, max(256, SAMPLE_BYTES // max(1, width))))
         order = np.lexsort((self.sample_labels, self.sample_keys))
-        ordered = self.sample_keys[order]
-        order = order[np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)]][:room]
+        order = order[first_of_each(self.sample_keys[order])][:room]
         return replace(
             self,
             sample_keys=self.sample_keys[order],
@@ -138,18 +136,11 @@ def content_keys(batch: Batch, rows: NDArray[np.int64], seed: int) -> NDArray[np
         rows: int64 array: which of them.
         seed: Of the hash.
     """
-    import numpy as np
-
     keys, places = row_hashes(batch.features[rows], seed), [int(row) for row in rows]
     for name in sorted(batch.texts):
         column = batch.texts[name]
-        keys = mixed(keys + np.array([_text_key(column[row]) for row in places], dtype=np.uint64))
+        keys = mixed(keys + text_hashes([column[row] for row in places])[:-1])
     for name in sorted(batch.categories):
         coded = batch.categories[name]
-        words = np.array([*(_text_key(text) for text in coded.vocabulary), 0], dtype=np.uint64)
-        keys = mixed(keys + words[coded.codes[rows]])
+        keys = mixed(keys + text_hashes(coded.vocabulary)[coded.codes[rows]])
     return keys
-
-
-def _text_key(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

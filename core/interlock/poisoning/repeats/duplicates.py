@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.detector import Scores
+from interlock.poisoning.hashing import first_of_each
 from interlock.poisoning.repeats.contents import Contents
 from interlock.poisoning.repeats.contents import joined as joined_texts
 from interlock.poisoning.repeats.judgement import SAME_TEXT, Judge
@@ -64,11 +65,7 @@ class Duplicates:
 
     def unfit(self) -> str:
         """Why it cannot look."""
-        if self.profile.unfit:
-            return self.profile.unfit
-        if self.profile.labelled < MIN_ROWS:
-            return f"fewer than {MIN_ROWS} labelled rows"
-        return ""
+        return self.profile.unfit_with(MIN_ROWS)
 
     def partial(self, batch: Batch) -> tuple[Contents, ...]:
         """Hash and sketch one batch."""
@@ -84,12 +81,11 @@ class Duplicates:
         import numpy as np
 
         contents = Contents.joined(state).ordered()
-        new = np.concatenate([[True], contents.keys[1:] != contents.keys[:-1]])[: len(contents.keys)]
+        new = first_of_each(contents.keys)
         of = np.cumsum(new) - 1
         firsts = np.flatnonzero(new)
         if len(firsts) < 2:
-            nothing = np.zeros(len(contents.rows), dtype=np.float32)
-            return Scores(rows=np.sort(contents.rows), scores=nothing, decades=0.0, unfit="all rows hold the same")
+            return Scores.silent(contents.rows, unfit="all rows hold the same")
         sampled = Sample.of(contents, self.profile, self.device)
         pairs = np.zeros((0, 2), dtype=np.int64)
         if len(contents.pictures) and sampled.reach > 0:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from interlock.gate import Level
+from interlock.gate import Json, Level
+from interlock.gate.documents import canonical_json
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.detector import Pair, Scores, Suspicion
 from interlock.poisoning.repeats.clusters import Clusters, burst, conflicts, joined
@@ -140,7 +140,7 @@ class Judge:
             f"{found} of {int(repeats.sum())} contents that repeat as {kind} carry several labels; the nearest "
             f"different contents disagree in {100 * self.sample.ceiling:.1f} % of cases"
         )
-        evidence = {
+        evidence: dict[str, Json] = {
             "kind": kind,
             "conflicting_contents": found,
             "repeated_contents": int(repeats.sum()),
@@ -153,7 +153,7 @@ class Judge:
             title="Copies with several labels",
             rows=tuple(rows.tolist()),
             decades=decades,
-            evidence=json.dumps(evidence, sort_keys=True),
+            evidence=canonical_json(evidence).decode(),
             pairs=self._pairs(clusters, wrong),
         )
         return decades, [suspicion]
@@ -211,7 +211,7 @@ class Judge:
             f"{kind}, nearly always with this label; no other of its {len(sizes)} contents repeats more than "
             f"{usual} times"
         )
-        evidence = {
+        evidence: dict[str, Json] = {
             "kind": kind,
             "contents": len(loud),
             "contents_of_the_class": len(sizes),
@@ -227,7 +227,7 @@ class Judge:
             label=label,
             rows=tuple(sorted(self.contents.rows[rows].tolist())),
             decades=0.0,
-            evidence=json.dumps(evidence, sort_keys=True),
+            evidence=canonical_json(evidence).decode(),
         )
 
     def _pairs(self, clusters: Clusters, wrong: NDArray[np.int64]) -> tuple[Pair, ...]:

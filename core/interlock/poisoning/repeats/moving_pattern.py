@@ -17,16 +17,17 @@ class alone carry (clean label); fewer than 8 rows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from interlock.gate import Level
+from interlock.gate import Json, Level
+from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.contradiction import NEIGHBOURS
 from interlock.poisoning.detector import Pair, Scores, Suspicion
-from interlock.poisoning.hashing import row_hashes
+from interlock.poisoning.hashing import first_of_each, row_hashes
+from interlock.poisoning.patches import unfit_as_images
 from interlock.poisoning.repeats.album import Album
 from interlock.poisoning.repeats.believed import Believed
 from interlock.poisoning.repeats.everywhere import Carriers, coded
@@ -98,16 +99,7 @@ class MovingPattern:
 
     def unfit(self) -> str:
         """Why it cannot look."""
-        profile = self.profile
-        if self.image_shape is None:
-            return "no image_shape was given, so the features are not known to be an image"
-        if profile.unfit:
-            return profile.unfit
-        if profile.labelled < MIN_ROWS:
-            return f"fewer than {MIN_ROWS} labelled rows"
-        if profile.value_low == profile.value_high:
-            return "every pixel has one value"
-        return ""
+        return unfit_as_images(self.profile, self.image_shape, MIN_ROWS)
 
     def partial(self, batch: Batch) -> tuple[Held, ...]:
         """Code one batch."""
@@ -163,13 +155,11 @@ class MovingPattern:
             codes=held.codes[order].reshape(len(rows), height, width, channels),
             labels=labels,
             shares=np.bincount(labels, minlength=len(self.profile.classes)) / max(1, len(labels)),
-            distinct=np.concatenate([[True], keys[1:] != keys[:-1]]),
+            distinct=first_of_each(keys),
         )
         search = Search.of(album, self.seed, self.device)
         if search is None:
-            nothing = np.zeros(len(rows), dtype=np.float32)
-            reason = f"fewer than {NEIGHBOURS} distinct images"
-            return Scores(rows=np.sort(rows), scores=nothing, decades=0.0, unfit=reason)
+            return Scores.silent(rows, unfit=f"fewer than {NEIGHBOURS} distinct images")
         believed, strongest, given_up = search.examined(search.candidates())
         notes = [f"{given_up} more candidates were not looked at more closely"] * bool(given_up)
         found = tuple(self._suspicion(one, album, rows) for one in believed)
@@ -202,7 +192,7 @@ class MovingPattern:
             f"{verdict.contradicting} of {verdict.compared} compared look like another class"
         )
         window = window_of(album, mine if len(mine.rows) else group)
-        evidence = {
+        evidence: dict[str, Json] = {
             "kind": candidate.family.kind,
             "height": group.height,
             "width": group.width,
@@ -221,7 +211,7 @@ class MovingPattern:
             name=f"{size} {candidate.family.kind}",
             rows=tuple(sorted(rows[found.members].tolist())),
             decades=found.decades,
-            evidence=json.dumps(evidence, sort_keys=True),
+            evidence=canonical_json(evidence).decode(),
             pairs=tuple(
                 Pair(row=int(rows[row]), neighbour=int(rows[other])) for row, other in verdict.pairs[:PICTURES]
             ),

@@ -7,14 +7,13 @@ one witness.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.hashing import mixed, multipliers, row_hashes
+from interlock.poisoning.hashing import mixed, multipliers, row_hashes, text_hashes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +97,7 @@ class Value:
         coded = batch.categories.get(self.column)
         if coded is None:
             return np.zeros(len(batch.labels), dtype=bool)
-        held: NDArray[np.bool_] = word_hashes(coded.vocabulary)[coded.codes] == np.uint64(self.word)
+        held: NDArray[np.bool_] = text_hashes(coded.vocabulary)[coded.codes] == np.uint64(self.word)
         return held
 
     def said(self, texts: Mapping[int, str]) -> str:
@@ -147,14 +146,6 @@ class Coding:
         return held
 
 
-def word_hashes(texts: tuple[str, ...]) -> NDArray[np.uint64]:
-    """uint64 array (len(texts) + 1,): 64 bits of a digest of each text, never 0; the last is 0, for what is missing."""
-    import numpy as np
-
-    digests = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
-    return np.array([int.from_bytes(digest, "little") or 1 for digest in digests] + [0], dtype=np.uint64)
-
-
 def table_state(batch: Batch, classes: tuple[str, ...], seed: int) -> TableState:
     """The state of one batch.
 
@@ -168,11 +159,11 @@ def table_state(batch: Batch, classes: tuple[str, ...], seed: int) -> TableState
     labels = batch.codes(classes)
     known = labels >= 0
     columns = tuple(sorted(batch.categories))
-    words = [word_hashes(batch.categories[name].vocabulary)[batch.categories[name].codes[known]] for name in columns]
+    words = [text_hashes(batch.categories[name].vocabulary)[batch.categories[name].codes[known]] for name in columns]
     numbers, rows = batch.features[known], batch.rows[known]
     table = np.stack(words, axis=1) if words else np.zeros((len(rows), 0), dtype=np.uint64)
     factors = multipliers(len(columns) + 1, seed + 1)
-    label_words = word_hashes(classes)[labels[known]]
+    label_words = text_hashes(classes)[labels[known]]
     keys = row_hashes(numbers, seed) + (table * factors[:-1]).sum(axis=1, dtype=np.uint64) + label_words * factors[-1]
     return _kept(
         TableState(

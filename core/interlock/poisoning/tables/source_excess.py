@@ -24,11 +24,10 @@ from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail, corrected, false_discovery
 from interlock.poisoning.detector import Scores, Suspicion
-from interlock.poisoning.hashing import row_hashes
-from interlock.poisoning.label_consistency import GRID
+from interlock.poisoning.hashing import first_of_each, row_hashes, text_hashes
 from interlock.poisoning.neighbours import BLOCK_CELLS
-from interlock.poisoning.survey import Profile, scaled
-from interlock.poisoning.tables.columns import MAX_NAME, word_hashes
+from interlock.poisoning.survey import Profile, projected
+from interlock.poisoning.tables.columns import MAX_NAME
 from interlock.poisoning.tables.contributors import Contributors, Strata, compared
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class SourceExcess:
             keys=keys,
             labels=labels[first],
             owners=owners[first],
-            points=_points(batch.features[known][first], self.profile),
+            points=projected(batch.features[known][first], self.profile),
             named=batch.sources is not None,
         )
 
@@ -166,8 +165,7 @@ class SourceExcess:
         elif not len(judged):
             reason = f"none of {int(given.sum())} sources gave {MIN_ROWS} labelled rows or more"
         if reason:
-            rows = np.sort(state.seen)
-            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=0.0, unfit=reason)
+            return Scores.silent(state.seen, unfit=reason)
         return ContentOfSources(
             profile=self.profile,
             judged=state.sources[judged],
@@ -243,7 +241,7 @@ class ContentOfSources:
         labels = batch.codes(self.profile.classes)
         known = labels >= 0
         labels, owners, rows = labels[known], _owners(batch)[known], batch.rows[known]
-        content, sure = self._content(_points(batch.features[known], self.profile), labels, owners)
+        content, sure = self._content(projected(batch.features[known], self.profile), labels, owners)
         place = self._places(owners)
         fit = content >= 0
         classes, levels = len(self.profile.classes), NEIGHBOURS + 1
@@ -368,7 +366,7 @@ class ContentOfSources:
     def _texts(self, batch: Batch) -> dict[int, str]:
         if batch.sources is None:
             return {}
-        places = self._places(word_hashes(batch.sources.vocabulary)[:-1]).tolist()
+        places = self._places(text_hashes(batch.sources.vocabulary)[:-1]).tolist()
         named = zip(places, batch.sources.vocabulary, strict=True)
         return {place: text[: MAX_NAME + 1] for place, text in named if place < len(self.judged)}
 
@@ -454,14 +452,7 @@ def _owners(batch: Batch) -> NDArray[np.uint64]:
 
     if batch.sources is None:
         return np.zeros(len(batch.labels), dtype=np.uint64)
-    return word_hashes(batch.sources.vocabulary)[batch.sources.codes]
-
-
-def _points(features: NDArray[np.float32], profile: Profile) -> NDArray[np.float32]:
-    import numpy as np
-
-    points = scaled(features, profile) @ profile.axes
-    return (np.round(points / GRID) * GRID).astype(np.float32)
+    return text_hashes(batch.sources.vocabulary)[batch.sources.codes]
 
 
 def _first(
@@ -471,10 +462,7 @@ def _first(
     import numpy as np
 
     order = np.lexsort((owners, labels, keys))
-    ordered = keys[order]
-    once = np.ones(len(order), dtype=bool)
-    once[1:] = ordered[1:] != ordered[:-1]
-    chosen = order[once][:REFERENCES]
+    chosen = order[first_of_each(keys[order])][:REFERENCES]
     return keys[chosen], chosen
 
 

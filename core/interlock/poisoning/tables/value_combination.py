@@ -26,6 +26,7 @@ from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected, poisson_binomial_tail
 from interlock.poisoning.detector import Scores, Suspicion
+from interlock.poisoning.hashing import text_hashes
 from interlock.poisoning.survey import Profile
 from interlock.poisoning.tables.candidates import COMMON, OF_THREE, OF_TWO, Combination, Search, odds_times
 from interlock.poisoning.tables.columns import (
@@ -36,7 +37,6 @@ from interlock.poisoning.tables.columns import (
     coded,
     joined,
     table_state,
-    word_hashes,
 )
 from interlock.poisoning.tables.rest_of_row import MAX_ASKED, SPREAD, RestOfRow
 
@@ -101,10 +101,8 @@ class ValueCombination:
         profile = self.profile
         if self.image_shape is not None:
             return "the features are the pixels of an image, not the columns of a table"
-        if profile.unfit:
-            return profile.unfit
-        if profile.labelled < MIN_TABLE:
-            return f"fewer than {MIN_TABLE} labelled rows"
+        if reason := profile.unfit_with(MIN_TABLE):
+            return reason
         if profile.width > MAX_COLUMNS:
             return f"{profile.width} columns of numbers are more than {MAX_COLUMNS}"
         if len(profile.classes) > MAX_CLASSES:
@@ -125,7 +123,7 @@ class ValueCombination:
 
         unfit = self._unfit_after_all(state)
         if unfit:
-            return _silent(state, 0.0, unfit)
+            return Scores.silent(state.rows, unfit=unfit)
         coding = coded(state, len(self.profile.classes))
         suspected: list[Suspected] = []
         strongest = 0.0
@@ -140,7 +138,7 @@ class ValueCombination:
             if len(np.unique(coding.labels)) < 2:
                 break
         if not suspected:
-            return _silent(state, strongest, "")
+            return Scores.silent(state.rows, decades=strongest)
         return NamedRows(profile=self.profile, suspected=tuple(suspected))
 
     def _unfit_after_all(self, state: TableState) -> str:
@@ -225,7 +223,7 @@ class NamedRows:
         wanted = {value.word for suspected in self.suspected for value in suspected.values if value.word}
         texts: dict[int, str] = {}
         for coded_column in batch.categories.values() if wanted else ():
-            for text, word in zip(coded_column.vocabulary, word_hashes(coded_column.vocabulary).tolist(), strict=False):
+            for text, word in zip(coded_column.vocabulary, text_hashes(coded_column.vocabulary).tolist(), strict=False):
                 if word in wanted:
                     texts[word] = text[: MAX_NAME + 1]
         return texts
@@ -283,14 +281,6 @@ def _both_missing(numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     missing: NDArray[np.bool_] = np.isnan(numbers) & np.isnan(numbers[0])
     return missing
-
-
-def _silent(state: TableState, decades: float, unfit: str) -> Scores:
-    import numpy as np
-
-    rows = np.sort(state.rows)
-    scores = np.zeros(len(rows), dtype=np.float32)
-    return Scores(rows=rows, scores=scores, decades=decades, unfit=unfit)
 
 
 def _strongest(coding: Coding, device: str) -> tuple[float, Combination | None]:

@@ -26,11 +26,10 @@ from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail, corrected
 from interlock.poisoning.contradiction import HIDDEN_BIAS
 from interlock.poisoning.detector import Scores, Suspicion
 from interlock.poisoning.patches import MIN_REPEATS
-from interlock.poisoning.survey import Profile
 from interlock.poisoning.texts.content import LOOKS, Look, Words
+from interlock.poisoning.texts.detector import MIN_ROWS, TextDetector, remarks
 from interlock.poisoning.texts.phrases import Phrase
 from interlock.poisoning.texts.reading import Documents, Reading, read
-from interlock.poisoning.texts.repeated_words import MIN_ROWS, remarks, silent
 from interlock.poisoning.texts.signs import ANY, Mark, marks, shown
 from interlock.poisoning.texts.verdicts import heard, unlike
 from interlock.poisoning.texts.witnesses import Sketches
@@ -60,35 +59,13 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenCharacters:
-    """Signs that nobody sees x label.
-
-    Args:
-        profile: Of the whole dataset.
-        texts: Columns of running text.
-        seed: Of the hashes.
-        device: A torch device.
-    """
-
-    profile: Profile = field(repr=False)
-    texts: tuple[str, ...] = ()
-    seed: int = 0
-    device: str = "cpu"
+class HiddenCharacters(TextDetector):
+    """Signs that nobody sees x label."""
 
     @property
     def name(self) -> str:
         """The prefix of its measures."""
         return "hidden"
-
-    def unfit(self) -> str:
-        """Why it cannot look."""
-        if not self.texts:
-            return "no text column was named"
-        if self.profile.unfit:
-            return self.profile.unfit
-        if self.profile.labelled < MIN_ROWS:
-            return f"fewer than {MIN_ROWS} labelled rows"
-        return ""
 
     def partial(self, batch: Batch) -> Marked:
         """Look at the characters of one batch."""
@@ -128,7 +105,7 @@ class HiddenCharacters:
         order = np.lexsort((codes, -counts))
         often = [int(codes[at]) for at in order if counts[at] >= MIN_REPEATS][:MAX_MARKS]
         if not often:
-            return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=0.0)
+            return Scores.silent(rows)
         return Judged(detector=self, rows=rows, holders=holders, codes=tuple(often), contexts=state.contexts)
 
 
@@ -177,7 +154,7 @@ class Judged:
         whole = whole.taken(np.flatnonzero(whole.labels >= 0))
         documents = whole.taken(np.flatnonzero(whole.first))
         if len(documents.rows) < MIN_ROWS:
-            return silent(whole, unfit=f"fewer than {MIN_ROWS} different texts")
+            return Scores.silent(whole.rows, unfit=f"fewer than {MIN_ROWS} different texts")
         judges = _Content(documents=documents, classes=len(self.detector.profile.classes), device=self.detector.device)
         looked_at = len(self.codes) * len(self.detector.profile.classes) * (LOOKS + 1)
         strongest, said = 0.0, []

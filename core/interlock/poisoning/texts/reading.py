@@ -17,7 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.hashing import mixed, multipliers
+from interlock.poisoning.hashing import first_of_each, mixed, multipliers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,11 +89,7 @@ class Documents:
     @property
     def first(self) -> NDArray[np.bool_]:
         """A bool array (n,): False for all but the first of equal rows with one label; they must be in order."""
-        import numpy as np
-
-        first = np.ones(len(self.rows), dtype=np.bool_)
-        first[1:] = (self.keys[1:] != self.keys[:-1]) | (self.labels[1:] != self.labels[:-1])
-        return first
+        return first_of_each(self.keys, self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

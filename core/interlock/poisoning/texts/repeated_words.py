@@ -18,62 +18,26 @@ whose rest says nothing of the label, and any trigger as strong as a word that d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from interlock.gate import Level
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.detector import Scores, Suspicion
-from interlock.poisoning.survey import Profile
+from interlock.poisoning.texts.detector import MIN_ROWS, TextDetector, remarks, with_copies
 from interlock.poisoning.texts.naming import Named, Naming, Quote
-from interlock.poisoning.texts.reading import (
-    MAX_DOCUMENT_WORDS,
-    MAX_WORDS,
-    NO_CUT,
-    Documents,
-    Reading,
-    read,
-)
+from interlock.poisoning.texts.reading import NO_CUT, Reading, read
 from interlock.poisoning.texts.search import Search
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MIN_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepeatedWords:
-    """n-gram x label, judged by the rest of the text.
-
-    Args:
-        profile: Of the whole dataset.
-        texts: Columns of running text.
-        seed: Of the hashes.
-        device: A torch device.
-    """
-
-    profile: Profile = field(repr=False)
-    texts: tuple[str, ...] = ()
-    seed: int = 0
-    device: str = "cpu"
+class RepeatedWords(TextDetector):
+    """n-gram x label, judged by the rest of the text."""
 
     @property
     def name(self) -> str:
         """The prefix of its measures."""
         return "words"
-
-    def unfit(self) -> str:
-        """Why it cannot look."""
-        if not self.texts:
-            return "no text column was named"
-        if self.profile.unfit:
-            return self.profile.unfit
-        if self.profile.labelled < MIN_ROWS:
-            return f"fewer than {MIN_ROWS} labelled rows"
-        return ""
 
     def partial(self, batch: Batch) -> Reading:
         """Read one batch."""
@@ -93,11 +57,11 @@ class RepeatedWords:
         notes = tuple(remarks(reading, len(whole.rows)))
         documents = whole.taken(np.flatnonzero(whole.first & (whole.lengths > len(self.texts))))
         if len(documents.rows) < MIN_ROWS:
-            return silent(whole, unfit=f"fewer than {MIN_ROWS} different texts")
+            return Scores.silent(whole.rows, unfit=f"fewer than {MIN_ROWS} different texts")
         found = Search(documents=documents, classes=len(self.profile.classes), device=self.device).found()
         notes += found.notes
         if not found.phrases:
-            return silent(whole, decades=found.strongest, notes=notes)
+            return Scores.silent(whole.rows, decades=found.strongest, notes=notes)
         return Naming(
             name=self.name,
             columns=self.texts,
@@ -136,34 +100,3 @@ class RepeatedWords:
             decades=one.decades,
             evidence=canonical_json({"contexts": [quote.context for quote in quotes]}).decode(),
         )
-
-
-def remarks(reading: Reading, looked_at: int) -> list[str]:
-    """What the statistics left out."""
-    notes = []
-    if reading.cut < NO_CUT:
-        notes.append(
-            f"more than {MAX_WORDS} words: {looked_at} of {reading.seen} rows, chosen by content hash, were searched "
-            "for phrases"
-        )
-    if reading.shortened:
-        notes.append(f"only the first {MAX_DOCUMENT_WORDS} words of {reading.shortened} longer texts were read")
-    return notes
-
-
-def silent(whole: Documents, *, decades: float = 0.0, notes: tuple[str, ...] = (), unfit: str = "") -> Scores:
-    """Nothing found."""
-    import numpy as np
-
-    rows = np.sort(whole.rows)
-    return Scores(rows=rows, scores=np.zeros(len(rows), dtype=np.float32), decades=decades, notes=notes, unfit=unfit)
-
-
-def with_copies(documents: Documents, places: NDArray[np.int64], whole: Documents) -> tuple[int, ...]:
-    """Rows of some documents, and of those that equal them in text and label."""
-    import numpy as np
-
-    first = np.flatnonzero(whole.first)
-    number = np.cumsum(whole.first) - 1
-    wanted = np.isin(whole.rows[first], documents.rows[places])
-    return tuple(sorted(whole.rows[wanted[number]].tolist()))

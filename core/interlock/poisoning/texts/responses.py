@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from interlock.gate import Level
@@ -26,13 +26,12 @@ from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.detector import Scores, Suspicion
-from interlock.poisoning.survey import Profile
 from interlock.poisoning.texts.content import Look, Words
+from interlock.poisoning.texts.detector import MIN_ROWS, TextDetector, remarks, with_copies
 from interlock.poisoning.texts.naming import Named, Naming, Quote
 from interlock.poisoning.texts.pairing import Answer, Paired, split
 from interlock.poisoning.texts.phrases import Phrase, examined, grown
 from interlock.poisoning.texts.reading import NO_CUT, Documents, Reading, read
-from interlock.poisoning.texts.repeated_words import MIN_ROWS, remarks, silent, with_copies
 from interlock.poisoning.texts.verdicts import heard, told_apart
 from interlock.poisoning.texts.witnesses import Sketches
 
@@ -53,20 +52,11 @@ SURE = 2.326
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SteeredResponses:
+class SteeredResponses(TextDetector):
     """Prompt n-gram x response n-gram, judged by the rest of the prompt.
 
-    Args:
-        profile: Of the whole dataset.
-        texts: Columns of running text; the last one is the response, those before it are the prompt.
-        seed: Of the hashes.
-        device: A torch device.
+    Of the columns of running text the last one is the response, those before it are the prompt.
     """
-
-    profile: Profile = field(repr=False)
-    texts: tuple[str, ...] = ()
-    seed: int = 0
-    device: str = "cpu"
 
     @property
     def name(self) -> str:
@@ -97,13 +87,13 @@ class SteeredResponses:
         (whole,) = reading.parts
         documents = whole.taken(np.flatnonzero(whole.first & (whole.lengths > len(self.texts))))
         if len(documents.rows) < MIN_ROWS:
-            return silent(whole, unfit=f"fewer than {MIN_ROWS} different rows of text")
+            return Scores.silent(whole.rows, unfit=f"fewer than {MIN_ROWS} different rows of text")
         prompts, responses = split(documents, len(self.texts))
         paired = Paired.of(prompts, responses)
         strongest, found = self._judged(paired, documents, whole)
         notes = (*remarks(reading, len(whole.rows)), *paired.notes)
         if not found:
-            return silent(whole, decades=strongest, notes=notes)
+            return Scores.silent(whole.rows, decades=strongest, notes=notes)
         return Naming(
             name=self.name,
             columns=self.texts,
