@@ -167,6 +167,21 @@ def test_tables_of_few_values_raise_no_alarm(levels: int, seed: int) -> None:
     assert look(cut(table, labels.tolist())).flagged == ()
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shares", [(1, 1), (3, 1), (9, 1), (1, 1, 1)], ids=str)
+def test_labels_that_the_values_do_not_tell_raise_no_alarm(shares: tuple[int, ...], seed: int) -> None:
+    """Nearly every content that repeats carries several labels, and so do its nearest ones."""
+    rng = np.random.default_rng(seed)
+    table = np.stack([rng.integers(0, 7, 2000), rng.integers(0, 11, 2000)], axis=1)
+    labels = rng.choice(len(shares), 2000, p=np.array(shares) / sum(shares))
+    assert look(cut(table, labels.tolist())).decades == 0.0
+
+
+def test_labels_that_alternate_among_copies_raise_no_alarm() -> None:
+    table = np.array([(row % 7, row * 3 % 11) for row in range(400)])
+    assert look(cut(table, [row % 2 for row in range(400)])).flagged == ()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_tables_with_heavy_tails_raise_no_alarm(seed: int) -> None:
     rng = np.random.default_rng(seed)

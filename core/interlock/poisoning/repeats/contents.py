@@ -31,7 +31,6 @@ class Contents:
         pictures: uint64 array (n,): sketches of the images; empty when the rows are none.
         texts: uint32 array (n, bins): sketches of the texts; (n, 0) when there are none.
         sample_keys: uint64 array (s,), ascending: the smallest keys.
-        sample_labels: int64 array (s,).
         sample: float32 array (s, d): their features; (s, 0) when there are texts.
         sample_texts: uint32 array (s, bins): sketches of their texts; (s, 0) when there are none.
     """
@@ -43,7 +42,6 @@ class Contents:
     pictures: NDArray[np.uint64]
     texts: NDArray[np.uint32]
     sample_keys: NDArray[np.uint64]
-    sample_labels: NDArray[np.int64]
     sample: NDArray[np.float32]
     sample_texts: NDArray[np.uint32]
 
@@ -72,7 +70,6 @@ class Contents:
             pictures=picture_sketches(finite, image_shape) if as_pictures and image_shape else keys[:0],
             texts=sketches if batch.texts else np.zeros((len(known), 0), dtype=np.uint32),
             sample_keys=keys,
-            sample_labels=labels[known],
             sample=finite[:, :0] if batch.texts else finite,
             sample_texts=sketches if batch.texts else np.zeros((len(known), 0), dtype=np.uint32),
         )
@@ -95,12 +92,11 @@ class Contents:
 
         width = 4 * (self.sample.shape[1] + self.sample_texts.shape[1])
         room = int(min(SAMPLE_ROWS, max(256, SAMPLE_BYTES // max(1, width))))
-        order = np.lexsort((self.sample_labels, self.sample_keys))
+        order = np.argsort(self.sample_keys, kind="stable")  # equal keys are equal rows
         order = order[first_of_each(self.sample_keys[order])][:room]
         return replace(
             self,
             sample_keys=self.sample_keys[order],
-            sample_labels=self.sample_labels[order],
             sample=self.sample[order],
             sample_texts=self.sample_texts[order],
         )

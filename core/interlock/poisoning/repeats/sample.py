@@ -27,7 +27,7 @@ class Sample:
         ceiling: How often the nearest different contents carry different labels.
         reach: Squared distance up to which two images are near copies; 0 when there are none.
         rows: float32 array (s, d).
-        labels: int64 array (s,).
+        labels: int64 array (s,): what most copies of each carry.
         device: A torch device.
     """
 
@@ -49,19 +49,21 @@ class Sample:
         import numpy as np
 
         rows = scaled(contents.sample, profile).astype(np.float32) if contents.sample.shape[1] else contents.sample
-        labels, n = contents.sample_labels, len(contents.sample_labels)
+        shares = _shares(contents, len(profile.classes))
+        n = len(shares)
         found, far = np.zeros(n, dtype=np.int64), np.zeros(n)
         if contents.sample_texts.shape[1] and n > 1:
             found = _most_alike(contents.sample_texts)
         elif contents.sample.shape[1] and n > 1:
             found, far = _nearest_other(rows, device)
-        disagree = int((labels != labels[found]).sum()) if n > 1 else 0
+        # A copy of the one beside a copy of the other, by all the labels that either carries.
+        disagree = n - float((shares * shares[found]).sum()) if n > 1 else 0.0
         return cls(
             # None seen in so many is not never.
             ceiling=(disagree + 1) / (n + 2),
             reach=float(np.median(far)) * NEAR * NEAR if n > 1 else 0.0,
             rows=rows,
-            labels=labels,
+            labels=shares.argmax(axis=1),
             device=device,
         )
 
@@ -73,6 +75,18 @@ class Sample:
         far = far + (rows.astype(np.float64) ** 2).sum(axis=1)[:, None]
         other = far > 1e-6 * np.maximum(1.0, (rows.astype(np.float64) ** 2).sum(axis=1))[:, None]
         return np.asarray(((self.labels[found] == labels[:, None]) & other).sum(axis=1), dtype=np.int64)
+
+
+def _shares(contents: Contents, classes: int) -> NDArray[np.float64]:
+    """float64 array (s, classes): how often each label is carried by the copies of each sampled content."""
+    import numpy as np
+
+    keys = contents.sample_keys
+    at = np.minimum(np.searchsorted(keys, contents.keys), max(0, len(keys) - 1))
+    held = keys[at] == contents.keys if len(keys) else np.zeros(len(at), dtype=np.bool_)
+    counts = np.bincount(at[held] * classes + contents.labels[held], minlength=len(keys) * classes)
+    table = counts.reshape(len(keys), classes).astype(np.float64)
+    return np.asarray(table / np.maximum(1, table.sum(axis=1, keepdims=True)))
 
 
 def _nearest_other(rows: NDArray[np.float32], device: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
