@@ -32,6 +32,9 @@ MAX_REFERENCES = 8192
 MAX_ASKED = 1024
 """Rows of a combination, and as many others for the calibration, whose neighbours are looked at."""
 
+ALONE = 0.5
+"""And stands among rows that do not hold it: what lies together is one natural kind of row, and one witness."""
+
 SPREAD = 0.5
 """A trigger stands on rows of every kind: their other columns vary at least half as much as those of other rows."""
 
@@ -129,6 +132,26 @@ class RestOfRow:
             seen[said] >= NEIGHBOURS, rate, np.maximum(rate, share * NEIGHBOURS / (NEIGHBOURS + 1))
         )
         return chances
+
+    def alone(self, values: tuple[int, ...], rows: NDArray[np.int64]) -> float:
+        """Share of rows whose nearest other row, without the columns of a combination, does not hold it.
+
+        Args:
+            values: The combination.
+            rows: int64 array: rows that hold it and carry the label; the first `MAX_ASKED` of them are asked.
+        """
+        import numpy as np
+
+        coding = self.coding
+        left = ~np.isin(self.point_base, coding.base[coding.column_of[list(values)]])
+        asked = rows[:MAX_ASKED]
+        if not left.any() or not len(asked):
+            return 1.0
+        # The rows are in an order that says nothing, so the first of them are as any others.
+        points = np.ascontiguousarray(self.points[:, left])
+        found, _ = nearest(points[asked], points[:MAX_REFERENCES], 2, device=self.device)
+        other = np.where(found[:, 0] == asked, found[:, -1], found[:, 0])
+        return float((~coding.holders(values)[other]).mean())
 
     def chances(self, values: tuple[int, ...], label: int, rows: NDArray[np.int64]) -> Floats:
         """The chance of a label for rows that hold these values, from all other columns.

@@ -38,7 +38,7 @@ from interlock.poisoning.tables.columns import (
     joined,
     table_state,
 )
-from interlock.poisoning.tables.rest_of_row import MAX_ASKED, SPREAD, RestOfRow
+from interlock.poisoning.tables.rest_of_row import ALONE, MAX_ASKED, SPREAD, RestOfRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -328,6 +328,8 @@ def _judged(rest: RestOfRow, one: Combination) -> float:
     evidence = _against(chances, one, carried, base)
     if evidence < ALARM_DECADES:
         return evidence
+    if rest.alone(one.values, labelled) < ALONE:
+        return 0.0
     return _against(np.maximum(chances, rest.neighbours(one.values, one.label, rows)), one, carried, base)
 
 
