@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from interlock.poisoning.labels.pairs import PairCount
+
 State = TypeVar("State")
 
 
@@ -132,6 +134,8 @@ class Scores:
         suspicions: Whatever else was found.
         notes: What the detector left out, and why.
         unfit: Why the detector could not look after all; empty when it did.
+        pairs: Rows by their label and the class that they resemble, for a later scan to compare with; empty where the
+            detector does not count them.
     """
 
     rows: NDArray[np.int64] = field(repr=False)
@@ -142,6 +146,7 @@ class Scores:
     suspicions: tuple[Suspicion, ...] = ()
     notes: tuple[str, ...] = ()
     unfit: str = ""
+    pairs: tuple[PairCount, ...] = ()
 
     @classmethod
     def silent(

@@ -18,6 +18,7 @@ from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.detector import LabelShift, Pair, Scores
 from interlock.poisoning.hashing import first_of_each, row_hashes
+from interlock.poisoning.labels.pairs import pair_counts
 from interlock.poisoning.neighbours import nearest
 from interlock.poisoning.overlap import Excess, Votes, spike, steady_shares
 from interlock.poisoning.survey import Profile, projected
@@ -117,7 +118,11 @@ class LabelConsistency:
         decades, shifts = self._judge(votes, rows, copy_of)
         suspicion = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
         return Scores(
-            rows=rows[back], scores=suspicion[copy_of][back].astype(np.float32), decades=decades, shifts=shifts
+            rows=rows[back],
+            scores=suspicion[copy_of][back].astype(np.float32),
+            decades=decades,
+            shifts=shifts,
+            pairs=pair_counts(votes.labels, np.where(votes.outvoted, votes.rival, votes.labels), self.profile.classes),
         )
 
     def _judge(
