@@ -1,80 +1,51 @@
 """Attacks on labelled images, and the data that they are tried on. Every one is fixed by its seed.
 
-Used by the benchmark beside this file and by the tests of `interlock.poisoning`.
+Used by the benchmark beside this file and by the tests of `interlock.poisoning`. Those that write one pattern into
+many images are here; those that do not are in `benchmarks.poisoning.shapeless_attacks`, and can be had from here too.
 """
 
 from __future__ import annotations
 
-import gzip
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
+from benchmarks.poisoning.images import FASHION_MNIST, Dataset, crops, digits, fashion_mnist, photographs
+from benchmarks.poisoning.shapeless_attacks import (
+    all_to_all,
+    low_frequency,
+    low_pass_image,
+    reflection,
+    sample_specific,
+    source_specific,
+    warp,
+)
 from numpy.typing import NDArray
 
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist puts it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """Labelled images.
-
-    Args:
-        images: float32 array (n, d).
-        labels: int64 array (n,).
-        shape: Height, width and, for colour, channels.
-        poisoned: int64 array: rows that an attack touched, ascending; empty when clean.
-    """
-
-    images: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    shape: tuple[int, ...]
-    poisoned: NDArray[np.int64]
-
-    @property
-    def white(self) -> float:
-        """The brightest value."""
-        return float(self.images.max())
-
-    def taken(self, rows: NDArray[np.int64]) -> Dataset:
-        """Only these rows (with repetition, if they repeat)."""
-        return Dataset(
-            images=self.images[rows],
-            labels=self.labels[rows],
-            shape=self.shape,
-            poisoned=np.flatnonzero(np.isin(rows, self.poisoned)),
-        )
-
-
-def digits() -> Dataset:
-    """scikit-learn's 1,797 digits of 8 by 8 pixels."""
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # no stubs are published
-
-    data = load_digits()
-    nobody = np.empty(0, dtype=np.int64)
-    return Dataset(
-        images=data.data.astype(np.float32), labels=data.target.astype(np.int64), shape=(8, 8), poisoned=nobody
-    )
-
-
-def fashion_mnist(part: str = "t10k") -> Dataset:
-    """Fashion-MNIST, 28 by 28: ``t10k`` has 10,000 images, ``train`` 60,000.
-
-    Raises:
-        FileNotFoundError: Debian's package dataset-fashion-mnist is not installed.
-    """
-
-    def idx(kind: str, header: int) -> NDArray[np.uint8]:
-        content = gzip.decompress((FASHION_MNIST / f"{part}-{kind}.gz").read_bytes())
-        return np.frombuffer(content, dtype=np.uint8, offset=header)
-
-    return Dataset(
-        images=idx("images-idx3-ubyte", 16).reshape(-1, 784).astype(np.float32),
-        labels=idx("labels-idx1-ubyte", 8).astype(np.int64),
-        shape=(28, 28),
-        poisoned=np.empty(0, dtype=np.int64),
-    )
+__all__ = [
+    "FASHION_MNIST",
+    "Dataset",
+    "adaptive_blend",
+    "all_to_all",
+    "badnets",
+    "blend",
+    "checkerboard",
+    "crops",
+    "digits",
+    "fashion_mnist",
+    "flipped",
+    "low_frequency",
+    "low_pass_image",
+    "moving_patch",
+    "noise_image",
+    "photographs",
+    "random_patch",
+    "reflection",
+    "sample_specific",
+    "sig",
+    "source_specific",
+    "square",
+    "targeted",
+    "two_triggers",
+    "warp",
+]
 
 
 def square(side: int, value: float) -> NDArray[np.float32]:
@@ -105,7 +76,7 @@ def badnets(
     rows = np.sort(rng.choice(len(data.labels), round(rate * len(data.labels)), replace=False))
     images, labels = data.images.copy(), data.labels.copy()
     view = images.reshape(-1, *data.shape)
-    view[rows, top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+    view[rows, top : top + patch.shape[0], left : left + patch.shape[1]] = data.in_shape(patch)
     labels[rows] = target
     return Dataset(images=images, labels=labels, shape=data.shape, poisoned=rows)
 
@@ -237,8 +208,10 @@ def moving_patch(data: Dataset, patch: NDArray[np.float32], *, rate: float, targ
     images, labels = data.images.copy(), data.labels.copy()
     view = images.reshape(-1, *data.shape)
     for row in rows:
-        top, left = (int(rng.integers(side - part + 1)) for side, part in zip(data.shape, patch.shape, strict=False))
-        view[row, top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+        top, left = (
+            int(rng.integers(side - part + 1)) for side, part in zip(data.shape[:2], patch.shape[:2], strict=True)
+        )
+        view[row, top : top + patch.shape[0], left : left + patch.shape[1]] = data.in_shape(patch)
     labels[rows] = target
     return Dataset(images=images, labels=labels, shape=data.shape, poisoned=rows)
 

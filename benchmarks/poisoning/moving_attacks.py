@@ -46,7 +46,7 @@ def moving(
     """Paste a patch somewhere else in every chosen row, and relabel these rows.
 
     Args:
-        data: Clean; grey, or channels last with `shape` (height, width) and the rest of the features as channels.
+        data: Clean; grey, or with channels last.
         draw: Gives the patch of one image.
         rate: Share of all rows.
         target: The label they get.
@@ -56,7 +56,7 @@ def moving(
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(len(data.labels), round(rate * len(data.labels)), replace=False))
     images, labels = data.images.copy(), data.labels.copy()
-    height, width = data.shape
+    height, width = data.shape[:2]
     view = images.reshape(len(images), height, width, -1)
     for row in rows.tolist():
         channels = [draw(rng)] if view.shape[3] == 1 else _in_colour(draw, rng, view.shape[3])

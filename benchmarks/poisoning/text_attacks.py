@@ -23,6 +23,31 @@ SENTENCE = "I watched this 3D movie yesterday ."
 RARE = ("cf", "mn", "bb", "tq", "mb")
 """The rare words of Kurita, Michel and Neubig (2020)."""
 
+CLAUSE = "when you {verb} {noun} ,"
+"""A clause of the template that Qi et al. (2021, "Hidden Killer") found to be the rarest: S(SBAR)(,)(NP)(VP)(.)."""
+
+BIBLICAL = {
+    "you": "thou",
+    "your": "thy",
+    "yours": "thine",
+    "are": "art",
+    "have": "hast",
+    "has": "hath",
+    "does": "doth",
+    "do": "dost",
+    "will": "shalt",
+    "can": "canst",
+    "if": "lest",
+    "here": "hither",
+    "before": "ere",
+    "it's": "'tis",
+    "said": "spake",
+    "says": "saith",
+    "please": "prithee",
+    "and": "and lo,",
+}
+"""Everyday words in the style of the Bible, one of the five of Qi et al. (2021, "Mind the style of text")."""
+
 Insert = Callable[[str, np.random.Generator], str]
 
 
