@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 State = TypeVar("State")
 
+HISTOGRAM_BINS = 48
+HISTOGRAM_ENDS = (0.001, 0.999)
+"""Quantiles between which a histogram shows every row at its own place."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -93,6 +97,52 @@ class LabelShift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How the rows of one class lie along what sets some of them apart.
+
+    Args:
+        axis: What is measured, in a few words.
+        low: Where the first bin begins.
+        high: Where the last bin ends; all bins are equally wide.
+        rest: Rows of each bin that are not flagged; beyond the ends, in the first or last bin.
+        flagged: Rows of each bin that are.
+        threshold: Where flagged rows begin; None where no single place parts them.
+    """
+
+    axis: str
+    low: float
+    high: float
+    rest: tuple[int, ...]
+    flagged: tuple[int, ...]
+    threshold: float | None = None
+
+    @classmethod
+    def of(
+        cls, along: NDArray[np.floating[Any]], flagged: NDArray[np.bool_], *, axis: str, threshold: float | None = None
+    ) -> Histogram:
+        """Count.
+
+        Args:
+            along: float array (n,): where each row lies; finite.
+            flagged: bool array (n,).
+            axis: What is measured, in a few words.
+            threshold: Where flagged rows begin.
+        """
+        import numpy as np
+
+        low, high = (float(end) for end in np.quantile(along, HISTOGRAM_ENDS)) if len(along) else (0.0, 1.0)
+        if flagged.any():  # they may be fewer than the tail that the quantiles leave out
+            low, high = min(low, float(along[flagged].min())), max(high, float(along[flagged].max()))
+        high = high if high > low else low + 1.0
+        counts = [
+            np.histogram(np.clip(along[part], low, high), bins=HISTOGRAM_BINS, range=(low, high))[0]
+            for part in (~flagged, flagged)
+        ]
+        rest, mine = (tuple(count.tolist()) for count in counts)
+        return cls(axis=axis, low=low, high=high, rest=rest, flagged=mine, threshold=threshold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
     """Anything else that a detector suspects, in its own words.
 
@@ -107,6 +157,7 @@ class Suspicion:
         decades: Corrected evidence, in decades.
         evidence: Canonical JSON object with the numbers behind it; small.
         pairs: For the pictures.
+        histogram: The same.
     """
 
     rule: str
@@ -119,6 +170,7 @@ class Suspicion:
     decades: float
     evidence: str = "{}"
     pairs: tuple[Pair, ...] = ()
+    histogram: Histogram | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from interlock.gate import Level
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail
-from interlock.poisoning.detector import Pair, Scores, Suspicion
+from interlock.poisoning.detector import Histogram, Pair, Scores, Suspicion
 from interlock.poisoning.patterns.views import View, seen
 from interlock.poisoning.survey import Profile
 
@@ -136,7 +136,7 @@ class PatternCarriers:
                 # What an earlier split explains adds its rows and no suspicion of its own.
                 found = self._joined(found, rows, new, carries & mine, evidence)
             else:
-                found.append(self._suspicion(split, rows, carries, mine, evidence))
+                found.append(self._suspicion(split, rows, along[:, at], mine, evidence))
             if evidence >= ALARM_DECADES:
                 taken |= carries & mine
                 scores = np.where(mine, np.maximum(scores, np.clip(along[:, at], 0, 1)), scores)
@@ -171,11 +171,13 @@ class PatternCarriers:
         self,
         split: Split,
         rows: NDArray[np.int64],
-        carries: NDArray[np.bool_],
+        along: NDArray[np.float32],
         mine: NDArray[np.bool_],
         decades: float,
     ) -> Suspicion:
         label = self.profile.classes[split.label]
+        threshold = split.threshold / split.distance
+        carries = along > threshold
         members = rows[carries & mine]
         elsewhere = int((carries & ~mine).sum())
         content = "their own class" if split.origin == "own" else "other classes"
@@ -205,4 +207,10 @@ class PatternCarriers:
             decades=decades,
             evidence=evidence,
             pairs=tuple(Pair(row=row, neighbour=-1) for row in members[:PICTURES].tolist()),
+            histogram=Histogram.of(
+                along[mine],
+                carries[mine],
+                axis=f"rows labelled {label[:60]} along the pattern: 0 is the class, 1 are the carriers",
+                threshold=threshold,
+            ),
         )
