@@ -27,6 +27,7 @@ from interlock.gate import (
     UsageError,
     Written,
 )
+from interlock.poisoning import charts, pictures
 from interlock.poisoning.batches import BatchSource, Columns, Source
 from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.detector import Detector, Scores
@@ -35,7 +36,7 @@ from interlock.poisoning.findings import suspicions
 from interlock.poisoning.image_remarks import image_measures, image_remarks, not_read, unread_text
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.patterns import PatternScan
-from interlock.poisoning.pictures import ATTACHMENT, pictures, wanted_rows
+from interlock.poisoning.pictures import wanted_rows
 from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
 from interlock.poisoning.repeats import Duplicates, MovingPattern
@@ -213,7 +214,7 @@ class PoisoningGate:
             findings=(*suspicions(found, rows, source, self._columns.image_shape), *_remarks(found, self._columns)),
             measures=(*_measures(found), *image_measures(found.profile, self._columns)),
             coverage=_coverage(source, found),
-            attachments=self._attachments(found, rows),
+            attachments=self._attachments(found, rows, source),
         )
         return seen, found
 
@@ -234,11 +235,15 @@ class PoisoningGate:
 
         return follow
 
-    def _attachments(self, found: Scan, rows: Rows) -> tuple[tuple[str, str], ...]:
+    def _attachments(self, found: Scan, rows: Rows, source: BatchSource) -> tuple[tuple[str, str], ...]:
         shape = self._columns.image_shape
-        if shape is None or not rows.features:
-            return ()
-        return ((ATTACHMENT, pictures([s for _, s in found.scores], rows, found.profile, shape)),)
+        made = []
+        if shape is not None and rows.features:
+            made.append(
+                (pictures.ATTACHMENT, pictures.pictures([s for _, s in found.scores], rows, found.profile, shape))
+            )
+        drawn = charts.charts(found, charts.tally(source, found)) if found.flagged else ""
+        return (*made, (charts.ATTACHMENT, drawn)) if drawn else tuple(made)
 
 
 def _measures(found: Scan) -> tuple[Measure, ...]:

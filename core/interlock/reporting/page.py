@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.gate import GateOutcome, Level, Observation, Verdict
 from interlock.gate.documents import digest_of, report_document, timestamp
+from interlock.reporting.charts import charts_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -107,6 +108,7 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
         "facts": seen.measures[:MAX_FACTS],
         "coverage": seen.coverage,
         "galleries": _galleries(seen),
+        "charts": charts_of(seen),
         "report_digest": digest_of(report_document(report)),
         "started": timestamp(report.started),
         "seconds": (report.finished - report.started).total_seconds(),
