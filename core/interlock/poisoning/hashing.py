@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+HASHED_VALUES = 2**17
+"""Values that are hashed at once: what fits into a processor's cache."""
+
+
 def multipliers(count: int, seed: int) -> NDArray[np.uint64]:
     """uint64 array (count,) of odd numbers drawn by `seed`."""
     import numpy as np
@@ -63,15 +67,18 @@ def row_hashes(rows: NDArray[np.float32] | NDArray[np.uint8], seed: int) -> NDAr
     import numpy as np
 
     words: NDArray[np.uint32] | NDArray[np.uint8]
-    if rows.dtype == np.uint8:
-        words = rows.astype(np.uint8, copy=False)
-    else:
-        plain = np.where(np.isnan(rows), np.float32(np.nan), rows + np.float32(0))
-        words = np.ascontiguousarray(plain, dtype=np.float32).view(np.uint32)
     factors = multipliers(rows.shape[1], seed)
+    # One more than each word times its factor, so that zeros count: their sum is the product and the factors' sum.
+    whole = factors.sum(dtype=np.uint64)
     hashes = np.empty(len(rows), dtype=np.uint64)
-    step = max(1, 2**22 // max(1, rows.shape[1]))
+    step = max(1, HASHED_VALUES // max(1, rows.shape[1]))
     for at in range(0, len(rows), step):
-        block = words[at : at + step].astype(np.uint64) + np.uint64(1)
-        hashes[at : at + step] = (block * factors).sum(axis=1, dtype=np.uint64)
-    return mixed(hashes)
+        block = rows[at : at + step]
+        if block.dtype == np.uint8:
+            words = block
+        else:
+            plain = block + np.float32(0)  # of both zeros, the positive one
+            np.copyto(plain, np.float32(np.nan), where=np.isnan(plain))
+            words = plain.view(np.uint32)
+        hashes[at : at + step] = words.astype(np.uint64) @ factors
+    return mixed(hashes + whole)
