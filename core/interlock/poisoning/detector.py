@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from interlock.gate import Level
+from interlock.gate import Level, Measure
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_STRENGTH, strength
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from interlock.poisoning.accepted.ruler import Ruler, Tally
     from interlock.poisoning.labels.pairs import PairCount
 
 State = TypeVar("State")
@@ -174,6 +175,20 @@ class Suspicion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What comes of a comparison beside suspicions.
+
+    Args:
+        measured: How this snapshot was measured, and what came out, for a later one to be compared with; None when
+            nobody wants to keep it.
+        measures: How much changed, for policy.
+    """
+
+    measured: tuple[Ruler, Tally] | None
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """What one detector says of the whole dataset.
 
@@ -188,6 +203,8 @@ class Scores:
         unfit: Why the detector could not look after all; empty when it did.
         pairs: Rows by their label and the class that they resemble, for a later scan to compare with; empty where the
             detector does not count them.
+        compared: Of a detector that compares this snapshot with another. It accuses nobody: its evidence is its own,
+            beside the budget that the others share, and does not count as the strongest.
     """
 
     rows: NDArray[np.int64] = field(repr=False)
@@ -199,6 +216,7 @@ class Scores:
     notes: tuple[str, ...] = ()
     unfit: str = ""
     pairs: tuple[PairCount, ...] = ()
+    compared: Compared | None = field(default=None, repr=False)
 
     @classmethod
     def silent(

@@ -27,6 +27,10 @@ TAIL = 0.001
 """Share of a feature's values, at each end, that may not stretch its scale: one row of absurd values must not blind."""
 
 AXES = 64
+QUANTILES = 32
+QUANTILE_CELLS = 2**18
+"""Quantiles of all features together; of wide data there are fewer for each."""
+
 GRID = 2.0**-16
 """What projections are rounded to."""
 MAX_UNREAD = 20
@@ -88,6 +92,10 @@ class Profile:
         unread: Rows whose image cannot be read; they carry no label and are not `unlabelled`.
         first_unread: The first of them.
         resized: Images that had another size or colour than the rest.
+        distinct: About how many rows differ in their features (Bar-Yossef et al., 2002, by the k-th smallest hash);
+            exact where there are fewer than the sample holds, 0 where there are no features.
+        quantiles: float64 array (q, d): evenly spaced quantiles of each feature in the sample; none unless the survey
+            was asked for them.
     """
 
     rows: int
@@ -107,6 +115,8 @@ class Profile:
     unread: int = 0
     first_unread: tuple[Unread, ...] = ()
     resized: int = 0
+    distinct: int = 0
+    quantiles: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @property
     def labelled(self) -> int:
@@ -147,10 +157,12 @@ class Survey:
     Args:
         seed: Of the content hash.
         one_scale: True when all features are measured in one unit (the pixels of an image).
+        quantiles: True when somebody needs quantiles of each feature.
     """
 
     seed: int
     one_scale: bool
+    quantiles: bool = False
 
     def partial(self, batch: Batch) -> SurveyState:
         """The state of one batch."""
@@ -241,6 +253,8 @@ class Survey:
             unread=state.unread,
             first_unread=state.first_unread,
             resized=state.resized,
+            distinct=_distinct(state),
+            quantiles=_quantiles(sample) if self.quantiles else None,
         )
         return _with_axes(profile, sample)
 
@@ -333,12 +347,38 @@ def _ranges(
     return centre, low, high
 
 
+def _quantiles(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evenly spaced quantiles that are values of the sample; 0 for a feature without any."""
+    import numpy as np
+
+    width = sample.shape[1]
+    count = min(QUANTILES, max(4, QUANTILE_CELLS // max(1, width)))
+    found = np.zeros((count, width))
+    some = np.isfinite(sample).any(axis=0) if len(sample) else np.zeros(width, dtype=bool)
+    if some.any():
+        at = np.arange(1, count + 1) / (count + 1)
+        found[:, some] = np.nanquantile(sample[:, some], at, axis=0, method="inverted_cdf")
+    return found
+
+
+def _distinct(state: SurveyState) -> int:
+    if not state.sample.shape[1]:
+        return 0
+    if len(state.keys) < _room(state.sample.shape[1]):
+        return len(state.keys)
+    return min(state.rows, round((len(state.keys) - 1) / ((int(state.keys[-1]) + 1) / 2**64)))
+
+
+def _room(width: int) -> int:
+    return int(min(SAMPLE_ROWS, max(256, SAMPLE_BYTES // (4 * max(1, width)))))
+
+
 def _smallest(keys: NDArray[np.uint64], rows: NDArray[np.float32]) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
     """The rows with the smallest keys, one per key."""
     import numpy as np
 
     unique, first = np.unique(keys, return_index=True)
-    room = int(min(SAMPLE_ROWS, max(256, SAMPLE_BYTES // (4 * max(1, rows.shape[1])))))
+    room = _room(rows.shape[1])
     return unique[:room], np.ascontiguousarray(rows[first[:room]])
 
 
