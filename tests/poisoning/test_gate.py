@@ -110,14 +110,21 @@ def test_flipped_labels_are_warnings(clean: Dataset, write: Write, hold: Hold) -
 
 
 def test_pictures_show_flagged_rows_beside_others_within_the_limit(poisoned: Dataset, write: Write, hold: Hold) -> None:
-    ((name, text),) = gate().look(hold(write(poisoned))).attachments
-    (gallery,) = json.loads(text)["galleries"]
-    assert name == "pictures"
-    assert len(text) < 400_000
+    attachments = dict(gate().look(hold(write(poisoned))).attachments)
+    (gallery,) = json.loads(attachments["pictures"])["galleries"]
+    assert len(attachments["pictures"]) < 400_000
     assert gallery["trigger"]["png"].startswith("iVBOR")
     assert len(gallery["pairs"]) == 12
     assert gallery["pairs"][0]["flagged"]["box"] == [5 / 8, 5 / 8, 3 / 8, 3 / 8]
     assert "label 0" in gallery["pairs"][0]["flagged"]["caption"]
+
+
+def test_bars_show_whose_rows_are_flagged(poisoned: Dataset, write: Write, hold: Hold) -> None:
+    attachments = dict(gate().look(hold(write(poisoned))).attachments)
+    (bars,) = json.loads(attachments["charts"])["charts"]
+    assert [bar["name"] for bar in bars["bars"]] == ["0"]
+    assert bars["bars"][0]["flagged"] == len(poisoned.poisoned)
+    assert bars["none"] == 9
 
 
 def test_the_report_is_the_same_for_the_same_seed(poisoned: Dataset, write: Write, hold: Hold) -> None:

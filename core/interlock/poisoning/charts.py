@@ -4,21 +4,19 @@ The attachment is one JSON text, limited in size; `interlock.reporting` draws it
 
     {"charts": [{"kind": "histogram", "title", "axis", "low", "high", "threshold": number or null,
                  "rest": [counts], "flagged": [counts]}
-              | {"kind": "bars", "title", "bars": [{"name", "rows", "flagged"}], "more"}
+              | {"kind": "bars", "title", "bars": [{"name", "rows", "flagged"}], "more", "none"}
               | {"kind": "quotes", "title", "lines": [[before, phrase, after]]}]}
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from interlock.gate import Json
 from interlock.gate.documents import canonical_json
-from interlock.poisoning.batches import BatchSource
 from interlock.poisoning.detector import Histogram, Suspicion
+from interlock.poisoning.revisit import Tally
 from interlock.poisoning.scan import Scan
 
 ATTACHMENT = "charts"
@@ -27,47 +25,6 @@ MAX_QUOTED = 6
 MAX_BARS = 20
 MAX_NAME = 60
 MAX_QUOTE = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """Rows and flagged rows of each class and of each source.
-
-    Args:
-        classes: Rows and flagged rows by label.
-        sources: The same by source; empty where no column says who contributed a row.
-    """
-
-    classes: Mapping[str, tuple[int, int]]
-    sources: Mapping[str, tuple[int, int]]
-
-
-def tally(source: BatchSource, found: Scan) -> Tally:
-    """Read the dataset once more and count.
-
-    Args:
-        source: The dataset.
-        found: The scan of it.
-    """
-    import numpy as np
-
-    flagged = np.array(found.flagged, dtype=np.int64)
-    counted: dict[str, tuple[Counter[str], Counter[str]]] = {
-        name: (Counter(), Counter()) for name in ("label", "source")
-    }
-    for batch in source.batches():
-        mine = np.isin(batch.rows, flagged)
-        columns = {"label": (batch.labels, batch.vocabulary)}
-        if batch.sources is not None:
-            columns["source"] = (batch.sources.codes, batch.sources.vocabulary)
-        for name, (codes, vocabulary) in columns.items():
-            for counter, part in zip(counted[name], (codes, codes[mine]), strict=True):
-                counts = np.bincount(part[part >= 0], minlength=len(vocabulary))
-                counter.update({word: int(count) for word, count in zip(vocabulary, counts, strict=True) if count})
-    classes, sources = (
-        {word: (rows, hits[word]) for word, rows in everyone.items()} for everyone, hits in counted.values()
-    )
-    return Tally(classes=classes, sources=sources)
 
 
 def charts(found: Scan, counted: Tally) -> str:
@@ -124,12 +81,19 @@ def _parted(context: str, name: str) -> Json:
 
 
 def _bars(title: str, groups: Mapping[str, tuple[int, int]]) -> dict[str, Json]:
-    """Those with the largest share of flagged rows first."""
-    order = sorted(groups, key=lambda name: (-groups[name][1] / groups[name][0], -groups[name][0], name))
+    """Those with the largest share of flagged rows first; those without any are only counted."""
+    hit = [name for name, (_, flagged) in groups.items() if flagged]
+    order = sorted(hit, key=lambda name: (-groups[name][1] / groups[name][0], -groups[name][0], name))
     bars: list[Json] = [
         {"name": _short(name), "rows": groups[name][0], "flagged": groups[name][1]} for name in order[:MAX_BARS]
     ]
-    return {"kind": "bars", "title": title, "bars": bars, "more": max(0, len(order) - MAX_BARS)}
+    return {
+        "kind": "bars",
+        "title": title,
+        "bars": bars,
+        "more": max(0, len(order) - MAX_BARS),
+        "none": len(groups) - len(order),
+    }
 
 
 def _short(text: str) -> str:

@@ -11,7 +11,8 @@ from interlock.poisoning.batches import BatchSource
 from interlock.poisoning.bounds import strength
 from interlock.poisoning.detector import LabelShift, Suspicion, Trigger
 from interlock.poisoning.pictures import trigger_values
-from interlock.poisoning.scan import Rows, Scan
+from interlock.poisoning.revisit import Rows
+from interlock.poisoning.scan import Scan
 
 MAX_FINDINGS = 20
 MAX_ROWS_NAMED = 50

@@ -36,11 +36,11 @@ from interlock.poisoning.findings import suspicions
 from interlock.poisoning.image_remarks import image_measures, image_remarks, not_read, unread_text
 from interlock.poisoning.label_consistency import LabelConsistency
 from interlock.poisoning.patterns import PatternScan
-from interlock.poisoning.pictures import wanted_rows
 from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
 from interlock.poisoning.repeats import Duplicates, MovingPattern
-from interlock.poisoning.scan import Rows, Scan, fetch, scan
+from interlock.poisoning.revisit import Rows, revisit
+from interlock.poisoning.scan import Scan, scan
 from interlock.poisoning.spool import spooled
 from interlock.poisoning.survey import Profile
 from interlock.poisoning.tables import SourceExcess, ValueCombination
@@ -208,13 +208,14 @@ class PoisoningGate:
         one_scale = self._columns.image_shape is not None
         found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale, engine=self._engine)
         loud = [scores for _, scores in found.scores]
-        wanted = wanted_rows(loud)
-        rows = fetch(source, wanted) if wanted else Rows(features={}, labels={})
+        wanted, drawn = pictures.wanted_rows(loud), self._columns.image_shape is not None
+        lonely = pictures.lonely_rows(loud) if drawn else ()
+        rows = revisit(source, wanted=wanted, lonely=lonely, flagged=found.flagged)
         seen = Observation(
             findings=(*suspicions(found, rows, source, self._columns.image_shape), *_remarks(found, self._columns)),
             measures=(*_measures(found), *image_measures(found.profile, self._columns)),
             coverage=_coverage(source, found),
-            attachments=self._attachments(found, rows, source),
+            attachments=self._attachments(found, rows),
         )
         return seen, found
 
@@ -235,14 +236,14 @@ class PoisoningGate:
 
         return follow
 
-    def _attachments(self, found: Scan, rows: Rows, source: BatchSource) -> tuple[tuple[str, str], ...]:
+    def _attachments(self, found: Scan, rows: Rows) -> tuple[tuple[str, str], ...]:
         shape = self._columns.image_shape
         made = []
         if shape is not None and rows.features:
             made.append(
                 (pictures.ATTACHMENT, pictures.pictures([s for _, s in found.scores], rows, found.profile, shape))
             )
-        drawn = charts.charts(found, charts.tally(source, found)) if found.flagged else ""
+        drawn = charts.charts(found, rows.tally)
         return (*made, (charts.ATTACHMENT, drawn)) if drawn else tuple(made)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from interlock.gate import Json
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.detector import LabelShift, Pair, Scores, Suspicion, Trigger
-from interlock.poisoning.scan import Rows
+from interlock.poisoning.revisit import Rows
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ def wanted_rows(scores: Sequence[Scores]) -> tuple[int, ...]:
         rows |= {row for pair in found.pairs[:MAX_PAIRS] for row in (pair.row, pair.neighbour) if row >= 0}
         rows |= set(found.rows[:MAX_PAIRS])
     return tuple(sorted(rows))
+
+
+def lonely_rows(scores: Sequence[Scores]) -> tuple[int, ...]:
+    """The rows that are shown, and for which no detector named a row to stand beside them."""
+    pairs = (pair for found in _suspicions(scores)[:MAX_GALLERIES] for pair in found.pairs[:MAX_PAIRS])
+    return tuple(sorted({pair.row for pair in pairs if pair.neighbour < 0}))
 
 
 def trigger_values(trigger: Trigger, rows: Rows) -> dict[int, float]:
@@ -96,7 +102,7 @@ class _Artist:
         if isinstance(found, Trigger):
             title, beside = f"Repeated pattern, label {found.label[:40]}", "the nearest image without the pattern"
         elif isinstance(found, Suspicion):
-            title, beside = found.title, "the nearest row without it"
+            title, beside = found.title, "the most similar row that is not flagged"
         else:
             who, among = found.label[:40] or "with any class", found.resembles[:40] or "other classes"
             title, beside = f"Rows labelled {who} among rows of {among}", "the nearest row of that class"
@@ -117,9 +123,10 @@ class _Artist:
         return base | {"pairs": pairs}
 
     def _pair(self, pair: Pair, box: list[Json] | None) -> dict[str, Json]:
+        beside = pair.neighbour if pair.neighbour >= 0 else self._rows.alike.get(pair.row, -1)
         return {
             "flagged": self._row(pair.row, box),
-            "neighbour": self._row(pair.neighbour, None) if pair.neighbour >= 0 else None,
+            "neighbour": self._row(beside, None) if beside >= 0 else None,
         }
 
     def _row(self, row: int, box: list[Json] | None) -> dict[str, Json]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from interlock.gate import SubjectError
 from interlock.poisoning.batches import Batch, BatchSource
@@ -18,10 +18,6 @@ from interlock.poisoning.engines import Engine, LocalEngine, Look
 from interlock.poisoning.engines.shares import folded
 from interlock.poisoning.fusion import fused
 from interlock.poisoning.survey import Profile, Survey, SurveyState
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,31 +159,3 @@ def _rounds(detectors: Sequence[Detector[Any]], fold: Callable[[Sequence[Look[An
         found |= {at: end for at, end in ended.items() if isinstance(end, Scores)}
         waiting = {at: end for at, end in ended.items() if not isinstance(end, Scores)}
     return [found[at] for at in range(len(detectors))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Some rows of the dataset as the files give them.
-
-    Args:
-        features: float32 array (d,) by row index.
-        labels: Label text by row index; empty where there is none.
-    """
-
-    features: dict[int, NDArray[np.float32]] = field(repr=False)
-    labels: dict[int, str]
-
-
-def fetch(source: BatchSource, wanted: Iterable[int]) -> Rows:
-    """Read a few rows again, for pictures."""
-    left = set(wanted)
-    features, labels = {}, {}
-    for batch in source.batches():
-        for row in sorted(left & set(range(batch.start, batch.start + len(batch.labels)))):
-            code = int(batch.labels[row - batch.start])
-            features[row] = batch.features[row - batch.start].copy()
-            labels[row] = batch.vocabulary[code] if code >= 0 else ""
-            left.discard(row)
-        if not left:
-            break
-    return Rows(features=features, labels=labels)

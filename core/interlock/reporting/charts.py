@@ -57,11 +57,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarChart:
-    """Groups, and how many more there are."""
+    """Groups; how many more have flagged rows, and how many have none."""
 
     title: str
     bars: tuple[Bar, ...]
     more: int
+    none: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +135,11 @@ def _bars(item: Mapping[str, object]) -> BarChart | None:
     largest = max((flagged / rows for _, rows, flagged in counted), default=0.0)
     if not largest:
         return None
-    more = _counts([item.get("more")])
+    left = _counts([item.get("more"), item.get("none")]) or (0, 0)
     bars = tuple(
         Bar(name=name, rows=rows, flagged=flagged, length=flagged / rows / largest) for name, rows, flagged in counted
     )
-    return BarChart(title=str(item.get("title", "")), bars=bars, more=more[0] if more else 0)
+    return BarChart(title=str(item.get("title", "")), bars=bars, more=left[0], none=left[1])
 
 
 def _quotes(item: Mapping[str, object]) -> QuoteChart | None:
