@@ -17,7 +17,7 @@ from interlock.cli.out import OutFile, keep_one_document
 from interlock.cli.poisoning_summary import say_poisoning
 from interlock.gate import GateOutcome, Json, RunIdentity, Settings, UsageError
 
-FORMATS = ("table", "json", "sarif", "html")
+FORMATS = ("table", "json", "sarif", "html", "png")
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,12 +152,13 @@ def _run(
 ) -> int:
     from interlock.runner import GateRequest, LocalRunner
 
-    if format_ == "html" and out is None and show.on_terminal():
-        raise UsageError("an HTML page is not for a terminal", next_step="add --out report.html")
+    if format_ in ("html", "png") and out is None and show.on_terminal():
+        what = "an HTML page" if format_ == "html" else "a picture"
+        raise UsageError(f"{what} is not for a terminal", next_step=f"add --out report.{format_}")
     request = GateRequest(kind=kind, subject=subject, options=options, outputs=outputs or {}, run=cli_run(kind))
     settings = settings_with(profile)
     keep_one_document(settings, format_, out)
-    quiet = format_ in ("json", "sarif")
+    quiet = format_ in ("json", "sarif", "png")
     with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}", quiet=quiet):
         outcome = runner.run_gate(request)
     _present(outcome, format_, out)
@@ -172,23 +173,27 @@ def _present(outcome: GateOutcome, format_: str, out: Path | None) -> None:
     if format_ == "table":
         (say_poisoning if outcome.report.gate == "data-poisoning" else _summary)(outcome)
     if out is not None or format_ != "table":
-        text = _rendered(outcome, _format_of(out) if format_ == "table" and out is not None else format_)
-        if out is None:
-            sys.stdout.write(text)
-        else:
-            write_whole(out, text)
+        content = _rendered(outcome, _format_of(out) if format_ == "table" and out is not None else format_)
+        if out is not None:
+            write_whole(out, content)
             show.progress(f"report: {out}")
+        elif isinstance(content, bytes):
+            sys.stdout.buffer.write(content)
+        else:
+            sys.stdout.write(content)
 
 
 def _format_of(out: Path) -> str:
-    return {".html": "html", ".sarif": "sarif"}.get(out.suffix, "json")
+    return {".html": "html", ".png": "png", ".sarif": "sarif"}.get(out.suffix, "json")
 
 
-def _rendered(outcome: GateOutcome, format_: str) -> str:
+def _rendered(outcome: GateOutcome, format_: str) -> str | bytes:
     import json
 
-    from interlock.reporting import render_html, render_json, render_sarif
+    from interlock.reporting import render_html, render_json, render_png, render_sarif
 
+    if format_ == "png":
+        return render_png(outcome)
     if format_ == "html":
         return render_html(title=f"{outcome.report.gate}: {outcome.report.subject.name}", outcomes=[outcome])
     document = render_sarif(outcome.report) if format_ == "sarif" else render_json(outcome)

@@ -5,19 +5,17 @@ Jinja with autoescaping writes it. The page loads nothing (its content security 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from interlock.gate import GateOutcome, Level, Observation, Verdict
+from interlock.gate import GateOutcome, Level, Verdict
 from interlock.gate.documents import digest_of, report_document, timestamp
 from interlock.reporting.charts import charts_of
+from interlock.reporting.galleries import galleries_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -28,9 +26,6 @@ MAX_FACTS = 6
 """Measures that stand open in a card; gates name the telling ones first."""
 
 MAX_TEXT = 4000
-MAX_GALLERIES = 20
-MAX_PAIRS = 24
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +49,6 @@ class OutcomeGroup:
 
     title: str
     outcomes: tuple[GateOutcome, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Picture:
-    """A picture; `box` is top, left, height and width of a frame, in percent."""
-
-    caption: str
-    source: str
-    box: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Gallery:
-    title: str
-    note: str
-    trigger: _Picture | None
-    pairs: tuple[tuple[_Picture, _Picture | None], ...]
 
 
 def render_html(
@@ -107,65 +85,12 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
         "measures": seen.measures,
         "facts": seen.measures[:MAX_FACTS],
         "coverage": seen.coverage,
-        "galleries": _galleries(seen),
+        "galleries": galleries_of(seen),
         "charts": charts_of(seen),
         "report_digest": digest_of(report_document(report)),
         "started": timestamp(report.started),
         "seconds": (report.finished - report.started).total_seconds(),
     }
-
-
-def _galleries(seen: Observation) -> list[_Gallery]:
-    """The galleries among the attachments (shape: `interlock.poisoning.pictures`); anything else is not shown."""
-    found: list[_Gallery] = []
-    for _, text in seen.attachments:
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        galleries = document.get("galleries") if isinstance(document, Mapping) else None
-        for item in galleries[:MAX_GALLERIES] if isinstance(galleries, list) else ():
-            gallery = _gallery(item)
-            if gallery is not None:
-                found.append(gallery)
-    return found
-
-
-def _gallery(item: object) -> _Gallery | None:
-    if not isinstance(item, Mapping) or not isinstance(item.get("pairs"), list):
-        return None
-    pairs = [
-        (flagged, _picture(pair.get("neighbour")))
-        for pair in item["pairs"][:MAX_PAIRS]
-        if isinstance(pair, Mapping) and (flagged := _picture(pair.get("flagged"))) is not None
-    ]
-    trigger = _picture(item.get("trigger"))
-    if not pairs and trigger is None:
-        return None
-    return _Gallery(
-        title=str(item.get("title", "")), note=str(item.get("note", "")), trigger=trigger, pairs=tuple(pairs)
-    )
-
-
-def _picture(item: object) -> _Picture | None:
-    """A picture that really is a PNG; a data URL of any other type could be a document with a script in it."""
-    if not isinstance(item, Mapping) or not isinstance(item.get("png"), str):
-        return None
-    try:
-        content = base64.b64decode(item["png"], validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    if not content.startswith(_PNG):
-        return None
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return _Picture(caption=str(item.get("caption", "")), source=source, box=_box(item.get("box")))
-
-
-def _box(value: object) -> tuple[float, ...]:
-    if not isinstance(value, list) or len(value) != 4:
-        return ()
-    sides = tuple(side * 100 for side in value if isinstance(side, int | float) and 0 <= side <= 1)
-    return sides if len(sides) == 4 else ()
 
 
 def _number(value: float) -> str:
