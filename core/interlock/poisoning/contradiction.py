@@ -16,15 +16,19 @@ bursts of one picture, or one natural kind of picture, are one witness and not m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from interlock.poisoning.bounds import poisson_binomial_tail
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.patches import Group, Images
+from interlock.poisoning.patches import Group, Images, Repeats
+from interlock.poisoning.survey import principal_axes
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
+
+    Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 NEIGHBOURS = 16
 HIDDEN_BIAS = 9.0
@@ -32,7 +36,13 @@ MAX_WITNESSES = 256
 """Rows of a group that are compared; the evidence of so many is beyond any doubt already."""
 
 REFERENCES = 16_384
+REFERENCE_BLOCK = 2048
 LOOK_ALIKES = 64
+
+CONTENT_AXES = 64
+CONTENT_REFERENCES = 4096
+CONTENT_VALUES = 2**20
+"""Of the images that are projected at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +108,130 @@ def base_rates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What images look like, roughly: their place on the principal axes.
+
+    Args:
+        axes: float32 array (d, p).
+        points: float32 array (n, p).
+    """
+
+    axes: NDArray[np.float32]
+    points: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8]) -> Content:
+        """Images, block by block.
+
+        Args:
+            images: uint8 array (n, d), in canonical order, so that any first rows are a random sample.
+        """
+        import numpy as np
+
+        sample = images[: CONTENT_REFERENCES if images.shape[1] <= 1024 else 1024].astype(np.float64)
+        axes = principal_axes(sample, CONTENT_AXES).astype(np.float32)
+        centre = sample.mean(axis=0).astype(np.float32)
+        step = max(1, CONTENT_VALUES // max(1, images.shape[1]))
+        points = np.empty((len(images), axes.shape[1]), dtype=np.float32)
+        for at in range(0, len(images), step):
+            points[at : at + step] = (images[at : at + step].astype(np.float32) - centre) @ axes
+        return cls(axes=axes, points=points)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Every image's nearest ones by content, and what they say of a label.
+
+    Args:
+        near: int64 array (n, k): of each distinct row; zeros for rows that repeat.
+        base: float64 array (classes, NEIGHBOURS + 1): `base_rates`.
+    """
+
+    near: NDArray[np.int64]
+    base: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, content: Content, labels: NDArray[np.int64], classes: int, distinct: NDArray[np.bool_], device: str
+    ) -> Neighbours | None:
+        """By the whole images; None when there are too few distinct ones.
+
+        Args:
+            content: Of all rows.
+            labels: int64 array (n,).
+            classes: Number of classes.
+            distinct: bool array (n,): False for all but the first of equal rows.
+            device: A torch device.
+        """
+        import numpy as np
+
+        once = np.flatnonzero(distinct)
+        count = min(NEIGHBOURS, len(once) - 1)
+        if count < NEIGHBOURS // 2:
+            return None
+        points = content.points[once]
+        found, _ = nearest(points, points[:CONTENT_REFERENCES], count, device=device, same=True)
+        near = np.zeros((len(labels), found.shape[1]), dtype=np.int64)
+        near[once] = once[found]
+        return cls(near=near, base=base_rates(near[once], labels, labels[once], classes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Possible:
+    """What a group can prove at most: every row that carries the label counts, and nothing is held against them.
+
+    The exact look compares with the whole image, too, so whoever agrees there agrees there.
+
+    Args:
+        images: The dataset.
+        distinct: bool array (n,): False for all but the first of equal rows.
+        near: int64 array (n, k): neighbours of each distinct row.
+        weights: float64 array (classes, k + 1): decades of one row with a label that so many of its neighbours carry.
+    """
+
+    images: Images
+    distinct: NDArray[np.bool_]
+    near: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, images: Images, distinct: NDArray[np.bool_], neighbours: Neighbours) -> Possible:
+        """From the neighbours by the whole images."""
+        import numpy as np
+
+        # Neighbours inside of the group are left out; those in their place may agree or not: the lower floor counts.
+        floor = np.minimum.accumulate(neighbours.base[:, ::-1], axis=1)[:, ::-1]
+        votes = np.arange(NEIGHBOURS + 1) + images.shares[:, None]
+        weights = -np.log10(_raised(votes / (NEIGHBOURS + 1), floor, HIDDEN_BIAS))
+        return cls(images=images, distinct=distinct, near=neighbours.near, weights=weights)
+
+    def bound(
+        self, repeats: Repeats, group_labels: NDArray[np.int64], words: NDArray[np.uint32]
+    ) -> NDArray[np.float64]:
+        """float64 array (groups,): decades.
+
+        Args:
+            repeats: Groups of rows that share a patch.
+            group_labels: int64 array (groups,).
+            words: uint32 array (n,): hashes of the patches of all rows.
+        """
+        import numpy as np
+
+        labels, count = self.images.labels, len(repeats.starts)
+        group = np.repeat(np.arange(count), repeats.lengths)
+        kept = self.distinct[repeats.rows]
+        rows, group = repeats.rows[kept], group[kept]
+        counts = np.bincount(group, minlength=count)
+        rank = np.arange(len(rows)) - (np.cumsum(counts) - counts)[group]
+        chosen = (rank < MAX_WITNESSES) & (labels[rows] == group_labels[group])
+        rows, group = rows[chosen], group[chosen]
+        there = self.near[rows]
+        agree = ((labels[there] == group_labels[group][:, None]) & (words[there] != words[rows][:, None])).sum(axis=1)
+        decades = self.weights[group_labels[group], agree]
+        return np.bincount(group, weights=decades, minlength=count).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirstLook:
     """Shared neighbour lists that hide a whole tile around the patch; `Comparison` is the exact look.
 
@@ -113,15 +247,16 @@ class FirstLook:
     near: NDArray[np.int64]
     base: NDArray[np.float64]
 
-    def decades(self, group: Group, group_of: NDArray[np.int64]) -> float:
+    def decades(self, group: Group, group_of: NDArray[np.int64], *, most: int | None = None) -> float:
         """Evidence that the labels of a group contradict their content, before correction.
 
         Args:
             group: The rows.
             group_of: int64 array (n,): which rows share a patch at this place.
+            most: Rows that are looked at, the first ones; all when None.
         """
         labels, label = self.images.labels, group.label
-        members = group.rows[self.distinct[group.rows]]
+        members = group.rows[self.distinct[group.rows]][:most]
         there = self.near[members]
         outside = group_of[there] != group_of[group.rows[0]]
         usable = outside[:, 0] & (outside.sum(axis=1) >= NEIGHBOURS // 2)
@@ -151,13 +286,11 @@ class Comparison:
 
     Args:
         images: The dataset, in canonical order, so that any first rows are a random sample.
-        content: float32 array (n, d): the levels.
         distinct: bool array (n,): False for all but the first of equal rows.
         device: A torch device.
     """
 
     images: Images
-    content: NDArray[np.float32]
     distinct: NDArray[np.bool_]
     device: str = "cpu"
 
@@ -181,8 +314,11 @@ class Comparison:
         if len(outside) <= NEIGHBOURS or not len(witnesses):
             return Verdict(decades=0.0, compared=0, contradicting=0, pairs=())
         patch = hidden_pixels(group, images, inside | known)
-        found, far, near_inside = self._without(patch, witnesses, outside, members)
-        seen, _ = nearest(self.content[witnesses], self.content[outside], NEIGHBOURS, device=self.device)
+        (found, far), (seen, _) = self._nearest(patch, witnesses, outside, NEIGHBOURS)
+        near_inside = np.full(len(witnesses), np.inf, dtype=np.float32)
+        if len(members) > 1:
+            # Witnesses are the first members and each finds itself first: the second distance is the one that counts.
+            near_inside = self._nearest(patch, witnesses, members, 2)[0][1][:, 1]
         agree = np.maximum(
             (images.labels[outside[found]] == group.label).sum(axis=1),
             (images.labels[outside[seen]] == group.label).sum(axis=1),
@@ -190,7 +326,7 @@ class Comparison:
         bias = _look_alikes(group, images, outside) * HIDDEN_BIAS
         chance = _raised((agree + share) / (NEIGHBOURS + 1), base[agree], bias)
         carried = images.labels[witnesses] == group.label
-        alone = far < near_inside
+        alone = far[:, 0] < near_inside
         evidence = poisson_binomial_tail(int(carried[alone].sum()), chance[alone])
         paired = zip(witnesses[carried].tolist(), outside[found[carried, 0]].tolist(), strict=True)
         return Verdict(
@@ -200,25 +336,35 @@ class Comparison:
             pairs=tuple(paired)[:shown],
         )
 
-    def _without(
-        self,
-        patch: NDArray[np.int64],
-        witnesses: NDArray[np.int64],
-        outside: NDArray[np.int64],
-        members: NDArray[np.int64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Neighbours outside with the patch hidden, and the distances to the nearest row outside and inside."""
-        import numpy as np
+    def _nearest(
+        self, patch: NDArray[np.int64], rows: NDArray[np.int64], others: NDArray[np.int64], count: int
+    ) -> tuple[Found, Found]:
+        """The nearest of some other rows without the patch, and with it.
 
-        kept = np.ones(self.content.shape[1], dtype=np.float32)
-        kept[patch] = 0
-        queries = self.content[witnesses] * kept
-        found, far = nearest(queries, self.content[outside], NEIGHBOURS, device=self.device, weights=kept)
-        if len(members) < 2:
-            return found, far[:, 0], np.full(len(witnesses), np.inf, dtype=np.float32)
-        # Witnesses are the first members and each finds itself first, so the second distance is the one that counts.
-        _, inside = nearest(queries, self.content[members], 2, device=self.device, weights=kept)
-        return found, far[:, 0], inside[:, 1]
+        Places among `others`, and squared distances less the row's own square: whole numbers, that float32 holds.
+        """
+        import numpy as np
+        import torch
+
+        levels = self.images.levels
+
+        def shown(which: NDArray[np.int64]) -> torch.Tensor:
+            return torch.from_numpy(levels[which].astype(np.float32)).to(self.device)
+
+        asked, hidden = shown(rows), torch.from_numpy(patch).to(self.device)
+        without, whole = [], []
+        for at in range(0, len(others), REFERENCE_BLOCK):
+            there = shown(others[at : at + REFERENCE_BLOCK])
+            part = there[:, hidden]
+            apart = torch.addmm((there * there).sum(dim=1), asked, there.T, alpha=-2)
+            whole.append(apart)
+            without.append(apart - torch.addmm((part * part).sum(dim=1), asked[:, hidden], part.T, alpha=-2))
+        return _first(torch.cat(without, dim=1), count), _first(torch.cat(whole, dim=1), count)
+
+
+def _first(apart: torch.Tensor, count: int) -> Found:
+    values, places = apart.topk(min(count, apart.shape[1]), dim=1, largest=False)
+    return places.cpu().numpy(), values.cpu().numpy()
 
 
 def hidden_pixels(group: Group, images: Images, carriers: NDArray[np.bool_]) -> NDArray[np.int64]:

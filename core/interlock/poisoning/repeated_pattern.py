@@ -1,11 +1,13 @@
 """Detector 2: a small pattern that repeats at one place and decides the label.
 
 BadNets (Gu, Dolan-Gavitt and Garg, 2017) and its kin paste one patch into images of many classes and relabel them. The
-scan groups rows by exactly equal patches (`patches`), keeps the groups whose label contradicts the rest of the image
+scan groups rows by exactly equal patches (`patches`), keeps the groups whose label may contradict the content of the
+images at all, then those that do with the part around the patch hidden (`tiles`) and when looked at exactly
 (`contradiction`), corrects for every patch that was looked at, and rebuilds the trigger from what is left.
 
-Cost: O(n * pixels * side^2) for the hashes, O(n log n) per position for the groups, and for the first look at content
-nine rounds of n * min(n, 4,096) distances.
+Cost: O(n * pixels * side) for the hashes, O(n) per position for the table that says which rows are sorted,
+n * min(n, 4,096) distances for the first look at content, and as many for the few rows that are looked at again.
+Memory: three bytes per value.
 
 What it cannot see: patches that move or change from image to image, blends, warps, triggers larger than half of the
 image's sides, triggers that many rows carry with their right label (covers), and rows of the target class itself
@@ -14,29 +16,40 @@ image's sides, triggers that many rows carry with their right label (covers), an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
-from interlock.poisoning.contradiction import NEIGHBOURS, Candidate, Comparison, FirstLook, base_rates
+from interlock.poisoning.contradiction import Candidate, Comparison, Content, Neighbours, Possible
 from interlock.poisoning.detector import Pair, Scores, Trigger
 from interlock.poisoning.hashing import first_of_each, row_hashes
-from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.patches import MIN_REPEATS, SIZES, Found, Images, Strip, repeated, unfit_as_images
-from interlock.poisoning.survey import Profile, principal_axes
+from interlock.poisoning.patches import (
+    MIN_REPEATS,
+    SIZES,
+    Images,
+    Seed,
+    Strip,
+    coded,
+    levels_of,
+    seeds_along,
+    unfit_as_images,
+)
+from interlock.poisoning.survey import Profile
+from interlock.poisoning.tiles import HiddenTiles
 from interlock.poisoning.triggers import Accepted, rebuilt, same_trigger
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEVELS = 16
-CONTENT_AXES = 64
-CONTENT_REFERENCES = 4096
 MIN_ROWS = 50
 MAX_STATE_BYTES = 4 * 2**30
+MAX_GROUPS = 4096
+"""Groups that are looked at a second time, those that may prove most first."""
+
 MAX_EXAMINED = 64
 """Candidates that turned out natural before the closer look is given up, and said so."""
 
@@ -44,30 +57,18 @@ PICTURES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantised:
-    """Images on 16 levels.
+class Coded:
+    """Images on 255 codes.
 
     Args:
         rows: int64 array (n,): indices in the dataset.
         labels: int64 array (n,): positions in the profile's classes.
-        levels: uint8 array (n, d): 0 to 15, and 16 for what is missing.
+        codes: uint8 array (n, d): 0 to 254, and 255 for what is missing.
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
-    levels: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tile:
-    """A part of the image that is hidden for the first look at content, and the positions whose patches lie in it."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    tops: range
-    lefts: range
+    codes: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,45 +101,37 @@ class RepeatedPattern:
             return f"{profile.rows} images of {profile.width} values are more than {MAX_STATE_BYTES} bytes"
         return ""
 
-    def partial(self, batch: Batch) -> tuple[Quantised, ...]:
-        """Quantise one batch."""
-        import numpy as np
-
+    def partial(self, batch: Batch) -> tuple[Coded, ...]:
+        """Code one batch."""
         labels = batch.codes(self.profile.classes)
         known = labels >= 0
-        features = batch.features[known]
-        low, high = self.profile.value_low, self.profile.value_high
-        with np.errstate(invalid="ignore"):
-            place = np.clip((features.astype(np.float64) - low) / (high - low) * LEVELS, 0, LEVELS - 1)
-        levels = np.where(np.isnan(place), LEVELS, place).astype(np.uint8)
-        return (Quantised(rows=batch.rows[known], labels=labels[known], levels=levels),)
+        codes = coded(batch.features if known.all() else batch.features[known], self.profile)
+        return (Coded(rows=batch.rows[known], labels=labels[known], codes=codes),)
 
-    def merge(self, one: tuple[Quantised, ...], other: tuple[Quantised, ...]) -> tuple[Quantised, ...]:
+    def merge(self, one: tuple[Coded, ...], other: tuple[Coded, ...]) -> tuple[Coded, ...]:
         """Both; they are joined only when all are there."""
         return one + other
 
-    def finalize(self, state: tuple[Quantised, ...]) -> Scores:
+    def finalize(self, state: tuple[Coded, ...]) -> Scores:
         """Group, look closer, correct, rebuild."""
         import numpy as np
 
         rows = np.concatenate([part.rows for part in state])
         labels = np.concatenate([part.labels for part in state])
-        levels = np.concatenate([part.levels for part in state])
-        keys = row_hashes(levels, self.seed)
+        keys = np.concatenate([row_hashes(part.codes, self.seed) for part in state])
         order = np.lexsort((rows, labels, keys))
         rows, labels, keys = rows[order], labels[order], keys[order]
         distinct = first_of_each(keys)
-        images = self._images(levels[order], labels)
-        tested, candidates = self._candidates(images, distinct)
-        comparison = Comparison(
-            images=images, content=images.levels.astype(np.float32), distinct=distinct, device=self.device
-        )
+        images, content = self._seen(state, order, labels)
+        tested, candidates, left = self._candidates(images, content, distinct)
+        comparison = Comparison(images=images, distinct=distinct, device=self.device)
         accepted, strongest, given_up = self._examined(comparison, tested, candidates)
         back = np.argsort(rows)
         scores = np.zeros(len(rows), dtype=np.float32)
         for found in accepted:
             scores[found.members] = 1.0
-        notes = (f"{given_up} more candidates were not looked at more closely",) if given_up else ()
+        left += given_up
+        notes = (f"{left} more candidates were not looked at more closely",) if left else ()
         return Scores(
             rows=rows[back],
             scores=scores[back],
@@ -147,50 +140,57 @@ class RepeatedPattern:
             notes=notes,
         )
 
-    def _images(self, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Images:
+    def _seen(
+        self, state: Sequence[Coded], order: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> tuple[Images, Content]:
+        """The images in canonical order, on levels, and what they look like."""
         import numpy as np
 
         height, width, channels = (*(self.image_shape or (1, 1)), 1)[:3]
         shares = np.bincount(labels, minlength=len(self.profile.classes)) / len(labels)
-        return Images(levels=levels, height=height, width=width, channels=channels, labels=labels, shares=shares)
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        codes = np.empty((len(order), self.profile.width), dtype=np.uint8)
+        at = 0
+        for part in state:
+            codes[place[at : at + len(part.codes)]] = part.codes
+            at += len(part.codes)
+        content = Content.of(codes)
+        levels = levels_of(codes)
+        images = Images(levels=levels, height=height, width=width, channels=channels, labels=labels, shares=shares)
+        return images, content
 
-    def _candidates(self, images: Images, distinct: NDArray[np.bool_]) -> tuple[int, list[Candidate]]:
-        """How many patches were judged, and those whose label seems to contradict the content, strongest first."""
+    def _candidates(
+        self, images: Images, content: Content, distinct: NDArray[np.bool_]
+    ) -> tuple[int, list[Candidate], int]:
+        """How many patches were judged, those whose label seems to contradict the content, and how many were left."""
+        classes = len(images.shares)
+        neighbours = Neighbours.of(content, images.labels, classes, distinct, self.device)
+        if neighbours is None:
+            return 0, [], 0
+        tested, seeds = self._seeds(images, Possible.of(images, distinct, neighbours))
+        worth = [seed for seed in seeds if corrected(seed.bound, tested) >= ALARM_DECADES]
+        worth.sort(key=lambda seed: (-seed.bound, seed.size, seed.top, seed.left, seed.label))
+        groups = [seed.group(images) for seed in worth[:MAX_GROUPS]]
+        look = HiddenTiles(images=images, distinct=distinct, content=content, device=self.device)
+        found = sorted(look.candidates(groups), key=Candidate.order)
+        return tested, found, len(worth) - len(groups)
+
+    def _seeds(self, images: Images, possible: Possible) -> tuple[int, list[Seed]]:
+        """How many patches were judged, and the groups that may prove something; every line of positions by itself."""
         import numpy as np
+        import torch
 
         shape = (images.height, images.width, images.channels, len(images.labels))
         columns = np.ascontiguousarray(images.levels.T).reshape(shape)
-        tested, candidates = 0, []
-        for tile, near in self._neighbourhoods(images, distinct):
-            base = base_rates(near[distinct], images.labels, images.labels[distinct], len(images.shares))
-            look = FirstLook(images=images, distinct=distinct, near=near, base=base)
-            for found in _along(images, columns, tile, self.seed):
-                tested += found.tested
-                for group in found.groups:
-                    decades = look.decades(group, found.group_of)
-                    if decades >= ALARM_DECADES:
-                        candidates.append(Candidate(group=group, decades=decades, base=base[group.label]))
-        return tested, sorted(candidates, key=Candidate.order)
+        strips = [Strip(size=size, top=top) for size in SIZES for top in range(images.height - size + 1)]
 
-    def _neighbourhoods(self, images: Images, distinct: NDArray[np.bool_]) -> Iterator[tuple[_Tile, NDArray[np.int64]]]:
-        """Each tile, and every distinct row's nearest rows with that tile hidden (rows that repeat have zeros)."""
-        import numpy as np
+        def along(strip: Strip) -> tuple[int, list[Seed]]:
+            return seeds_along(images, columns, strip, seed=self.seed, bound=possible.bound, least=ALARM_DECADES)
 
-        once = np.flatnonzero(distinct)
-        count = min(NEIGHBOURS, len(once) - 1)
-        if count < NEIGHBOURS // 2:
-            return
-        centred = images.levels.astype(np.float32)
-        centred -= centred.mean(axis=0)
-        sample = centred[: CONTENT_REFERENCES if centred.shape[1] <= 1024 else 1024]
-        axes = principal_axes(sample.astype(np.float64), CONTENT_AXES).astype(np.float32)
-        for tile in _tiles(images):
-            hidden = images.window(tile.top, tile.left, tile.height, tile.width)
-            points = (centred @ axes - centred[:, hidden] @ axes[hidden])[once]
-            found, _ = nearest(points, points[:CONTENT_REFERENCES], count, device=self.device, same=True)
-            near = np.zeros((len(distinct), count), dtype=np.int64)
-            near[once] = once[found]
-            yield tile, near
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            found = list(threads.map(along, strips))
+        return sum(tested for tested, _ in found), [seed for _, seeds in found for seed in seeds]
 
     def _examined(
         self, comparison: Comparison, tested: int, candidates: list[Candidate]
@@ -236,35 +236,3 @@ class RepeatedPattern:
             rows=tuple(sorted(rows[found.members].tolist())),
             pairs=tuple(Pair(row=int(rows[row]), neighbour=int(rows[other])) for row, other in found.verdict.pairs),
         )
-
-
-def _tiles(images: Images) -> Iterator[_Tile]:
-    """Overlapping tiles, half an image high and wide, so that every patch lies well inside one of them."""
-    for top, height, tops in _spans(images.height):
-        for left, width, lefts in _spans(images.width):
-            yield _Tile(top=top, left=left, height=height, width=width, tops=tops, lefts=lefts)
-
-
-def _spans(length: int) -> list[tuple[int, int, range]]:
-    """Start and length of three tiles along one side, and which patch positions belong to each."""
-    side = (length + 1) // 2
-    last = length - side
-    starts = sorted({0, last // 2, last})
-    spans = []
-    begin = 0
-    for at, start in enumerate(starts):
-        following = starts[at + 1] if at + 1 < len(starts) else None
-        # A patch starts to be better held by the next tile halfway into the overlap of the two.
-        end = length if following is None else max(begin, (start + side + following) // 2 - max(SIZES) // 2)
-        spans.append((start, side, range(begin, end)))
-        begin = end
-    return spans
-
-
-def _along(images: Images, columns: NDArray[np.uint8], tile: _Tile, seed: int) -> Iterator[Found]:
-    """Every position of every size whose patches belong to `tile`."""
-    for size in SIZES:
-        lefts = range(tile.lefts.start, min(tile.lefts.stop, images.width - size + 1))
-        for top in range(tile.tops.start, min(tile.tops.stop, images.height - size + 1)):
-            if lefts:
-                yield from repeated(images, columns, Strip(size=size, top=top, lefts=lefts), seed)

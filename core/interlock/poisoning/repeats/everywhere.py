@@ -7,23 +7,14 @@ from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.detector import Scores
+from interlock.poisoning.patches import coded
 from interlock.poisoning.repeats.candidates import carriers
-from interlock.poisoning.repeats.windows import MISSING, Family
+from interlock.poisoning.repeats.windows import Family
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-def coded(features: NDArray[np.float32], profile: Profile) -> NDArray[np.uint8]:
-    """uint8 array of the same shape: 0 to 254 over the range of the dataset, 255 for what is missing."""
-    import numpy as np
-
-    low, span = np.float32(profile.value_low), np.float32(profile.value_high - profile.value_low)
-    with np.errstate(invalid="ignore", over="ignore"):
-        place = np.clip((features - low) / span, 0, 1) * np.float32(MISSING - 1)
-    return np.rint(np.where(np.isnan(place), np.float32(MISSING), place)).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from interlock.poisoning.patches import MISSING
 from interlock.poisoning.repeats.flats import rectangles
-from interlock.poisoning.repeats.windows import CONTRAST, MISSING, RELATIVE_STEPS, Family, between, levels, ranges
+from interlock.poisoning.repeats.windows import CONTRAST, RELATIVE_STEPS, Family, between, levels, ranges
 
 if TYPE_CHECKING:
     import numpy as np

@@ -27,10 +27,10 @@ from interlock.poisoning.batches import Batch
 from interlock.poisoning.contradiction import NEIGHBOURS
 from interlock.poisoning.detector import Pair, Scores, Suspicion
 from interlock.poisoning.hashing import first_of_each, row_hashes
-from interlock.poisoning.patches import unfit_as_images
+from interlock.poisoning.patches import coded, unfit_as_images
 from interlock.poisoning.repeats.album import Album
 from interlock.poisoning.repeats.believed import Believed
-from interlock.poisoning.repeats.everywhere import Carriers, coded
+from interlock.poisoning.repeats.everywhere import Carriers
 from interlock.poisoning.repeats.search import Search, window_of
 from interlock.poisoning.repeats.windows import levels
 from interlock.poisoning.survey import Profile

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from interlock.poisoning.contradiction import MAX_WITNESSES
+from interlock.poisoning.patches import MISSING
 from interlock.poisoning.repeats.album import Album, Moved, laid_over
-from interlock.poisoning.repeats.windows import MISSING
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from interlock.poisoning.hashing import mixed, multipliers
+from interlock.poisoning.patches import LEVELS, MISSING
 from interlock.poisoning.repeats.flats import rectangles
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     Codes: TypeAlias = NDArray[np.uint8]
     Words: TypeAlias = NDArray[np.uint64]
 
-MISSING = 255
-"""The code of a value that is missing; the others run from 0 to 254 over the range of the dataset."""
-
-LEVELS = 16
 RELATIVE_STEPS = 4
 CONTRAST = 2
 """A window spans at least this many levels: less is a smooth surface on the edge between two of them."""
