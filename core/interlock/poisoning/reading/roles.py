@@ -91,7 +91,8 @@ def _features(schema: Any, shown: str, columns: Columns) -> tuple[str, ...]:
         )
     else:
         return ()
-    if not names and not columns.texts:
+    # One column of text is more likely a document than a category; a table of categories has several.
+    if not names and not columns.texts and (not columns.by_default or len(_categories(schema, columns)) < 2):
         raise _no_features(schema, shown, columns)
     check_width(len(names), shown, columns)
     return names

@@ -31,6 +31,7 @@ from interlock.poisoning.survey import Profile
 from interlock.poisoning.tables.candidates import COMMON, OF_THREE, OF_TWO, Combination, Search, odds_times
 from interlock.poisoning.tables.columns import (
     MAX_NAME,
+    MIN_ROWS,
     Coding,
     TableState,
     Value,
@@ -151,7 +152,17 @@ class ValueCombination:
         varying += int((state.words != state.words[0]).any(axis=0).sum())
         if varying < 2:
             return f"all columns but {varying} are constant"
+        if not state.numbers.shape[1] and _repeating(state.words) < 2:
+            return "no two columns hold values that repeat; running text is looked at when it is named with `text`"
         return f"fewer than {MIN_TABLE} distinct rows" if len(state.keys) < MIN_TABLE else ""
+
+
+def _repeating(words: NDArray[np.uint64]) -> int:
+    """Columns in which most rows share their value with others."""
+    import numpy as np
+
+    counted = (np.unique(words[:, place], return_counts=True)[1] for place in range(words.shape[1]))
+    return sum(2 * int(counts[counts >= MIN_ROWS].sum()) >= len(words) for counts in counted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
