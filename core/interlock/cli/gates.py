@@ -71,6 +71,7 @@ def data_validation(
 @click.option("--device", default="cpu", show_default=True, help="Where torch computes: cpu, cuda, cuda:1.")
 @click.option("--engine", default="local", show_default=True, help="Where rows are read: local, or ray for workers.")
 @click.option("--ray-address", metavar="HOST:PORT", help="A Ray cluster's head, or auto; one of its own by default.")
+@click.option("--also", metavar="NAME", multiple=True, help="Compare with another project's detector: see the docs.")
 @click.option("--flagged", metavar="FILE", help="Write who is flagged, by whom and why, to this Parquet file.")
 @click.option("--clean-out", metavar="DIR", help="Write the dataset without the flagged rows; it needs a gate run too.")
 def data_poisoning(
@@ -91,6 +92,7 @@ def data_poisoning(
     device: str,
     engine: str,
     ray_address: str | None,
+    also: tuple[str, ...],
     flagged: str | None,
     clean_out: str | None,
 ) -> int:
@@ -112,6 +114,7 @@ def data_poisoning(
         "device": device,
         "engine": engine,
         "ray_address": ray_address,
+        "also": list(also),
     }
     outputs = {name: place for name, place in (("flagged", flagged), ("clean_out", clean_out)) if place}
     return _run("data-poisoning", subject, options, outputs, profile=profile, format_=format_, out=out)

@@ -30,6 +30,7 @@ from interlock.gate import (
 from interlock.poisoning import charts, pictures
 from interlock.poisoning.batches import BatchSource, Columns, Source
 from interlock.poisoning.bounds import ALARM_DECADES
+from interlock.poisoning.compare import beside, installed, known_peers
 from interlock.poisoning.detector import Detector, Scores
 from interlock.poisoning.engines import engine_for
 from interlock.poisoning.findings import suspicions
@@ -66,6 +67,8 @@ class PoisoningGate:
         device: A torch device: ``cpu``, ``cuda``, ``cuda:1``.
         engine: Where the passes run: ``local`` is this process, ``ray`` tasks on a cluster; both come to the same.
         ray_address: ``host:port`` of the cluster's head, or ``auto``; a cluster of this machine's own when None.
+        also: Other projects' detectors to look as well, for comparison only: names of
+            `interlock.poisoning.compare.PEERS`. They run in this process, raise no alarm and change no strength.
 
     Raises:
         UsageError: An argument cannot be.
@@ -86,10 +89,11 @@ class PoisoningGate:
         device: str = "cpu",
         engine: str = "local",
         ray_address: str | None = None,
+        also: Sequence[str] = (),
     ) -> None:
-        for option, names in (("features", features), ("text", text)):
+        for option, names in (("features", features), ("text", text), ("also", also)):
             if isinstance(names, str):
-                raise UsageError(f"{option} is a list of column names, not one text", where=option)
+                raise UsageError(f"{option} is a list of names, not one text", where=option)
         if not _whole(seed) or seed < 0:
             raise UsageError(f"a seed is a whole number from 0, not {seed!r}", where="seed")
         if image_shape is not None and not all(_whole(side) for side in image_shape):
@@ -108,6 +112,7 @@ class PoisoningGate:
         self._device = device
         self._engine = engine_for(engine, ray_address=ray_address, device=device)
         self._ray_address = ray_address
+        self._also = known_peers(also)
         self._looked: list[Looked] = []  # shared by the copies that `examine` makes; holds the last look, if any
 
     @property
@@ -137,6 +142,7 @@ class PoisoningGate:
             "device": self._device,
             "engine": self._engine.name,
             "ray_address": self._ray_address,
+            "also": [peer.name for peer in self._also],
             "false_alarm_decades": ALARM_DECADES,
         }
 
@@ -196,10 +202,12 @@ class PoisoningGate:
         from interlock.poisoning.neighbours import usable_device
 
         usable_device(self._device)
+        installed(self._also)
         gate = copy(self)  # of which the shape of this dataset's images is known by now
         gate._columns = source.columns  # noqa: SLF001 (its own class)
         with spooled(source, here=self._engine.name == "local") as rows:
             seen, found = gate._scanned(rows)  # noqa: SLF001
+            seen = beside(seen, self._also, rows, found.profile, flagged=found.flagged, seed=self._seed)
         if isinstance(source, Source):
             self._looked.append(Looked(source=source, found=found))
         return seen

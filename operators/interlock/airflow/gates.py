@@ -107,6 +107,7 @@ class ScanPoisoningOperator(GateOperator):
         device: Where torch computes: ``cpu``, ``cuda``, ``cuda:1``.
         engine: Where rows are read: ``local`` is the task's own process, ``ray`` workers of a cluster.
         ray_address: ``host:port`` of the cluster's head, or ``auto``; a cluster of the task's own when not given.
+        also: Other projects' detectors to look as well, for comparison only.
         flagged: Parquet file to write the flagged rows to, where nothing is yet (templated).
         clean_out: Folder to write the dataset without the flagged rows to, where nothing is yet (templated). It is
             allowed by nothing: scan it before anything uses it.
@@ -131,6 +132,7 @@ class ScanPoisoningOperator(GateOperator):
         device: str = "cpu",
         engine: str = "local",
         ray_address: str | None = None,
+        also: Sequence[str] = (),
         flagged: str | None = None,
         clean_out: str | None = None,
         **kwargs: Any,
@@ -148,6 +150,7 @@ class ScanPoisoningOperator(GateOperator):
         self.device = device
         self.engine = engine
         self.ray_address = ray_address
+        self.also = also
         self.flagged = flagged
         self.clean_out = clean_out
 
@@ -171,6 +174,7 @@ class ScanPoisoningOperator(GateOperator):
             "device": self.device,
             "engine": self.engine,
             "ray_address": self.ray_address,
+            "also": self.also,
         }
 
 
