@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.tables.candidates import rate_above
 from interlock.poisoning.tables.columns import Coding
+from interlock.poisoning.tables.odds import rate_above
 
 if TYPE_CHECKING:
     import numpy as np

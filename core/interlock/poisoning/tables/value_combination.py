@@ -28,7 +28,7 @@ from interlock.poisoning.bounds import ALARM_DECADES, corrected, poisson_binomia
 from interlock.poisoning.detector import Scores, Suspicion
 from interlock.poisoning.hashing import text_hashes
 from interlock.poisoning.survey import Profile
-from interlock.poisoning.tables.candidates import COMMON, OF_THREE, OF_TWO, Combination, Search, odds_times
+from interlock.poisoning.tables.candidates import OF_THREE, OF_TWO, Search
 from interlock.poisoning.tables.columns import (
     MAX_NAME,
     MIN_ROWS,
@@ -39,6 +39,8 @@ from interlock.poisoning.tables.columns import (
     joined,
     table_state,
 )
+from interlock.poisoning.tables.odds import odds_times
+from interlock.poisoning.tables.pairs import COMMON, Combination
 from interlock.poisoning.tables.rest_of_row import ALONE, MAX_ASKED, SPREAD, RestOfRow
 
 if TYPE_CHECKING:
