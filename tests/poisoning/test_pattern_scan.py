@@ -244,7 +244,7 @@ def test_rows_of_noise_cannot_vouch_for_themselves() -> None:
     import torch
 
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(500, 400)).astype(np.float32))
-    assert max(too_sharp(group.along, group.members) for group in Pursuit(rows).groups()) < 3
+    assert max(too_sharp(group.along, group.members) for group in Pursuit(rows).groups()[1]) < 3
 
 
 def test_a_random_draw_fits_and_a_subclass_does_not() -> None:

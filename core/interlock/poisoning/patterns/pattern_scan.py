@@ -113,7 +113,8 @@ class PatternScan:
 
         labels = batch.codes(self.profile.classes)
         known = np.flatnonzero(labels >= 0)
-        labels, rows, features = labels[known], batch.rows[known], batch.features[known]
+        labels, rows = labels[known], batch.rows[known]
+        features = batch.features if len(known) == len(batch.labels) else batch.features[known]
         keys = row_hashes(features, self.seed)
         kept = smallest(rows, labels, keys, self.room)
         return Sample(
@@ -189,7 +190,7 @@ class _ClassSplits:
 
         mine = np.flatnonzero(self.state.labels == self.label)
         pursuit = Pursuit(self.white.rows[int(mine[0]) : int(mine[-1]) + 1])
-        groups = pursuit.groups()
+        tried, groups = pursuit.groups()
         sharp = [(too_sharp(group.along, group.members), group) for group in groups]
         sharp = sorted((pair for pair in sharp if pair[0] >= ALARM_DECADES), key=lambda pair: -pair[0])
         splits: list[tuple[float, Split]] = []
@@ -208,7 +209,7 @@ class _ClassSplits:
                 continue
             known.append(wide.members)
             splits.append((decades, self._split(mine, wide, group, kind)))
-        return len(groups), splits
+        return tried, splits
 
     def _oriented(self, mine: NDArray[np.int64], pursuit: Pursuit, group: Group) -> Group:
         """The group, or the rest of its class when the group lies where other classes do and the rest does not."""

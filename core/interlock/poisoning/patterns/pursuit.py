@@ -30,6 +30,13 @@ AXES = 16
 AXIS_ROUNDS = 8
 
 ROUNDS = 12
+HALVED_AFTER = (2, 4, 6)
+"""Rounds after which the half of the groups that still move and stand out less is given up: a pattern is found by many
+starts, and soon stands out more than what honest rows drift to."""
+
+BLOCK_ROWS = 512
+"""Of a symmetric product, of which one half is computed."""
+
 MIN_GROUP = 8
 MAX_SHARE = 0.6
 NEVER_BEYOND = 0.01
@@ -83,11 +90,26 @@ def whitened(points: torch.Tensor, labels: torch.Tensor, classes: int) -> Whiten
     means = torch.zeros(classes, points.shape[1], device=points.device).index_add_(0, labels, points)
     means /= counts[:, None]
     residuals = points - means[labels]
-    scatter = (residuals.T @ residuals).double() / max(1, len(labels) - classes)
+    scatter = with_itself(residuals.T).double() / max(1, len(labels) - classes)
     values, vectors = torch.linalg.eigh(scatter)
     ridge = RIDGE * values.mean().clamp(min=1e-12)
     by = (vectors / torch.sqrt(values.clamp(min=0) + ridge)).float()
     return Whitened(rows=residuals @ by, means=means, by=by)
+
+
+def with_itself(rows: torch.Tensor) -> torch.Tensor:
+    """`rows` times its own transpose, of which only one half is computed.
+
+    Args:
+        rows: float32 tensor (n, w).
+    """
+    n = len(rows)
+    made = rows.new_empty(n, n)
+    for at in range(0, n, BLOCK_ROWS):
+        block = slice(at, at + BLOCK_ROWS)
+        made[block, : at + BLOCK_ROWS] = rows[block] @ rows[: at + BLOCK_ROWS].T
+        made[:at, block] = made[block, :at].T
+    return made
 
 
 class Pursuit:
@@ -98,19 +120,25 @@ class Pursuit:
     """
 
     def __init__(self, rows: torch.Tensor) -> None:
-        self._gram = rows @ rows.T
+        self._gram = with_itself(rows)
         self._own = self._gram.diag().clone()
 
-    def groups(self) -> list[Group]:
-        """Every split that a start ends in, each once."""
+    def groups(self) -> tuple[int, list[Group]]:
+        """How many starts there were, and the splits that the better ones end in, each once."""
         n = len(self._gram)
         inside = self._starts()
         settled = inside.any(dim=0)
         moving = settled.nonzero()[:, 0]
-        for _ in range(ROUNDS):
+        tried = len(moving)
+        for number in range(ROUNDS):
             before = inside[:, moving]
             sizes = before.sum(dim=0)
             means = self._pull(before, sizes)
+            if number in HALVED_AFTER:
+                kept = _separations(means, before, sizes).topk((len(moving) + 1) // 2).indices.sort().values
+                settled[moving] = False
+                settled[moving[kept]] = True
+                moving, before, sizes, means = moving[kept], before[:, kept], sizes[kept], means[:, kept]
             mine = (means * before).sum(dim=0) / sizes
             others = (means * (1 - before)).sum(dim=0) / (n - sizes).clamp(min=1)
             after = (means > (mine + others) / 2).float()
@@ -125,7 +153,7 @@ class Pursuit:
         sizes = inside.sum(dim=0)
         fit = settled & (sizes >= MIN_GROUP) & (sizes <= MAX_SHARE * n)
         distinct = {column.tobytes(): column for column in (inside[:, fit].T > 0).cpu().numpy()}
-        return self._judged(list(distinct.values()))
+        return tried, self._judged(list(distinct.values()))
 
     def group(self, members: NDArray[np.bool_]) -> Group:
         """These rows against the others, split in the middle."""
@@ -218,3 +246,14 @@ class Pursuit:
             distance = float(centred[members].mean())
             made.append(Group(members=members, along=centred, distance=distance, threshold=distance / 2))
         return made
+
+
+def _separations(along: torch.Tensor, inside: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    """float32 tensor (groups,): Ashman's D of each group, by every row's place along the direction of the others."""
+    rest = (len(along) - sizes).clamp(min=1)
+    sums, squares = along * inside, along * along
+    mine, others = sums.sum(dim=0) / sizes, (along.sum(dim=0) - sums.sum(dim=0)) / rest
+    of_mine = (squares * inside).sum(dim=0)
+    spread = of_mine / sizes - mine * mine + (squares.sum(dim=0) - of_mine) / rest - others * others
+    separations: torch.Tensor = (mine - others) / spread.clamp(min=1e-12).sqrt()
+    return separations

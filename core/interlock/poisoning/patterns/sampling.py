@@ -43,28 +43,26 @@ class Sample:
     keys: NDArray[np.uint64]
     points: NDArray[np.float32]
 
-    def taken(self, at: NDArray[np.int64]) -> Sample:
-        """Only these of the sampled rows."""
-        return Sample(
-            rows=self.rows,
-            places=self.places[at],
-            labels=self.labels[at],
-            keys=self.keys[at],
-            points=self.points[at],
-        )
-
     def merged(self, other: Sample, room: int) -> Sample:
         """The sample of both."""
         import numpy as np
 
-        both = Sample(
+        places = np.concatenate([self.places, other.places])
+        labels = np.concatenate([self.labels, other.labels])
+        keys = np.concatenate([self.keys, other.keys])
+        kept = smallest(places, labels, keys, room)
+        # Row by row into place: the points are most of what is held, and are copied once.
+        points = np.empty((len(kept), self.points.shape[1]), dtype=np.float32)
+        mine = kept < len(self.places)
+        points[mine] = self.points[kept[mine]]
+        points[~mine] = other.points[kept[~mine] - len(self.places)]
+        return Sample(
             rows=np.concatenate([self.rows, other.rows]),
-            places=np.concatenate([self.places, other.places]),
-            labels=np.concatenate([self.labels, other.labels]),
-            keys=np.concatenate([self.keys, other.keys]),
-            points=np.concatenate([self.points, other.points]),
+            places=places[kept],
+            labels=labels[kept],
+            keys=keys[kept],
+            points=points,
         )
-        return both.taken(smallest(both.places, both.labels, both.keys, room))
 
 
 def room_per_class(class_rows: tuple[int, ...], width: int) -> int:
