@@ -143,17 +143,23 @@ def _low_counts(votes: Votes, rows: NDArray[np.int64], classes: int, label: int,
 def _has_a_home(votes: Votes, label: int) -> bool:
     """True when most rows of a class lie among their own: what lies elsewhere is then beside the class, not all of it.
 
-    Without this, labels that nothing in the features explains would all look flipped.
+    Without this, labels that nothing in the features explains would all look flipped. A frequent label can have the
+    most votes around most of its rows by its frequency alone, so these votes must also go apart: rows at home have
+    nearly all of them and rows elsewhere few, where a label that nothing explains has its share everywhere.
     """
     mine = votes.labels == label
-    return 2 * int((mine & ~votes.outvoted).sum()) > int(mine.sum())
+    if 2 * int((mine & ~votes.outvoted).sum()) <= int(mine.sum()):
+        return False
+    return _dispersion(votes.own[mine], votes.neighbours.shape[1]) > MAX_DISPERSION
 
 
 def _is_steady(votes: Votes, label: int, rival: int) -> bool:
     """True when the votes for `label` among rows of `rival` are hardly more dispersed than a binomial distribution."""
-    trials = votes.neighbours.shape[1]
     said = (votes.neighbours[votes.labels == rival] == label).sum(axis=1)
+    return 0 < _dispersion(said, votes.neighbours.shape[1]) <= MAX_DISPERSION
+
+
+def _dispersion(said: NDArray[np.int64], trials: int) -> float:
+    """Variance of counts among `trials` over that of a binomial distribution; 0 where all or none are counted."""
     mean = float(said.mean()) if len(said) else 0.0
-    if not 0 < mean < trials:
-        return False
-    return bool(said.var() <= MAX_DISPERSION * mean * (1 - mean / trials))
+    return float(said.var()) / (mean * (1 - mean / trials)) if 0 < mean < trials else 0.0
