@@ -22,12 +22,18 @@ from interlock.gate import (
     Measure,
     Observation,
     OpenSubject,
+    References,
     Sequel,
     Tool,
     UsageError,
     Written,
 )
+from interlock.gate.documents import canonical_json
 from interlock.poisoning import charts, pictures
+from interlock.poisoning.accepted.beside import FACT, Beside, named
+from interlock.poisoning.accepted.clean import CleanNeighbours
+from interlock.poisoning.accepted.drift import Drift
+from interlock.poisoning.accepted.snapshot import profile_of
 from interlock.poisoning.batches import BatchSource, Columns, Source
 from interlock.poisoning.bounds import ALARM_DECADES
 from interlock.poisoning.compare import beside, installed, known_peers
@@ -69,6 +75,9 @@ class PoisoningGate:
         ray_address: ``host:port`` of the cluster's head, or ``auto``; a cluster of this machine's own when None.
         also: Other projects' detectors to look as well, for comparison only: names of
             `interlock.poisoning.compare.PEERS`. They run in this process, raise no alarm and change no strength.
+        accepted: Path or URL of the profile of the last accepted snapshot, to compare with; see
+            `interlock.poisoning.accepted.beside` for what it is trusted by.
+        clean: Path or URL of a small clean set in the form of the dataset.
 
     Raises:
         UsageError: An argument cannot be.
@@ -90,6 +99,8 @@ class PoisoningGate:
         engine: str = "local",
         ray_address: str | None = None,
         also: Sequence[str] = (),
+        accepted: str | None = None,
+        clean: str | None = None,
     ) -> None:
         for option, names in (("features", features), ("text", text), ("also", also)):
             if isinstance(names, str):
@@ -113,6 +124,8 @@ class PoisoningGate:
         self._engine = engine_for(engine, ray_address=ray_address, device=device)
         self._ray_address = ray_address
         self._also = known_peers(also)
+        self._beside = Beside(accepted=accepted, clean=clean)
+        self._keep = False  # whether a profile of the snapshot is wanted
         self._looked: list[Looked] = []  # shared by the copies that `examine` makes; holds the last look, if any
 
     @property
@@ -143,8 +156,13 @@ class PoisoningGate:
             "engine": self._engine.name,
             "ray_address": self._ray_address,
             "also": [peer.name for peer in self._also],
+            **self._beside.configuration(),
             "false_alarm_decades": ALARM_DECADES,
         }
+
+    def refer(self, references: References) -> None:
+        """Take what holds the bytes of `accepted` and `clean`, and knows what was accepted."""
+        self._beside.references = references
 
     def detectors(self, profile: Profile) -> tuple[Detector[Any], ...]:
         """The detectors of this gate, set up for one dataset.
@@ -154,7 +172,9 @@ class PoisoningGate:
         """
         columns, seed, device = self._columns, self._seed, self._device
         shape, texts = columns.image_shape, columns.texts
-        found: list[Detector[Any]] = [LabelConsistency(profile=profile, seed=seed, device=device)]
+        accepted, clean = self._beside.profile, self._beside.rows
+        pairs = accepted.pairs.get("knn", ()) if accepted is not None else ()
+        found: list[Detector[Any]] = [LabelConsistency(profile=profile, seed=seed, device=device, accepted=pairs)]
         found += [
             of_features(profile=profile, image_shape=shape, seed=seed, device=device)
             for of_features in (RepeatedPattern, MovingPattern, Duplicates, PatternScan, ValueCombination)
@@ -165,6 +185,10 @@ class PoisoningGate:
         ]
         if columns.source is not None:  # nobody misses it where nobody kept who contributed what
             found.append(SourceExcess(profile=profile, source=columns.source, seed=seed, device=device))
+        if clean is not None:
+            found.append(CleanNeighbours(profile=profile, clean=clean, device=device))
+        if accepted is not None or self._keep:
+            found.append(Drift(profile=profile, accepted=accepted, keep=self._keep, image_shape=shape, seed=seed))
         return tuple(found)
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -205,16 +229,30 @@ class PoisoningGate:
         installed(self._also)
         gate = copy(self)  # of which the shape of this dataset's images is known by now
         gate._columns = source.columns  # noqa: SLF001 (its own class)
+        self._beside.take(source.columns)
         with spooled(source, here=self._engine.name == "local") as rows:
             seen, found = gate._scanned(rows)  # noqa: SLF001
             seen = beside(seen, self._also, rows, found.profile, flagged=found.flagged, seed=self._seed)
-        if isinstance(source, Source):
-            self._looked.append(Looked(source=source, found=found))
+        if not isinstance(source, Source):
+            return seen
+        profile = b""
+        if self._keep:
+            kept = profile_of(found, source.opened.subject, source.columns, seed=self._seed)
+            profile = kept.document()
+            seen = replace(seen, facts=(*seen.facts, (FACT, canonical_json(named(profile)).decode())))
+        self._looked.append(Looked(source=source, found=found, profile=profile))
         return seen
 
     def _scanned(self, source: BatchSource) -> tuple[Observation, Scan]:
         one_scale = self._columns.image_shape is not None
-        found = scan(source, seed=self._seed, detectors=self.detectors, one_scale=one_scale, engine=self._engine)
+        found = scan(
+            source,
+            seed=self._seed,
+            detectors=self.detectors,
+            one_scale=one_scale,
+            engine=self._engine,
+            quantiles=self._keep,
+        )
         loud = [scores for _, scores in found.scores]
         wanted, drawn = pictures.wanted_rows(loud), self._columns.image_shape is not None
         lonely = pictures.lonely_rows(loud) if drawn else ()
@@ -228,7 +266,7 @@ class PoisoningGate:
         return seen, found
 
     def sequel(self, places: Mapping[str, str], derived: Derived) -> Sequel:
-        """What writes ``flagged`` and ``clean_out``; see `interlock.poisoning.quarantine`.
+        """What writes ``flagged``, ``clean_out`` and ``profile_out``; see `interlock.poisoning.quarantine`.
 
         Args:
             places: A path for each that is wanted.
@@ -238,6 +276,7 @@ class PoisoningGate:
             UsageError: An unknown output, no local path, or a place that is taken.
         """
         wanted = Places.of(places)
+        self._keep = wanted.profile_out is not None
 
         def follow(_opened: OpenSubject, outcome: GateOutcome) -> tuple[Written, ...]:
             return leave(wanted, self._looked[-1] if self._looked else None, outcome, derived)
@@ -261,9 +300,9 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
         Measure(name="rows", value=profile.rows, unit="rows"),
         Measure(name="flagged_rows", value=flagged, unit="rows"),
         Measure(name="flagged_fraction", value=flagged / profile.rows, unit="fraction"),
-        Measure(name="strongest", value=max((s.strength for _, s in found.scores), default=0.0)),
+        Measure(name="strongest", value=max((s.strength for _, s in found.accusing), default=0.0)),
         Measure(name="triggers", value=sum(_triggers(s) for _, s in found.scores)),
-        Measure(name="detectors_run", value=len(found.scores)),
+        Measure(name="detectors_run", value=len(found.accusing)),
         Measure(name="detectors_skipped", value=len(found.skipped)),
         Measure(name="features", value=profile.width),
         Measure(name="classes", value=len(profile.classes)),
@@ -274,9 +313,12 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
         smallest = min(profile.class_rows)
         measures.append(Measure(name="smallest_class_rows", value=smallest, unit="rows"))
         measures.append(Measure(name="smallest_class_fraction", value=smallest / profile.rows, unit="fraction"))
-    for name, scores in found.scores:
+    for name, scores in found.accusing:
         measures.append(Measure(name=f"{name}_flagged_rows", value=len(scores.flagged), unit="rows"))
         measures.append(Measure(name=f"{name}_strength", value=scores.strength))
+    for name, scores in found.scores:
+        if scores.compared is not None and scores.compared.measures:  # no limit of a detector's is for these
+            measures += [Measure(name=name, value=scores.strength), *scores.compared.measures]
     return tuple(measures)
 
 
@@ -324,7 +366,7 @@ def _coverage(source: BatchSource, found: Scan) -> Coverage:
         skipped.append(Gap(path=source.name, reason=f"{profile.unlabelled} rows without a label"))
     failed = [Gap(path=profile.first_unread[0].name, reason=unread_text(profile))] if profile.unread else []
     files = tuple(source.shown(file) for file in source.files)
-    if found.scores:
+    if found.accusing:
         return Coverage(looked_at=files, skipped=tuple(skipped), failed=tuple(failed))
     reasons = "; ".join(f"{name}: {reason}" for name, reason in found.skipped)
     failed += [Gap(path=file, reason=f"no detector could look at it ({reasons})") for file in files]
