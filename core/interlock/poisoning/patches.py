@@ -10,7 +10,7 @@ Only rows whose hash may repeat often enough are sorted: a table of counts by th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -75,6 +75,29 @@ def coded(features: NDArray[np.float32], profile: Profile) -> NDArray[np.uint8]:
     return codes
 
 
+def in_order(parts: Sequence[NDArray[np.uint8]], order: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """uint8 array (n, d): the lines of several arrays in one order, copied once.
+
+    Args:
+        parts: uint8 arrays (rows, d).
+        order: int64 array (n,): which of all lines each is; there may be more lines than that.
+    """
+    import numpy as np
+
+    place = np.full(sum(len(part) for part in parts), -1, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    made = np.empty((len(order), parts[0].shape[1]), dtype=np.uint8)
+    at = 0
+    for part in parts:
+        here = place[at : at + len(part)]
+        at += len(part)
+        if (here >= 0).all():
+            made[here] = part
+        else:
+            made[here[here >= 0]] = part[here >= 0]
+    return made
+
+
 def levels_of(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 array of the same shape: codes on levels 0 to 15, and 16 for what is missing."""
     import numpy as np
@@ -82,7 +105,7 @@ def levels_of(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # Rounded so that values on a grid of 16 steps, or whole bytes, come to the level that they are on.
     table = np.minimum((np.arange(256) * LEVELS + LEVELS // 2) // (MISSING - 1), LEVELS - 1).astype(np.uint8)
     table[MISSING] = LEVELS
-    return table[codes]
+    return np.take(table, codes)
 
 
 def unfit_as_images(profile: Profile, image_shape: tuple[int, ...] | None, least: int) -> str:

@@ -16,14 +16,13 @@ image's sides, triggers that many rows carry with their right label (covers), an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
-from interlock.poisoning.contradiction import Candidate, Comparison, Content, Neighbours, Possible
+from interlock.poisoning.contradiction import Candidate, Comparison, Content, Neighbours, Possible, surroundings
 from interlock.poisoning.detector import Pair, Scores, Trigger
 from interlock.poisoning.hashing import first_of_each, row_hashes
 from interlock.poisoning.patches import (
@@ -33,6 +32,7 @@ from interlock.poisoning.patches import (
     Seed,
     Strip,
     coded,
+    in_order,
     levels_of,
     seeds_along,
     unfit_as_images,
@@ -122,8 +122,12 @@ class RepeatedPattern:
         order = np.lexsort((rows, labels, keys))
         rows, labels, keys = rows[order], labels[order], keys[order]
         distinct = first_of_each(keys)
-        images, content = self._seen(state, order, labels)
-        tested, candidates, left = self._candidates(images, content, distinct)
+        codes = in_order([part.codes for part in state], order)
+        classes = len(self.profile.classes)
+        content, neighbours = surroundings(codes, keys, labels, classes=classes, device=self.device)
+        images = self._images(levels_of(codes), labels)
+        del codes
+        tested, candidates, left = self._candidates(images, content, neighbours, distinct)
         comparison = Comparison(images=images, distinct=distinct, device=self.device)
         accepted, strongest, given_up = self._examined(comparison, tested, candidates)
         back = np.argsort(rows)
@@ -140,32 +144,17 @@ class RepeatedPattern:
             notes=notes,
         )
 
-    def _seen(
-        self, state: Sequence[Coded], order: NDArray[np.int64], labels: NDArray[np.int64]
-    ) -> tuple[Images, Content]:
-        """The images in canonical order, on levels, and what they look like."""
+    def _images(self, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Images:
         import numpy as np
 
         height, width, channels = (*(self.image_shape or (1, 1)), 1)[:3]
         shares = np.bincount(labels, minlength=len(self.profile.classes)) / len(labels)
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        codes = np.empty((len(order), self.profile.width), dtype=np.uint8)
-        at = 0
-        for part in state:
-            codes[place[at : at + len(part.codes)]] = part.codes
-            at += len(part.codes)
-        content = Content.of(codes)
-        levels = levels_of(codes)
-        images = Images(levels=levels, height=height, width=width, channels=channels, labels=labels, shares=shares)
-        return images, content
+        return Images(levels=levels, height=height, width=width, channels=channels, labels=labels, shares=shares)
 
     def _candidates(
-        self, images: Images, content: Content, distinct: NDArray[np.bool_]
+        self, images: Images, content: Content, neighbours: Neighbours | None, distinct: NDArray[np.bool_]
     ) -> tuple[int, list[Candidate], int]:
         """How many patches were judged, those whose label seems to contradict the content, and how many were left."""
-        classes = len(images.shares)
-        neighbours = Neighbours.of(content, images.labels, classes, distinct, self.device)
         if neighbours is None:
             return 0, [], 0
         tested, seeds = self._seeds(images, Possible.of(images, distinct, neighbours))

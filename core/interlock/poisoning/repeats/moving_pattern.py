@@ -27,7 +27,7 @@ from interlock.poisoning.batches import Batch
 from interlock.poisoning.contradiction import NEIGHBOURS
 from interlock.poisoning.detector import Pair, Scores, Suspicion
 from interlock.poisoning.hashing import first_of_each, row_hashes
-from interlock.poisoning.patches import coded, unfit_as_images
+from interlock.poisoning.patches import coded, in_order, unfit_as_images
 from interlock.poisoning.repeats.album import Album
 from interlock.poisoning.repeats.believed import Believed
 from interlock.poisoning.repeats.everywhere import Carriers
@@ -97,6 +97,11 @@ class MovingPattern:
         """The prefix of its measures."""
         return "moving_pattern"
 
+    @property
+    def room(self) -> int:
+        """Images that are held."""
+        return max(MIN_ROWS, self.max_state_bytes // max(1, self.profile.width))
+
     def unfit(self) -> str:
         """Why it cannot look."""
         return unfit_as_images(self.profile, self.image_shape, MIN_ROWS)
@@ -105,7 +110,7 @@ class MovingPattern:
         """Code one batch."""
         labels = batch.codes(self.profile.classes)
         known = labels >= 0
-        codes = coded(batch.features[known], self.profile)
+        codes = coded(batch.features if known.all() else batch.features[known], self.profile)
         keys = row_hashes(codes, self.seed)
         return (Held(seen=int(known.sum()), keys=keys, rows=batch.rows[known], labels=labels[known], codes=codes),)
 
@@ -131,10 +136,9 @@ class MovingPattern:
     def _cut(self, held: Held) -> Held:
         import numpy as np
 
-        room = max(MIN_ROWS, self.max_state_bytes // max(1, self.profile.width))
-        if len(held.keys) <= room:
+        if len(held.keys) <= self.room:
             return held
-        kept = np.lexsort((held.rows, held.labels, held.keys))[:room]
+        kept = np.lexsort((held.rows, held.labels, held.keys))[: self.room]
         return Held(
             seen=held.seen,
             keys=held.keys[kept],
@@ -147,30 +151,33 @@ class MovingPattern:
         """Search, look closer, correct."""
         import numpy as np
 
-        held = self._joined(state)
-        order = np.lexsort((held.rows, held.labels, held.keys))
-        rows, labels, keys = held.rows[order], held.labels[order], held.keys[order]
+        seen = sum(part.seen for part in state)
+        rows, labels, keys = (
+            np.concatenate([getattr(part, name) for part in state]) for name in ("rows", "labels", "keys")
+        )
+        order = np.lexsort((rows, labels, keys))[: self.room]
+        rows, labels, keys = rows[order], labels[order], keys[order]
         height, width, channels = (*(self.image_shape or (1, 1)), 1)[:3]
         album = Album(
-            codes=held.codes[order].reshape(len(rows), height, width, channels),
+            codes=in_order([part.codes for part in state], order).reshape(len(rows), height, width, channels),
             labels=labels,
             shares=np.bincount(labels, minlength=len(self.profile.classes)) / max(1, len(labels)),
             distinct=first_of_each(keys),
         )
-        search = Search.of(album, self.seed, self.device)
+        search = Search.of(album, keys, seed=self.seed, device=self.device)
         if search is None:
             return Scores.silent(rows, unfit=f"fewer than {NEIGHBOURS} distinct images")
         believed, strongest, given_up = search.examined(search.candidates())
         notes = [f"{given_up} more candidates were not looked at more closely"] * bool(given_up)
         found = tuple(self._suspicion(one, album, rows) for one in believed)
-        if len(rows) < held.seen:
-            notes.append(f"it searched {len(rows)} of {held.seen} images, drawn by their content")
+        if len(rows) < seen:
+            notes.append(f"it searched {len(rows)} of {seen} images, drawn by their content")
         back = np.argsort(rows)
         scores = np.zeros(len(rows), dtype=np.float32)
         for one in believed:
             scores[one.members] = 1.0
         whole = Scores(rows=rows[back], scores=scores[back], decades=strongest, suspicions=found, notes=tuple(notes))
-        if len(rows) == held.seen or not found:
+        if len(rows) == seen or not found:
             return whole
         return Carriers(
             profile=self.profile,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
-from interlock.poisoning.contradiction import HIDDEN_BIAS, NEIGHBOURS, FirstLook, Verdict, base_rates, odds_raised
-from interlock.poisoning.neighbours import nearest
+from interlock.poisoning.contradiction import HIDDEN_BIAS, NEIGHBOURS, FirstLook, Verdict, odds_raised, surroundings
 from interlock.poisoning.patches import MAX_SHARE, MIN_REPEATS, Group, Images
 from interlock.poisoning.repeats.album import Album, Moved
 from interlock.poisoning.repeats.aligned import examine, look_alikes
@@ -16,14 +15,11 @@ from interlock.poisoning.repeats.believed import Believed, Candidate, another_vi
 from interlock.poisoning.repeats.candidates import UNIT, Bounded, Carried, Weighed, bounded, carriers
 from interlock.poisoning.repeats.likeness import likeness
 from interlock.poisoning.repeats.windows import Family, families
-from interlock.poisoning.survey import principal_axes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONTENT_AXES = 64
-CONTENT_REFERENCES = 4096
 SAMPLES = (4096, 16_384)
 """Rows that are asked first who else carries a candidate: what is everywhere is dropped before all are asked."""
 
@@ -63,20 +59,28 @@ class Search:
     device: str
 
     @classmethod
-    def of(cls, album: Album, seed: int, device: str) -> Search | None:
-        """Neighbours and weights; None when there are too few distinct images."""
+    def of(cls, album: Album, keys: NDArray[np.uint64], *, seed: int, device: str) -> Search | None:
+        """Neighbours and weights; None when there are too few distinct images.
+
+        Args:
+            album: The images.
+            keys: uint64 array (n,): their content hashes.
+            seed: Of the hashes.
+            device: A torch device.
+        """
         import numpy as np
 
         once = np.flatnonzero(album.distinct)
         if len(once) <= NEIGHBOURS:
             return None
-        points = _points(album)[once]
-        found, _ = nearest(points, points[:CONTENT_REFERENCES], NEIGHBOURS, device=device, same=True)
-        near = np.zeros((len(album.labels), found.shape[1]), dtype=np.int64)
-        near[once] = once[found]
+        flat = album.codes.reshape(len(album.codes), -1)
+        _, neighbours = surroundings(flat, keys, album.labels, classes=len(album.shares), device=device)
+        if neighbours is None:
+            return None
+        near, base = neighbours.near, neighbours.base
         _, height, width, channels = album.codes.shape
         images = Images(
-            levels=album.codes.reshape(len(album.codes), -1),
+            levels=flat,
             height=height,
             width=width,
             channels=channels,
@@ -84,7 +88,6 @@ class Search:
             shares=album.shares,
         )
         own = album.labels[once]
-        base = base_rates(near[once], album.labels, own, len(album.shares))
         agree = (album.labels[near[once]] == own[:, None]).sum(axis=1)
         chance = np.maximum((agree + album.shares[own]) / (NEIGHBOURS + 1), base[own, agree])
         weights = -np.log10(odds_raised(np.minimum(chance, 1 - 1e-6), HIDDEN_BIAS))
@@ -221,17 +224,3 @@ class Search:
         far = likeness(candidate.family, candidate.word, place, window_of(album, group), album.codes[outside])
         some = np.isfinite(far)
         return look_alikes(album, group, far[some], outside[some])
-
-
-def _points(album: Album) -> NDArray[np.float32]:
-    """Images on their principal axes, block by block."""
-    import numpy as np
-
-    flat = album.codes.reshape(len(album.codes), -1)
-    sample = flat[: CONTENT_REFERENCES if flat.shape[1] <= 1024 else 1024].astype(np.float64)
-    axes = principal_axes(sample, CONTENT_AXES).astype(np.float32)
-    centre = sample.mean(axis=0).astype(np.float32)
-    step = max(1, 2**22 // max(1, flat.shape[1]))
-    return np.concatenate(
-        [(flat[at : at + step].astype(np.float32) - centre) @ axes for at in range(0, len(flat), step)]
-    )
