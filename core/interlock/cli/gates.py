@@ -72,8 +72,11 @@ def data_validation(
 @click.option("--engine", default="local", show_default=True, help="Where rows are read: local, or ray for workers.")
 @click.option("--ray-address", metavar="HOST:PORT", help="A Ray cluster's head, or auto; one of its own by default.")
 @click.option("--also", metavar="NAME", multiple=True, help="Compare with another project's detector: see the docs.")
+@click.option("--accepted", metavar="FILE", help="Compare with the last accepted snapshot, by its --profile-out.")
+@click.option("--clean", metavar="PATH", help="Compare with a small clean set: 10 to 500 rows of each class.")
 @click.option("--flagged", metavar="FILE", help="Write who is flagged, by whom and why, to this Parquet file.")
 @click.option("--clean-out", metavar="DIR", help="Write the dataset without the flagged rows; it needs a gate run too.")
+@click.option("--profile-out", metavar="FILE", help="If it is allowed, write what the next scan compares with.")
 def data_poisoning(
     *,
     subject: str,
@@ -93,8 +96,11 @@ def data_poisoning(
     engine: str,
     ray_address: str | None,
     also: tuple[str, ...],
+    accepted: str | None,
+    clean: str | None,
     flagged: str | None,
     clean_out: str | None,
+    profile_out: str | None,
 ) -> int:
     """Scan a labelled dataset for backdoor triggers and wrong labels.
 
@@ -114,9 +120,12 @@ def data_poisoning(
         "device": device,
         "engine": engine,
         "ray_address": ray_address,
+        "accepted": accepted,
+        "clean": clean,
         "also": list(also),
     }
-    outputs = {name: place for name, place in (("flagged", flagged), ("clean_out", clean_out)) if place}
+    places = (("flagged", flagged), ("clean_out", clean_out), ("profile_out", profile_out))
+    outputs = {name: place for name, place in places if place}
     return _run("data-poisoning", subject, options, outputs, profile=profile, format_=format_, out=out)
 
 

@@ -21,6 +21,7 @@ from interlock.gate.errors import (
     UsageError,
 )
 from interlock.gate.protocols import (
+    Allowed,
     Decider,
     Derived,
     Gate,
@@ -29,6 +30,8 @@ from interlock.gate.protocols import (
     OpenSubject,
     Recorded,
     Recorder,
+    References,
+    Referring,
     Written,
 )
 from interlock.gate.run import GateOutcome, Leaving, Sequel, conclude, look, run_gate
@@ -59,6 +62,7 @@ from interlock.gate.values import (
 __all__ = [
     "DATASET_CARDS",
     "GATE_KINDS",
+    "Allowed",
     "Control",
     "Coverage",
     "Decider",
@@ -88,6 +92,8 @@ __all__ = [
     "ReceiptError",
     "Recorded",
     "Recorder",
+    "References",
+    "Referring",
     "RefusedError",
     "Report",
     "RunIdentity",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from interlock.gate.values import Decision, Json, Observation, Report, RunIdentity, Stage, Subject, Tool
 
@@ -64,6 +65,54 @@ class Gate(Protocol):
         Raises:
             InterlockError: It could not be examined; the run turns that into an UNDECIDED report.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """A receipt that allowed some bytes, for a gate that compares with them.
+
+    Args:
+        receipt_id: Of the receipt.
+        issued: When, UTC.
+        facts: Of the report that the receipt's signature binds, by name.
+    """
+
+    receipt_id: str
+    issued: datetime
+    facts: Mapping[str, Json]
+
+
+class References(Protocol):
+    """What a gate may look up beside its subject. Implemented by `interlock.evidence`."""
+
+    def open(self, uri: str) -> AbstractContextManager[OpenSubject]:
+        """Hold other bytes still, as `Opener.open` does.
+
+        Raises:
+            SubjectError: They are missing, unreadable or unsafe.
+            UnavailableError: The storage did not answer; try again.
+        """
+        ...
+
+    def allowed(self, *, gate: str, digest: str) -> tuple[Allowed, ...]:
+        """Every receipt of `gate` that allows the bytes of `digest`, oldest first; at least one.
+
+        Expired ones count: nothing is opened by them. One that needed an exemption does not.
+
+        Raises:
+            EvidenceError: There is none, or the newest receipt says something else; says what to do.
+            UnavailableError: The ledger did not answer; try again.
+        """
+        ...
+
+
+@runtime_checkable
+class Referring(Protocol):
+    """A gate that compares its subject with something else."""
+
+    def refer(self, references: References) -> None:
+        """Take what it may look up; called before `look`."""
         ...
 
 

@@ -5,20 +5,24 @@ Lupu, 2018, "Label sanitization against label flipping poisoning attacks"; count
 confident joint of Northcutt, Jiang and Chuang, 2021). Classes that overlap do the same, so what counts is the excess
 over what overlap allows: `interlock.poisoning.overlap` has the null. No clean reference set is needed.
 
+Where the last accepted snapshot is known, its counts per pair of classes are another null, and see what no single
+snapshot can tell from an overlap: `interlock.poisoning.accepted.pairs`.
+
 What it cannot see: backdoored rows that are each other's neighbours; a handful of flips; flips of half a class or more;
-flips between classes that overlap anyway.
+without an accepted snapshot, flips between classes that overlap anyway.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from interlock.poisoning.accepted.pairs import Resembling, accused, beyond, weighed
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.bounds import ALARM_DECADES
+from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.detector import LabelShift, Pair, Scores
 from interlock.poisoning.hashing import first_of_each, row_hashes
-from interlock.poisoning.labels.pairs import pair_counts
+from interlock.poisoning.labels.pairs import PairCount, pair_counts
 from interlock.poisoning.neighbours import nearest
 from interlock.poisoning.overlap import Excess, Votes, spike, steady_shares
 from interlock.poisoning.survey import Profile, projected
@@ -57,11 +61,13 @@ class LabelConsistency:
         profile: Of the whole dataset.
         seed: Of the content hash that brings rows into one order.
         device: A torch device.
+        accepted: What this detector counted in the last accepted snapshot; empty where there is none.
     """
 
     profile: Profile = field(repr=False)
     seed: int = 0
     device: str = "cpu"
+    accepted: tuple[PairCount, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -117,12 +123,37 @@ class LabelConsistency:
         votes = _count(found, labels[first], len(self.profile.classes))
         decades, shifts = self._judge(votes, rows, copy_of)
         suspicion = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
-        return Scores(
+        resembles = np.where(votes.outvoted, votes.rival, votes.labels)
+        scores = Scores(
             rows=rows[back],
             scores=suspicion[copy_of][back].astype(np.float32),
             decades=decades,
             shifts=shifts,
-            pairs=pair_counts(votes.labels, np.where(votes.outvoted, votes.rival, votes.labels), self.profile.classes),
+            pairs=pair_counts(votes.labels, resembles, self.profile.classes),
+        )
+        return self._beside_accepted(scores, votes, rows, copy_of) if self.accepted else scores
+
+    def _beside_accepted(
+        self, found: Scores, votes: Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]
+    ) -> Scores:
+        """The same with what there is too much of beside the accepted snapshot; two looks share one budget."""
+        classes = self.profile.classes
+        resembles, scores = weighed(votes.neighbours, votes.labels, classes, self.accepted)
+        pairs = beyond(self.accepted, pair_counts(votes.labels, resembles, classes))
+        seen = Resembling(
+            rows=rows,
+            labels=votes.labels[copy_of],
+            resembles=resembles[copy_of],
+            scores=scores[copy_of],
+            classes=classes,
+        )
+        suspected = accused(pairs, seen, against="the last accepted snapshot", rule="label-excess")
+        strongest = max([found.decades, *(one.decades for one in suspected)])
+        return replace(
+            found,
+            decades=max(0.0, corrected(strongest, 2)),
+            shifts=tuple(replace(one, decades=corrected(one.decades, 2)) for one in found.shifts),
+            suspicions=tuple(replace(one, decades=corrected(one.decades, 2)) for one in suspected),
         )
 
     def _judge(

@@ -4,12 +4,15 @@ Both are written from the held bytes, after the receipt of the gate is durable, 
 whole look: rows that nobody looked at are not clean. They appear whole or not at all, and never in the place of
 something else.
 
+The profile of a snapshot that was allowed is written here too; `interlock.poisoning.accepted` has what it is for.
+
 A cleaned snapshot is not allowed by that. It is other bytes than those that were judged, so it gets a receipt of its
 own that says UNDECIDED and names its parent, and needs a run of the gate before anything may use it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +49,7 @@ from interlock.poisoning.scan import Scan
 if TYPE_CHECKING:
     from interlock.gate import Derived
 
-PLACES = ("flagged", "clean_out")
+PLACES = ("flagged", "clean_out", "profile_out")
 """What a request may give places for."""
 
 
@@ -57,10 +60,12 @@ class Places:
     Args:
         flagged: A Parquet file.
         clean_out: A folder.
+        profile_out: A JSON file.
     """
 
     flagged: Path | None = None
     clean_out: Path | None = None
+    profile_out: Path | None = None
 
     @classmethod
     def of(cls, places: Mapping[str, str]) -> Places:
@@ -75,7 +80,7 @@ class Places:
                 f"the gate data-poisoning has no output {unknown[0]!r}", next_step=f"it has {', '.join(PLACES)}"
             )
         found = {name: _local(name, place) for name, place in places.items() if place}
-        return cls(flagged=found.get("flagged"), clean_out=found.get("clean_out"))
+        return cls(flagged=found.get("flagged"), clean_out=found.get("clean_out"), profile_out=found.get("profile_out"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +90,12 @@ class Looked:
     Args:
         source: The held dataset.
         found: The scan of it.
+        profile: The document that summarises it, whose digest is in the report; empty when nobody wanted it.
     """
 
     source: Source
     found: Scan
+    profile: bytes = b""
 
 
 def leave(places: Places, looked: Looked | None, outcome: GateOutcome, derived: Derived) -> tuple[Written, ...]:
@@ -119,6 +126,8 @@ def leave(places: Places, looked: Looked | None, outcome: GateOutcome, derived: 
         found = looked.found
         cut = Cut.of(looked.source, found.lengths, found.flagged)
         written.append(_write_clean(places.clean_out, cut, outcome, derived))
+    if places.profile_out is not None:
+        written.append(_write_profile(places.profile_out, looked, outcome))
     return tuple(written)
 
 
@@ -173,6 +182,20 @@ def _write_clean(target: Path, cut: Cut, outcome: GateOutcome, derived: Derived)
         "anything uses it"
     )
     return Written(name="clean_out", place=str(target), subject=subject, receipt_id=recorded.receipt_id, note=note)
+
+
+def _write_profile(target: Path, looked: Looked, outcome: GateOutcome) -> Written:
+    """The profile of a snapshot that was allowed; of another one it would be of no use."""
+    verdict = outcome.decision.verdict
+    if verdict is not Verdict.ALLOW:
+        return Written(name="profile_out", note=f"not written: the outcome is {verdict.value}, not ALLOW")
+    with _appearing(target) as staged:
+        staged.write_bytes(looked.profile)
+        sync(staged)
+    subject = Subject(name=target.name, uri=target.as_uri(), digest=hashlib.sha256(looked.profile).hexdigest())
+    receipt = outcome.recorded.receipt_id
+    note = "name it with --accepted in the scan of the next snapshot"
+    return Written(name="profile_out", place=str(target), subject=subject, receipt_id=receipt, note=note)
 
 
 def _derivation(subject: Subject, parent: Subject, cut: Cut, outcome: GateOutcome, started: datetime) -> Report:

@@ -37,6 +37,11 @@ class Scan:
     skipped: tuple[tuple[str, str], ...]
 
     @property
+    def accusing(self) -> tuple[tuple[str, Scores], ...]:
+        """Those of detectors that look for poison, rather than compare snapshots."""
+        return tuple((name, scores) for name, scores in self.scores if scores.compared is None)
+
+    @property
     def flagged(self) -> tuple[int, ...]:
         """Every row that a detector flags, ascending."""
         return tuple(sorted({row for _, scores in self.scores for row in scores.flagged}))
@@ -56,6 +61,7 @@ def scan(
     detectors: Callable[[Profile], Sequence[Detector[Any]]],
     one_scale: bool,
     engine: Engine | None = None,
+    quantiles: bool = False,
 ) -> Scan:
     """Look at a dataset with several detectors.
 
@@ -65,6 +71,7 @@ def scan(
         detectors: Makes the detectors once the survey is done.
         one_scale: True when all features are measured in one unit.
         engine: Where the passes run; this process when None.
+        quantiles: True when a detector needs quantiles of each feature.
 
     Raises:
         SubjectError: The dataset cannot be read.
@@ -72,7 +79,7 @@ def scan(
         UnavailableError: The engine's cluster does not answer.
     """
     with engine or LocalEngine() as running:
-        profile, lengths = survey(source, Survey(seed=seed, one_scale=one_scale), running)
+        profile, lengths = survey(source, Survey(seed=seed, one_scale=one_scale, quantiles=quantiles), running)
         chosen = [(detector, detector.unfit()) for detector in detectors(profile)]
         fit = [detector for detector, reason in chosen if not reason]
         skipped = [(detector.name, reason) for detector, reason in chosen if reason]
@@ -80,8 +87,8 @@ def scan(
     named = [(detector.name, found) for detector, found in zip(fit, ended, strict=True)]
     skipped += [(name, found.unfit) for name, found in named if found.unfit]
     looked = [(name, found) for name, found in named if not found.unfit]
-    heard = fused([found for _, found in looked])
-    scores = tuple((name, found) for (name, _), found in zip(looked, heard, strict=True))
+    heard = iter(fused([found for _, found in looked if found.compared is None]))
+    scores = tuple((name, next(heard) if found.compared is None else found) for name, found in looked)
     return Scan(profile=profile, lengths=lengths, scores=scores, skipped=tuple(skipped))
 
 

@@ -22,6 +22,8 @@ from interlock.gate import (
     Opener,
     OpenSubject,
     Recorded,
+    References,
+    Referring,
     Report,
     RunIdentity,
     Sequel,
@@ -132,6 +134,8 @@ class LocalRunner:
             InterlockError: As `interlock.gate.run_gate` and `build_gate`.
         """
         gate = build_gate(request.kind, request.options)
+        if isinstance(gate, Referring):
+            gate.refer(self._references())
         context = self._context(request.run, Stage.GATE)
         return run_gate(
             gate,
@@ -142,6 +146,12 @@ class LocalRunner:
             recorder=self.recorder,
             sequel=self._sequel(gate, request, context),
         )
+
+    def _references(self) -> References:
+        """What a gate may look up; ledger and keys are opened when it asks."""
+        from interlock.evidence.references import LedgerReferences
+
+        return LedgerReferences(self.store, receipts=lambda: self.receipts, keyring=lambda: self.keyring)
 
     def _sequel(self, gate: Gate, request: GateRequest, context: GateContext) -> Sequel | None:
         """What writes the outputs that a request asks for; None when it asks for none."""

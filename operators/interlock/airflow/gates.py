@@ -111,9 +111,14 @@ class ScanPoisoningOperator(GateOperator):
         flagged: Parquet file to write the flagged rows to, where nothing is yet (templated).
         clean_out: Folder to write the dataset without the flagged rows to, where nothing is yet (templated). It is
             allowed by nothing: scan it before anything uses it.
+        accepted: Profile of the last accepted snapshot, to compare with (templated). It counts only when a receipt
+            vouches for it, and it takes back nothing that is found without it.
+        clean: Small clean set in the form of the dataset (templated); it takes back nothing either.
+        profile_out: JSON file to write the profile of this snapshot to if it is allowed, where nothing is yet
+            (templated).
     """
 
-    template_fields: Collection[str] = ("subject", "flagged", "clean_out")
+    template_fields: Collection[str] = ("subject", "flagged", "clean_out", "accepted", "clean", "profile_out")
     interlock_gate: ClassVar[str] = "data-poisoning"
     interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanPoisoningOperator"
 
@@ -135,6 +140,9 @@ class ScanPoisoningOperator(GateOperator):
         also: Sequence[str] = (),
         flagged: str | None = None,
         clean_out: str | None = None,
+        accepted: str | None = None,
+        clean: str | None = None,
+        profile_out: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -153,10 +161,13 @@ class ScanPoisoningOperator(GateOperator):
         self.also = also
         self.flagged = flagged
         self.clean_out = clean_out
+        self.accepted = accepted
+        self.clean = clean
+        self.profile_out = profile_out
 
     def gate_outputs(self) -> Mapping[str, str]:
         """The places that were given."""
-        places = {"flagged": self.flagged, "clean_out": self.clean_out}
+        places = {"flagged": self.flagged, "clean_out": self.clean_out, "profile_out": self.profile_out}
         return {name: place for name, place in places.items() if place}
 
     def gate_options(self) -> Mapping[str, Json]:
@@ -174,6 +185,8 @@ class ScanPoisoningOperator(GateOperator):
             "device": self.device,
             "engine": self.engine,
             "ray_address": self.ray_address,
+            "accepted": self.accepted or None,
+            "clean": self.clean or None,
             "also": self.also,
         }
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from interlock.gate import Level, Measure, SubjectError
+from interlock.gate import Json, Level, Measure, SubjectError
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.accepted.ruler import Ruler, Tally, both, tally
 from interlock.poisoning.accepted.snapshot import SnapshotProfile
@@ -226,7 +226,7 @@ def _told(accepted: SnapshotProfile, now: Tally, look: Drift) -> Iterator[Suspic
         )
 
 
-def _suspicion(rule: str, message: str, found: Difference, evidence: Mapping[str, object]) -> Suspicion:
+def _suspicion(rule: str, message: str, found: Difference, evidence: Mapping[str, Json]) -> Suspicion:
     return Suspicion(
         rule=rule,
         level=Level.WARNING,
@@ -235,7 +235,7 @@ def _suspicion(rule: str, message: str, found: Difference, evidence: Mapping[str
         name=found.name,
         rows=(),
         decades=corrected(found.decades, QUESTIONS),
-        evidence=canonical_json(evidence).decode(),  # type: ignore[arg-type]  # built of JSON just above
+        evidence=canonical_json(evidence).decode(),
     )
 
 
@@ -252,7 +252,9 @@ def columns_changed(
     ]
     for name, counts in before.lengths.items():
         (one,) = _features(counts[None], now.lengths[name][None], before.rows, now.rows, 1)
-        found.append(Difference(name=f"the length of {_short(name)}", decades=corrected(one[1], looked_at), size=one[2]))
+        found.append(
+            Difference(name=f"the length of {_short(name)}", decades=corrected(one[1], looked_at), size=one[2])
+        )
     for name, values in before.categories.items():
         then, here = table_of(values, now.categories.get(name, {}))
         weight = min(old / max(1, before.rows), new / max(1, now.rows))
@@ -344,8 +346,8 @@ def _remarks(accepted: SnapshotProfile, now: Tally, profile: Profile) -> Iterato
                 rule=f"{word}-{what}s",
                 level=Level.NOTE,
                 message=(
-                    f"{len(names)} {what}s with {sum(counts[name] for name in names)} rows are {word} since the accepted "
-                    f"snapshot, the largest {_short(most)!r}"
+                    f"{len(names)} {what}s with {sum(counts[name] for name in names)} rows are {word} since the "
+                    f"accepted snapshot, the largest {_short(most)!r}"
                 ),
                 title=f"{word} {what}s",
                 name=_short(most),

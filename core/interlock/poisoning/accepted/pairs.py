@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlock.gate import Level
+from interlock.gate import Json, Level
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail, corrected
 from interlock.poisoning.detector import Suspicion
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEAST_INFLATION = 1.5
+LEAST_INFLATION = 1.25
 """Counts of neighbours vary at least so much more than counts of independent rows (variance over variance)."""
 
 MEDIAN_CHI_SQUARE = 0.4549
@@ -153,7 +153,7 @@ def compared(before: Iterable[PairCount], now: Iterable[PairCount]) -> tuple[Bey
     there = np.array([old[pair.label, pair.label].rows for pair in new], dtype=np.float64)
     here = np.array([pair.rows for pair in new], dtype=np.float64)
     seen = np.array([pair.resembling for pair in new], dtype=np.float64)
-    ratio = _ratio(then / there, seen / here, then + seen)
+    ratio = _ratio(then, then / there * here, seen)
     chance = ratio * here / (there + ratio * here)
     inflation = _inflation(seen, then + seen, chance)
     tests = len(known) * (len(known) - 1)
@@ -162,10 +162,10 @@ def compared(before: Iterable[PairCount], now: Iterable[PairCount]) -> tuple[Bey
             label=pair.label,
             resembles=pair.resembles,
             seen=pair.resembling,
-            expected=float(ratio * rate * pair.rows),
+            expected=float(expected),
             decades=corrected(binomial_tail(pair.resembling, int(k + pair.resembling), float(p)) / inflation, tests),
         )
-        for pair, rate, k, p in zip(new, then / there, then, chance, strict=True)
+        for pair, expected, k, p in zip(new, ratio * then / there * here, then, chance, strict=True)
     ]
     return tuple(sorted(_without_echoes(found), key=lambda one: (-one.decades, one.label, one.resembles)))
 
@@ -190,7 +190,11 @@ def accused(pairs: Sequence[Beyond], seen: Resembling, *, against: str, rule: st
             continue
         least = np.sort(scores)[::-1][min(pair.excess, len(scores)) - 1]
         chosen = tuple(sorted(rows[scores >= least].tolist()))  # of equal rows all or none, whatever their order
-        evidence = {"resembles": pair.resembles, "seen": pair.seen, "expected": round(pair.expected, 2)}
+        evidence: dict[str, Json] = {
+            "resembles": pair.resembles,
+            "seen": pair.seen,
+            "expected": round(pair.expected, 2),
+        }
         found.append(
             Suspicion(
                 rule=rule,
@@ -214,17 +218,22 @@ def _count(counts: dict[tuple[str, str], PairCount], pair: PairCount) -> int:
     return there.resembling if there is not None else 0
 
 
-def _ratio(before: NDArray[np.float64], now: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    """How much more of all pairs there is now: the lower weighted median, never less than one."""
+def _ratio(then: NDArray[np.float64], expected: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much more of all pairs there is now, for each pair; never less than one.
+
+    The lower weighted median of the pairs' ratios where there are enough of them, which a few attacked ones do not
+    move; else, for each pair, the ratio of all others together.
+    """
     import numpy as np
 
-    usable = (weight >= MIN_COUNT) & (before > 0)
-    if not usable.any():
-        return 1.0
-    ratios, weights = now[usable] / before[usable], weight[usable]
+    usable = (then + seen >= MIN_COUNT) & (then > 0)
+    if usable.sum() < MIN_PAIRS:
+        others = (seen.sum() - seen + 1) / (expected.sum() - expected + 1)
+        return np.maximum(1.0, others)
+    ratios, weights = seen[usable] / expected[usable], (then + seen)[usable]
     order = np.argsort(ratios)
     half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
-    return max(1.0, float(ratios[order][half]))
+    return np.full(len(seen), max(1.0, float(ratios[order][half])))
 
 
 def _inflation(seen: NDArray[np.float64], together: NDArray[np.float64], chance: NDArray[np.float64]) -> float:

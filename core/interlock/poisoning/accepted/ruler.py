@@ -59,6 +59,8 @@ class Ruler:
         """
         import numpy as np
 
+        if profile.quantiles is None:
+            raise ValueError("the survey was not asked for quantiles")
         names = ("centre", "low", "high", "scale")
         single = {name: getattr(profile, name).astype(np.float32) for name in names}
         axes = np.ascontiguousarray(profile.axes[:, :AXES], dtype=np.float32)
@@ -129,11 +131,13 @@ def tally(batch: Batch, ruler: Ruler, profile: Profile, *, seed: int) -> Tally:
 
 def both(one: Tally, other: Tally) -> Tally:
     """The tally of all rows of two."""
+    import numpy as np
+
     return Tally(
         rows=one.rows + other.rows,
         counts=one.counts + other.counts,
         moments=one.moments + other.moments,
-        lengths={name: one.lengths.get(name, 0) + other.lengths.get(name, 0) for name in {*one.lengths, *other.lengths}},
+        lengths={name: np.add(counts, other.lengths[name]) for name, counts in one.lengths.items()},
         sources=_added(one.sources, other.sources),
         categories={
             name: _added(one.categories.get(name, {}), other.categories.get(name, {}))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from interlock.gate import Subject
+    from interlock.poisoning.batches import Columns
+    from interlock.poisoning.scan import Scan
+
 TYPE = "urn:interlock:snapshot-profile:v1"
 MAX_BYTES = 64 * 2**20
 MAX_WIDTH = 2**20
@@ -105,13 +109,41 @@ class SnapshotProfile:
         """
         try:
             value = json.loads(document)
-            if value["_type"] != TYPE:
-                raise ValueError(f"its type is not {TYPE}")
+            _refuse_type(value["_type"])
             found = _profile_of(value)
             _refuse_misfits(found)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error) as error:
             raise SubjectError(f"this is no profile of a snapshot: {error}", where=where, next_step=NEXT) from error
         return found
+
+
+def profile_of(found: Scan, subject: Subject, columns: Columns, *, seed: int) -> SnapshotProfile:
+    """What to keep of a scan in which a `Drift` measured.
+
+    Args:
+        found: The scan.
+        subject: The snapshot.
+        columns: Of it.
+        seed: Of the scan.
+    """
+    profile = found.profile
+    (measured,) = (scores.compared.measured for _, scores in found.scores if scores.compared is not None)
+    if measured is None:
+        raise ValueError("nobody measured this snapshot")
+    return SnapshotProfile(
+        name=subject.name,
+        digest=subject.digest,
+        seed=seed,
+        rows=profile.rows,
+        distinct=profile.distinct,
+        classes=dict(zip(profile.classes, profile.class_rows, strict=True)),
+        image_shape=columns.image_shape,
+        texts=columns.texts,
+        strengths={name: scores.strength for name, scores in found.accusing},
+        pairs={name: scores.pairs for name, scores in found.scores if scores.pairs},
+        ruler=measured[0],
+        tally=measured[1],
+    )
 
 
 def _profile_of(value: Mapping[str, Any]) -> SnapshotProfile:
@@ -141,6 +173,11 @@ def _profile_of(value: Mapping[str, Any]) -> SnapshotProfile:
     )
 
 
+def _refuse_type(kind: Any) -> None:
+    if kind != TYPE:
+        raise ValueError(f"its type is not {TYPE}")
+
+
 def _refuse_misfits(found: SnapshotProfile) -> None:
     import numpy as np
 
@@ -153,7 +190,7 @@ def _refuse_misfits(found: SnapshotProfile) -> None:
         "counts": tally.counts.shape == (width, places + 1) and bool((tally.counts >= 0).all()),
         "moments": tally.moments.shape == (GROUPS, 1 + axes + axes * axes),
         "lengths": all(counts.shape == (len(LENGTHS) + 1,) for counts in tally.lengths.values()),
-        "finite": all(bool(np.isfinite(part).all()) for part in (*_parts(ruler), tally.moments)),
+        "numbers": bool(np.isfinite(tally.moments).all()) and all(np.isfinite(part).all() for part in _parts(ruler)),
         "single": all(part.shape == (width,) for part in (ruler.centre, ruler.low, ruler.high, ruler.scale)),
     }
     wrong = [name for name, right in shapes.items() if not right]
