@@ -66,7 +66,7 @@ def test_clean_digits_are_silent(clean: Dataset, write: Write, hold: Hold) -> No
         "flagged_fraction": 0,
         "strongest": 0,
         "detectors_run": 5,
-        "detectors_skipped": 4,
+        "detectors_skipped": 0,
         "triggers": 0,
         "knn_flagged_rows": 0,
         "knn_strength": 0,
@@ -80,7 +80,7 @@ def test_clean_digits_are_silent(clean: Dataset, write: Write, hold: Hold) -> No
         "pattern_scan_strength": 0,
         "constant": 0,
     }
-    assert rules(seen) == ["detector-skipped"] * 4 + ["constant-features"]
+    assert rules(seen) == ["constant-features"]
     assert seen.attachments == ()
     assert seen.coverage.looked_at == ("train.parquet",)
 
@@ -192,16 +192,27 @@ def test_a_file_that_nobody_reads_keeps_the_outcome_undecided(
     assert "more.jsonl" in outcome.decision.errors[0]
 
 
-def test_without_an_image_shape_the_pattern_detector_is_skipped_and_said_to_be(
+def test_without_an_image_shape_nobody_looks_at_pixels_and_that_is_said(
     clean: Dataset, write: Write, hold: Hold
 ) -> None:
     seen = gate(image_shape=None).look(hold(write(clean)))
     assert measures(seen)["detectors_run"] == 3
-    assert measures(seen)["detectors_skipped"] == 6
+    assert measures(seen)["detectors_skipped"] == 1
     assert "pattern_strength" not in measures(seen)
-    skipped = [f.message for f in seen.findings if f.rule_id == "data-poisoning.detector-skipped"]
-    assert any("image_shape" in message for message in skipped)
-    assert any("one value" in message for message in skipped)
+    (skipped,) = (f.message for f in seen.findings if f.rule_id == "data-poisoning.detector-skipped")
+    assert "one value" in skipped
+    assert [f.message.split()[1] for f in seen.findings if f.rule_id == "data-poisoning.kind-not-named"] == [
+        "image_shape",
+        "text",
+    ]
+
+
+def test_a_document_is_looked_at_by_those_who_read(write: Write, hold: Hold) -> None:
+    table = {"said": [f"one word {row} and another {row % 7}" for row in range(200)], "label": [0, 1] * 100}
+    seen = gate(image_shape=None, features=None, text=["said"]).look(hold(write(table)))
+    assert measures(seen)["detectors_run"] >= 3
+    assert "knn_strength" not in measures(seen)
+    assert "data-poisoning.kind-not-named" not in {finding.rule_id for finding in seen.findings}
 
 
 ROWS = 300
@@ -299,7 +310,7 @@ def test_labels_of_several_types_are_one_class(tmp_path: Path, clean: Dataset, w
         pytest.param({"features": ["a", "name"]}, {"name": ["x"] * ROWS}, "not numbers", id="text-feature"),
         pytest.param({"image_shape": (8, 8)}, {}, "no 8x8 image", id="wrong-shape"),
         pytest.param({}, {"label": [[1]] * ROWS}, "lists or records", id="nested-label"),
-        pytest.param({"features": None}, {n: ["x"] * ROWS for n in "abc"}, "no numeric column", id="no-numbers"),
+        pytest.param({"features": None}, {n: [b"x"] * ROWS for n in "abc"}, "no numeric column", id="no-numbers"),
     ],
 )
 def test_columns_that_do_not_fit_are_named(

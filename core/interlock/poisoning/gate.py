@@ -6,7 +6,7 @@ It decides nothing. What a strength or a flagged fraction means for the pipeline
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -174,21 +174,25 @@ class PoisoningGate:
         shape, texts = columns.image_shape, columns.texts
         accepted, clean = self._beside.profile, self._beside.rows
         pairs = accepted.pairs.get("knn", ()) if accepted is not None else ()
-        found: list[Detector[Any]] = [LabelConsistency(profile=profile, seed=seed, device=device, accepted=pairs)]
-        found += [
-            of_features(profile=profile, image_shape=shape, seed=seed, device=device)
-            for of_features in (RepeatedPattern, MovingPattern, Duplicates, PatternScan, ValueCombination)
-        ]
-        found += [
-            of_texts(profile=profile, texts=texts, seed=seed, device=device)
-            for of_texts in (RepeatedWords, HiddenCharacters, SteeredResponses)
-        ]
-        if columns.source is not None:  # nobody misses it where nobody kept who contributed what
-            found.append(SourceExcess(profile=profile, source=columns.source, seed=seed, device=device))
+        # Which of them there are is a matter of the kind of data; those that there are say what they cannot look at.
+        found: list[Detector[Any]] = []
+        if profile.width or not texts:
+            found.append(LabelConsistency(profile=profile, seed=seed, device=device, accepted=pairs))
         if clean is not None:
             found.append(CleanNeighbours(profile=profile, clean=clean, device=device))
         if accepted is not None or self._keep:
             found.append(Drift(profile=profile, accepted=accepted, keep=self._keep, image_shape=shape, seed=seed))
+        of_features = (
+            *((RepeatedPattern, MovingPattern) if shape is not None else ()),
+            Duplicates,
+            *((PatternScan,) if profile.width or not texts else ()),
+            *((ValueCombination,) if shape is None else ()),
+        )
+        found += [kind(profile=profile, image_shape=shape, seed=seed, device=device) for kind in of_features]
+        of_texts = (RepeatedWords, HiddenCharacters, SteeredResponses) if texts else ()
+        found += [kind(profile=profile, texts=texts, seed=seed, device=device) for kind in of_texts]
+        if columns.source is not None:
+            found.append(SourceExcess(profile=profile, source=columns.source, seed=seed, device=device))
         return tuple(found)
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -343,6 +347,10 @@ def _remarks(found: Scan, columns: Columns) -> tuple[Finding, ...]:
         for note in scores.notes
     ]
     profile = found.profile
+    remarks += [
+        Finding(rule_id="data-poisoning.kind-not-named", level=Level.NOTE, message=message)
+        for message in _not_named(profile, columns)
+    ]
     if profile.incomplete:
         message = (
             f"{profile.incomplete} rows miss a value or hold an infinite one; each is looked at as an average value"
@@ -356,6 +364,16 @@ def _remarks(found: Scan, columns: Columns) -> tuple[Finding, ...]:
         message = f"{constant} of {profile.width} features do not vary (almost) and tell neighbours nothing"
         remarks.append(Finding(rule_id="data-poisoning.constant-features", level=Level.NOTE, message=message))
     return (*remarks, *image_remarks(profile, columns))
+
+
+def _not_named(profile: Profile, columns: Columns) -> Iterator[str]:
+    """What was not looked at because nobody said that it is there."""
+    if columns.image_shape is not None:
+        return
+    if profile.width and columns.embedding is None:
+        yield "No image_shape was given: features were looked at as columns, not as the pixels of an image"
+    if not columns.texts:
+        yield "No text column was named: columns of text were looked at as categories, not for words and signs in them"
 
 
 def _coverage(source: BatchSource, found: Scan) -> Coverage:
