@@ -229,7 +229,8 @@ def _ratio(then: NDArray[np.float64], expected: NDArray[np.float64], seen: NDArr
     usable = (then + seen >= MIN_COUNT) & (then > 0)
     if usable.sum() < MIN_PAIRS:
         others = (seen.sum() - seen + 1) / (expected.sum() - expected + 1)
-        return np.maximum(1.0, others)
+        floored: NDArray[np.float64] = np.maximum(1.0, others)
+        return floored
     ratios, weights = seen[usable] / expected[usable], (then + seen)[usable]
     order = np.argsort(ratios)
     half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
