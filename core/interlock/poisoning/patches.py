@@ -105,7 +105,11 @@ def levels_of(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # Rounded so that values on a grid of 16 steps, or whole bytes, come to the level that they are on.
     table = np.minimum((np.arange(256) * LEVELS + LEVELS // 2) // (MISSING - 1), LEVELS - 1).astype(np.uint8)
     table[MISSING] = LEVELS
-    return np.take(table, codes)
+    levels = np.empty(codes.shape, dtype=np.uint8)
+    step = max(1, CODED_VALUES // max(1, codes[0].size if len(codes) else 1))
+    for at in range(0, len(codes), step):  # places in a table are wide, so that all of them at once would be too many
+        levels[at : at + step] = table[codes[at : at + step]]
+    return levels
 
 
 def unfit_as_images(profile: Profile, image_shape: tuple[int, ...] | None, least: int) -> str:

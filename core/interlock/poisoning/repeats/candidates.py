@@ -131,12 +131,14 @@ def carriers(family: Family, codes: NDArray[np.uint8], words: NDArray[np.uint64]
     wanted = np.zeros(2**20, dtype=np.bool_)
     wanted[words >> shift] = True
     parts = []
-    for start, block in _blocks(family, codes):
-        line, place = np.nonzero(wanted[block >> shift])
-        seen = block[line, place]
-        at = np.minimum(np.searchsorted(words, seen), len(words) - 1)
-        hit = words[at] == seen
-        parts.append(np.stack([at[hit], start + line[hit], place[hit]]))
+    for start, count in _starts(codes):
+        block = family.turned_words(codes[start : start + count]).ravel()
+        seen = np.flatnonzero(wanted[block >> shift])
+        held = block[seen]
+        at = np.minimum(np.searchsorted(words, held), len(words) - 1)
+        hit = words[at] == held
+        place, line = np.divmod(seen[hit], count)
+        parts.append(np.stack([at[hit], start + line, place]))
     found = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0), dtype=np.int64)
     # Line by line and from the top, so that the first of equals is the first place.
     _, first = np.unique(found[0] * len(codes) + found[1], return_index=True)
@@ -144,10 +146,16 @@ def carriers(family: Family, codes: NDArray[np.uint8], words: NDArray[np.uint64]
     return Carried(word=word, row=row, place=place)
 
 
-def _blocks(family: Family, codes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+def _starts(codes: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    """First row and length of each block."""
     step = max(1, BLOCK_VALUES // max(1, codes[0].size if len(codes) else 1))
     for at in range(0, len(codes), step):
-        yield at, family.words(codes[at : at + step])
+        yield at, min(step, len(codes) - at)
+
+
+def _blocks(family: Family, codes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+    for at, count in _starts(codes):
+        yield at, family.words(codes[at : at + count])
 
 
 def _once(block: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

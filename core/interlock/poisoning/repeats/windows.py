@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Words: TypeAlias = NDArray[np.uint64]
 
 RELATIVE_STEPS = 4
+DIGITS = 6
+"""Steps that fit into 16 bits."""
+
 CONTRAST = 2
 """A window spans at least this many levels: less is a smooth surface on the edge between two of them."""
 
@@ -58,6 +61,16 @@ class Family:
         """
         import numpy as np
 
+        return np.ascontiguousarray(self.turned_words(codes).reshape(-1, len(codes)).T)
+
+    def turned_words(self, codes: Codes) -> Words:
+        """uint64 array (height, width, n): the same, images last.
+
+        Args:
+            codes: uint8 array (n, height, width, channels).
+        """
+        import numpy as np
+
         n, height, width, channels = codes.shape
         # Images last: every step is then one long line of numbers.
         turned = np.ascontiguousarray(codes.reshape(n, -1).T).reshape(height, width, channels, n)
@@ -67,7 +80,7 @@ class Family:
         elif self.side <= min(height, width):
             words = _exact(turned, self) if self.kind == "exact" else _relative(turned, self)
             made[: len(words), : words.shape[1]] = words
-        return np.ascontiguousarray(made.reshape(-1, n).T)
+        return made
 
     def size(self, word: int) -> tuple[int, int]:
         """Height and width of a window that is written so."""
@@ -159,8 +172,6 @@ def _relative(codes: Codes, family: Family) -> Words:
     values = codes[:, :, 0] if codes.shape[2] == 1 else np.rint(codes.mean(axis=2)).astype(np.uint8)
     low, high = ranges(values, side)
     span = high - low
-    factors = multipliers(side * side, family.seed)
-    words = np.zeros(span.shape, dtype=np.uint64)
     height, width = span.shape[:2]
     # Whole numbers, so that one window is one word on every machine: half a step up is the next step.
     cuts = [
@@ -169,17 +180,25 @@ def _relative(codes: Codes, family: Family) -> Words:
         )
         for step in range(1, RELATIVE_STEPS + 1)
     ]
+    # The steps are the digits of a number; a few of them fit into 16 bits, which are quickly reckoned with.
+    base, digits = RELATIVE_STEPS + 1, np.zeros(span.shape, dtype=np.uint16)
+    words = np.zeros(span.shape, dtype=np.uint64)
     for at in range(side * side):
         down, right = divmod(at, side)
         part = values[down : down + height, right : right + width]
         step = (part >= cuts[0]).view(np.uint8)
         for cut in cuts[1:]:
             step += (part >= cut).view(np.uint8)
-        words += step * factors[at]
-    # A pattern and its inverse are one: every step r becomes RELATIVE_STEPS - r, and the sum follows.
-    words = np.minimum(words, (factors * np.uint64(RELATIVE_STEPS)).sum(dtype=np.uint64) - words)
+        digits *= np.uint16(base)
+        digits += step
+        if at % DIGITS == DIGITS - 1 or at == side * side - 1:
+            words *= np.uint64(base ** (at % DIGITS + 1))
+            words += digits
+            digits[:] = 0
+    # A pattern and its inverse are one: every step r becomes RELATIVE_STEPS - r, and the number follows.
+    words = np.minimum(words, np.uint64(base ** (side * side) - 1) - words)
     busy = (span >= least) & (high < MISSING)
-    return (mixed(words) | np.uint64(1)) * busy
+    return (mixed(words + np.uint64(family.seed)) | np.uint64(1)) * busy
 
 
 def _flats(codes: Codes, made: Words, family: Family) -> None:
