@@ -180,7 +180,7 @@ def multiplied(rows: int) -> None:
 
     matrix, block = torch.rand(784, 784), torch.rand(min(rows, 5000), 784)
     for _ in range(0, rows, len(block)):
-        block @ matrix
+        torch.mm(block, matrix)
 
 
 def warm_up() -> None:

@@ -75,7 +75,7 @@ def row_hashes(rows: NDArray[np.float32] | NDArray[np.uint8], seed: int) -> NDAr
     for at in range(0, len(rows), step):
         block = rows[at : at + step]
         if block.dtype == np.uint8:
-            words = block
+            words = block.view(np.uint8)
         else:
             plain = block + np.float32(0)  # of both zeros, the positive one
             np.copyto(plain, np.float32(np.nan), where=np.isnan(plain))

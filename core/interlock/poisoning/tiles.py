@@ -22,11 +22,13 @@ from interlock.poisoning.contradiction import (
     base_rates,
 )
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.patches import SIZES, Group, Images
+from interlock.poisoning.patches import LEVELS, MISSING, SIZES, Group, Images
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+CODES_A_LEVEL = (MISSING - 1) / LEVELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ class HiddenTiles:
         # In the units of the content: a level is that many codes.
         axes = self.content.axes[hidden] * np.float32(CODES_A_LEVEL)
         parts = self.images.levels[np.ix_(asked, hidden)].astype(np.float32)
-        points = self.content.points[asked] - parts @ axes
+        points = (self.content.points[asked] - parts @ axes).astype(np.float32, copy=False)
         count = min(NEIGHBOURS, len(references) - 1)
         found, _ = nearest(points, points[: len(references)], count, device=self.device, same=True)
         near = np.zeros((len(labels), count), dtype=np.int64)
@@ -116,9 +118,6 @@ class HiddenTiles:
         own = labels[references]
         base = base_rates(near[references], labels, own, len(self.images.shares))
         return FirstLook(images=self.images, distinct=self.distinct, near=near, base=base)
-
-
-CODES_A_LEVEL = 254 / 16
 
 
 def tiles(images: Images) -> Iterator[Tile]:
