@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from benchmarks.poisoning.attacks import Dataset, flipped, targeted
 from tests.poisoning.conftest import rates
-from tests.poisoning.scanning import batches, knn, profile_of
+from tests.poisoning.scanning import batches, knn, profile_of, shuffled
 
 from interlock.poisoning import LabelConsistency
+from interlock.poisoning.label_consistency import counted
+from interlock.poisoning.neighbours import nearest
+from interlock.poisoning.overlap import spike, steady_shares
 
 NOBODY = np.empty(0, dtype=np.int64)
 
@@ -34,6 +37,37 @@ def test_clean_digits_raise_no_alarm(clean: Dataset, seed: int) -> None:
 def test_classes_that_overlap_raise_no_alarm(overlap: float, seed: int) -> None:
     found = knn(blobs(overlap, seed), one_scale=False)
     assert not found.alarm, found.shifts
+
+
+@pytest.mark.parametrize("shares", [(0.34, 0.33, 0.33), (0.5, 0.3, 0.2), (0.55, 0.45), (0.8, 0.2)])
+def test_labels_that_nothing_explains_raise_no_alarm(clean: Dataset, shares: tuple[float, ...]) -> None:
+    """Whatever the frequencies: the most frequent label has the most votes around most of its rows."""
+    found, _ = nearest(clean.images, clean.images, 20, same=True)
+    for seed in range(40):
+        drawn = np.random.default_rng(seed).choice(len(shares), len(clean.labels), p=shares)
+        votes = counted(found, drawn, len(shares))
+        strongest = max(one.decades for one in (spike(votes), *steady_shares(votes, len(shares))))
+        assert strongest < 3, seed
+
+
+def test_more_rows_than_are_asked_are_all_judged(monkeypatch: pytest.MonkeyPatch, clean: Dataset) -> None:
+    monkeypatch.setattr("interlock.poisoning.label_consistency.MAX_REFERENCES", 900)
+    poisoned = flipped(clean, rate=0.05, seed=0)
+    found = knn(poisoned)
+    hit, wrong = rates(found.flagged, poisoned)
+    assert hit >= 0.6
+    assert wrong <= 0.005 * len(clean.labels)
+    other, order = shuffled(poisoned, 1)
+    assert tuple(sorted(order[list(knn(other, [300, 900]).flagged)].tolist())) == found.flagged
+    assert not knn(clean).alarm
+
+
+def test_the_counts_of_a_later_comparison_add_up(clean: Dataset) -> None:
+    poisoned = targeted(clean, rate=0.02, source=1, target=6, seed=0)
+    pairs = {(one.label, one.resembles): one for one in knn(poisoned).pairs}
+    assert sum(one.resembling for one in pairs.values()) == len(np.unique(clean.images, axis=0))
+    assert pairs["6", "1"].resembling >= 0.9 * len(poisoned.poisoned)
+    assert pairs["6", "1"].rows == int((poisoned.labels == 6).sum())
 
 
 @pytest.mark.parametrize("seed", range(3))

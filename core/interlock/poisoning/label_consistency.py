@@ -8,6 +8,9 @@ over what overlap allows: `interlock.poisoning.overlap` has the null. No clean r
 Where the last accepted snapshot is known, its counts per pair of classes are another null, and see what no single
 snapshot can tell from an overlap: `interlock.poisoning.accepted.pairs`.
 
+Cost: n * min(n, 8,192) distances on at most 64 axes; every row is judged, and the rows with the smallest content hashes
+are the ones that it is compared with.
+
 What it cannot see: backdoored rows that are each other's neighbours; a handful of flips; flips of half a class or more;
 without an accepted snapshot, flips between classes that overlap anyway.
 """
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 20
 MIN_ROWS = 5 * (NEIGHBOURS + 1)
+MAX_REFERENCES = 2**13
+"""Rows that are asked for their labels; more would only be nearer, and cost in proportion."""
+
 PICTURES = 12
 
 
@@ -119,8 +125,8 @@ class LabelConsistency:
             reason = f"fewer than {MIN_ROWS} distinct rows"
             return Scores.silent(rows, unfit=reason)
         points = np.concatenate([part.points for part in state])[order][first]
-        found, _ = nearest(points, points, NEIGHBOURS, device=self.device, same=True)
-        votes = _count(found, labels[first], len(self.profile.classes))
+        found, _ = nearest(points, points[:MAX_REFERENCES], NEIGHBOURS, device=self.device, same=True)
+        votes = counted(found, labels[first], len(self.profile.classes))
         decades, shifts = self._judge(votes, rows, copy_of)
         suspicion = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
         resembles = np.where(votes.outvoted, votes.rival, votes.labels)
@@ -186,7 +192,14 @@ class LabelConsistency:
         )
 
 
-def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Votes:
+def counted(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Votes:
+    """What the neighbours of each row say.
+
+    Args:
+        found: int64 array (m, k): the neighbours' positions, nearest first.
+        labels: int64 array (m,): positions in `classes`.
+        classes: How many there are.
+    """
     import numpy as np
 
     n = len(labels)
@@ -212,5 +225,18 @@ def _count(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
         rival=rival,
         rival_votes=rival_votes,
         like_rival=like_rival,
-        in_place=np.bincount(found.ravel(), minlength=n) >= NEIGHBOURS // 2,
+        in_place=_in_place(found),
     )
+
+
+def _in_place(found: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Rows that are neighbours at least half as often as the average.
+
+    Those that nobody was compared with stand with the nearest of those that somebody was.
+    """
+    import numpy as np
+
+    n = len(found)
+    asked = min(n, MAX_REFERENCES)
+    frequent = np.bincount(found.ravel(), minlength=asked) * asked >= n * NEIGHBOURS // 2
+    return np.concatenate([frequent, frequent[found[asked:, 0]]])

@@ -52,7 +52,8 @@ def pair_counts(
     there = np.flatnonzero(rows)
     pairs, resembling = np.unique(np.concatenate([labels * count + resembles, there * (count + 1)]), return_counts=True)
     resembling = resembling - np.isin(pairs, there * (count + 1))
-    return tuple(
-        PairCount(label=classes[a], resembles=classes[b], resembling=seen, rows=int(rows[a]))
-        for (a, b), seen in zip((divmod(pair, count) for pair in pairs.tolist()), resembling.tolist(), strict=True)
-    )
+    counted = []
+    for pair, seen in zip(pairs.tolist(), resembling.tolist(), strict=True):
+        label, like = divmod(pair, count)
+        counted.append(PairCount(label=classes[label], resembles=classes[like], resembling=seen, rows=int(rows[label])))
+    return tuple(counted)
