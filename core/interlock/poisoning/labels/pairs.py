@@ -54,6 +54,6 @@ def pair_counts(
     resembling = resembling - np.isin(pairs, there * (count + 1))
     counted = []
     for pair, seen in zip(pairs.tolist(), resembling.tolist(), strict=True):
-        label, like = divmod(pair, count)
+        label, like = divmod(int(pair), count)
         counted.append(PairCount(label=classes[label], resembles=classes[like], resembling=seen, rows=int(rows[label])))
     return tuple(counted)
