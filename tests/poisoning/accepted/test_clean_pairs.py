@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,11 @@ def parts(made: Block, rng: np.random.Generator, share: float) -> tuple[Block, B
 
     def taken(rows: Any) -> Block:
         at = rows.tolist()
+        said: dict[str, Sequence[str]] = {name: [texts[row] for row in at] for name, texts in made.texts.items()}
         return Block(
             features=made.features[rows],
             labels=[made.labels[row] for row in at],
-            texts={name: [texts[row] for row in at] for name, texts in made.texts.items()},
+            texts=said,
             categories={name: [values[row] for row in at] for name, values in made.categories.items()},
             names=made.names,
         )

@@ -306,7 +306,8 @@ def moments_changed(accepted: SnapshotProfile, now: Tally, seed: int) -> Differe
         return Difference(name="all features", decades=0.0, size=0.0)
     means = [part.sum(axis=0) / part[:, 0].sum() for part in groups]
     distance = float(frechet(*_normal(means[0][None], first=True), *_normal(means[1][None]))[0])
-    middle = sum(part.sum(axis=0) for part in groups) / sum(part[:, 0].sum() for part in groups)
+    together = np.concatenate(groups).sum(axis=0)
+    middle = together / together[0]
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(2, BOOTSTRAPS, len(groups[0])))
     drawn = np.repeat(middle[None], BOOTSTRAPS, axis=0)
     for part, mean, sign in zip(groups, means, signs, strict=True):
