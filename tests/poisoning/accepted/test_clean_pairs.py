@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def parts(made: Block, rng: np.random.Generator, share: float) -> tuple[Block, B
 
     def taken(rows: Any) -> Block:
         at = rows.tolist()
-        said: dict[str, Sequence[str]] = {name: [texts[row] for row in at] for name, texts in made.texts.items()}
+        said: dict[str, list[str]] = {name: [str(texts[row]) for row in at] for name, texts in made.texts.items()}
         return Block(
             features=made.features[rows],
             labels=[made.labels[row] for row in at],
