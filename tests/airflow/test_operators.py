@@ -164,7 +164,7 @@ def test_a_guarded_function_must_take_data() -> None:
     ("name", "templated"),
     [
         ("ValidateDataOperator", {"subject"}),
-        ("ScanPoisoningOperator", {"subject", "flagged", "clean_out", "accepted", "clean", "profile_out"}),
+        ("ScanPoisoningOperator", {"subject", "flagged", "clean_out", "accepted", "clean", "losses", "profile_out"}),
         ("ScanModelOperator", {"subject"}),
         ("ApprovalGateOperator", {"subject"}),
         ("CheckPolicyOperator", {"subject"}),

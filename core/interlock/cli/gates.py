@@ -74,6 +74,8 @@ def data_validation(
 @click.option("--also", metavar="NAME", multiple=True, help="Compare with another project's detector: see the docs.")
 @click.option("--accepted", metavar="FILE", help="Compare with the last accepted snapshot, by its --profile-out.")
 @click.option("--clean", metavar="PATH", help="Compare with a small clean set: 10 to 500 rows of each class.")
+@click.option("--with-training", is_flag=True, help="Train a small network on the dataset, and ask what it learned.")
+@click.option("--losses", metavar="FILE", help="What LossRecorder wrote in another training; with --with-training.")
 @click.option("--flagged", metavar="FILE", help="Write who is flagged, by whom and why, to this Parquet file.")
 @click.option("--clean-out", metavar="DIR", help="Write the dataset without the flagged rows; it needs a gate run too.")
 @click.option("--profile-out", metavar="FILE", help="If it is allowed, write what the next scan compares with.")
@@ -98,6 +100,8 @@ def data_poisoning(
     also: tuple[str, ...],
     accepted: str | None,
     clean: str | None,
+    with_training: bool,
+    losses: str | None,
     flagged: str | None,
     clean_out: str | None,
     profile_out: str | None,
@@ -122,6 +126,8 @@ def data_poisoning(
         "ray_address": ray_address,
         "accepted": accepted,
         "clean": clean,
+        "with_training": with_training,
+        "losses": losses,
         "also": list(also),
     }
     places = (("flagged", flagged), ("clean_out", clean_out), ("profile_out", profile_out))

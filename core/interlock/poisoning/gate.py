@@ -42,6 +42,7 @@ from interlock.poisoning.engines import engine_for
 from interlock.poisoning.findings import suspicions
 from interlock.poisoning.image_remarks import image_measures, image_remarks, not_read, unread_text
 from interlock.poisoning.label_consistency import LabelConsistency
+from interlock.poisoning.models import Learned
 from interlock.poisoning.patterns import PatternScan
 from interlock.poisoning.quarantine import Looked, Places, leave
 from interlock.poisoning.repeated_pattern import RepeatedPattern
@@ -78,6 +79,9 @@ class PoisoningGate:
         accepted: Path or URL of the profile of the last accepted snapshot, to compare with; see
             `interlock.poisoning.accepted.beside` for what it is trusted by.
         clean: Path or URL of a small clean set in the form of the dataset.
+        with_training: Train a small network on the dataset too, look at what it learned, and try what was found on it.
+        losses: Local file of losses that `interlock.poisoning.models.LossRecorder` wrote in another training on this
+            dataset; needs `with_training`. It is looked at beside the scan's own training, and takes nothing back.
 
     Raises:
         UsageError: An argument cannot be.
@@ -101,6 +105,8 @@ class PoisoningGate:
         also: Sequence[str] = (),
         accepted: str | None = None,
         clean: str | None = None,
+        with_training: bool = False,
+        losses: str | None = None,
     ) -> None:
         for option, names in (("features", features), ("text", text), ("also", also)):
             if isinstance(names, str):
@@ -124,6 +130,7 @@ class PoisoningGate:
         self._engine = engine_for(engine, ray_address=ray_address, device=device)
         self._ray_address = ray_address
         self._also = known_peers(also)
+        self._learned = Learned(with_training=with_training, losses=losses)
         self._beside = Beside(accepted=accepted, clean=clean)
         self._keep = False  # whether a profile of the snapshot is wanted
         self._looked: list[Looked] = []  # shared by the copies that `examine` makes; holds the last look, if any
@@ -157,6 +164,7 @@ class PoisoningGate:
             "ray_address": self._ray_address,
             "also": [peer.name for peer in self._also],
             **self._beside.configuration(),
+            **self._learned.configuration(),
             "false_alarm_decades": ALARM_DECADES,
         }
 
@@ -193,6 +201,7 @@ class PoisoningGate:
         found += [kind(profile=profile, texts=texts, seed=seed, device=device) for kind in of_texts]
         if columns.source is not None:
             found.append(SourceExcess(profile=profile, source=columns.source, seed=seed, device=device))
+        found += self._learned.detectors(profile, image_shape=shape, seed=seed, device=device)
         return tuple(found)
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -234,8 +243,12 @@ class PoisoningGate:
         gate = copy(self)  # of which the shape of this dataset's images is known by now
         gate._columns = source.columns  # noqa: SLF001 (its own class)
         self._beside.take(source.columns)
+        self._learned.take()
         with spooled(source, here=self._engine.name == "local") as rows:
             seen, found = gate._scanned(rows)  # noqa: SLF001
+            seen = self._learned.proved(
+                seen, rows, found, image_shape=source.columns.image_shape, seed=self._seed, device=self._device
+            )
             seen = beside(seen, self._also, rows, found.profile, flagged=found.flagged, seed=self._seed)
         if not isinstance(source, Source):
             return seen

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,33 @@ def pictures(scores: Sequence[Scores], rows: Rows, profile: Profile, image_shape
     return canonical_json({"galleries": galleries}).decode()
 
 
+def with_trigger(
+    attachment: str,
+    features: NDArray[np.float32],
+    *,
+    title: str,
+    note: str,
+    profile: Profile,
+    image_shape: tuple[int, ...],
+) -> str:
+    """The attachment with one more gallery in front: a rebuilt trigger, with no rows beside it.
+
+    Args:
+        attachment: As `pictures` gives it; empty for none yet.
+        features: float32 array (d,): the trigger on an average image, NaN where it changes nothing.
+        title: Of the gallery.
+        note: Below the title.
+        profile: For black and white.
+        image_shape: Height, width and, for colour, channels.
+    """
+    artist = _Artist(Rows(features={}, labels={}), profile, (*image_shape, 1)[:3])
+    drawn: Json = {"png": artist.png(features), "caption": "what all carriers share, on an average image"}
+    gallery: Json = {"title": title, "note": note, "trigger": drawn, "pairs": []}
+    galleries = json.loads(attachment)["galleries"] if attachment else []
+    made = canonical_json({"galleries": [gallery, *galleries[: MAX_GALLERIES - 1]]}).decode()
+    return made if len(made) <= MAX_BYTES else attachment
+
+
 def _suspicions(scores: Sequence[Scores]) -> list[Trigger | Suspicion | LabelShift]:
     """Triggers first, shifts last, each in order of strength, of the detectors that raised an alarm."""
     loud = [found for found in scores if found.alarm]
@@ -131,7 +159,7 @@ class _Artist:
 
     def _row(self, row: int, box: list[Json] | None) -> dict[str, Json]:
         label = self._rows.labels[row][:40]
-        return {"png": self._png(self._rows.features[row]), "caption": f"label {label}, row {row}", "box": box}
+        return {"png": self.png(self._rows.features[row]), "caption": f"label {label}, row {row}", "box": box}
 
     def _box(self, trigger: Trigger) -> list[Json]:
         return [
@@ -151,9 +179,9 @@ class _Artist:
         canvas = np.full(self._height * self._width * self._channels, np.nan, dtype=np.float32)
         canvas[list(values)] = list(values.values())
         caption = f"{trigger.height} x {trigger.width} at row {trigger.top}, column {trigger.left}"
-        return {"png": self._png(canvas), "caption": f"the pattern, rebuilt: {caption}"}
+        return {"png": self.png(canvas), "caption": f"the pattern, rebuilt: {caption}"}
 
-    def _png(self, features: NDArray[np.float32]) -> str:
+    def png(self, features: NDArray[np.float32]) -> str:
         """Base64 of a small PNG; pixels without a value are transparent."""
         import numpy as np
         from PIL import Image

@@ -114,11 +114,13 @@ class ScanPoisoningOperator(GateOperator):
         accepted: Profile of the last accepted snapshot, to compare with (templated). It counts only when a receipt
             vouches for it, and it takes back nothing that is found without it.
         clean: Small clean set in the form of the dataset (templated); it takes back nothing either.
+        with_training: Train a small network on the dataset too, and look at what it learned.
+        losses: File that `interlock.poisoning.models.LossRecorder` wrote in another training (templated).
         profile_out: JSON file to write the profile of this snapshot to if it is allowed, where nothing is yet
             (templated).
     """
 
-    template_fields: Collection[str] = ("subject", "flagged", "clean_out", "accepted", "clean", "profile_out")
+    template_fields: Collection[str] = ("subject", "flagged", "clean_out", "accepted", "clean", "losses", "profile_out")
     interlock_gate: ClassVar[str] = "data-poisoning"
     interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanPoisoningOperator"
 
@@ -142,6 +144,8 @@ class ScanPoisoningOperator(GateOperator):
         clean_out: str | None = None,
         accepted: str | None = None,
         clean: str | None = None,
+        with_training: bool = False,
+        losses: str | None = None,
         profile_out: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -163,6 +167,8 @@ class ScanPoisoningOperator(GateOperator):
         self.clean_out = clean_out
         self.accepted = accepted
         self.clean = clean
+        self.with_training = with_training
+        self.losses = losses
         self.profile_out = profile_out
 
     def gate_outputs(self) -> Mapping[str, str]:
@@ -187,6 +193,8 @@ class ScanPoisoningOperator(GateOperator):
             "ray_address": self.ray_address,
             "accepted": self.accepted or None,
             "clean": self.clean or None,
+            "with_training": self.with_training,
+            "losses": self.losses or None,
             "also": self.also,
         }
 

@@ -1,0 +1,138 @@
+"""The scan with a trained model: asked for, it looks at what a network learned, and tries what was found on it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.poisoning.attacks import Dataset, badnets, square
+from tests.poisoning.reading.writers import measures
+from tests.poisoning.scanning import profile_of
+
+from interlock.gate import Observation, SubjectError, UsageError
+from interlock.poisoning import Batch, BatchStream, Block, PoisoningGate, Scores
+from interlock.poisoning.batches import encode_labels
+from interlock.poisoning.models import LossRecord, LossRecorder, TrainedModel
+
+
+def scanned(data: Dataset, **options: Any) -> Observation:
+    block = Block(features=data.images, labels=data.labels.tolist())
+    return PoisoningGate("label", with_training=True, **options).examine(
+        BatchStream(lambda: [block], image_shape=data.shape)
+    )
+
+
+@pytest.fixture(scope="module")
+def poisoned(clean: Dataset) -> Dataset:
+    return badnets(clean, square(3, clean.white), rate=0.05, target=0, top=5, left=5, seed=0)
+
+
+def test_a_backdoor_is_proved_on_a_trained_model(poisoned: Dataset) -> None:
+    seen = scanned(poisoned)
+    found = measures(seen)
+    assert found["attack_success_before"] > 0.5
+    assert found["attack_success_after"] < 0.2
+    assert "data-poisoning.attack-proved" in {finding.rule_id for finding in seen.findings}
+
+
+def test_clean_digits_are_silent_and_nothing_is_tried(clean: Dataset) -> None:
+    found = measures(scanned(clean))
+    assert found["flagged_rows"] == 0
+    assert found["trained_model_strength"] < 0.5
+    assert "attack_success_before" not in found
+
+
+def test_the_same_rows_in_another_order_and_split_train_the_same_model(clean: Dataset) -> None:
+    few = clean.taken(np.arange(600))
+
+    def scores(order: np.ndarray[Any, Any], cuts: list[int]) -> Scores:
+        codes, vocabulary = encode_labels(few.labels[order].tolist())
+        edges = [0, *cuts, 600]
+        parts = [
+            Batch(start=a, file=0, features=few.images[order][a:b], labels=codes[a:b], vocabulary=vocabulary)
+            for a, b in pairwise(edges)
+        ]
+        detector = TrainedModel(profile=profile_of(parts, one_scale=True), image_shape=few.shape)
+        state = detector.partial(parts[0])
+        for part in parts[1:]:
+            state = detector.merge(detector.partial(part), state)
+        end = detector.finalize(state)
+        assert isinstance(end, Scores)
+        return end
+
+    one = scores(np.arange(600), [])
+    other = scores(np.random.default_rng(0).permutation(600), [100, 350])
+    assert one.decades == pytest.approx(other.decades, rel=1e-4, abs=1e-9)
+
+
+def test_recorded_losses_come_back_as_they_were(tmp_path: Path) -> None:
+    recorder = LossRecorder(rows=5, path=tmp_path / "losses.npz")
+    for epoch in range(3):
+        recorder.record(epoch, [0, 1, 2], [1.0, 2.0, 3.0])
+        recorder.record(epoch, [4, 3], [0.5, epoch])
+    read = LossRecord.read(recorder.save())
+    assert read.losses[:, 2].tolist() == [1.0, 2.0, 3.0, 2.0, 0.5]
+    assert read.unfit(5) == ""
+    assert "a dataset of 6" in read.unfit(6)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rows", "losses", "message"),
+    [
+        pytest.param(1, [0], [1.0], "follows 0 epochs", id="epoch-left-out"),
+        pytest.param(0, [5], [1.0], "not one of the 5", id="row-beyond-the-dataset"),
+        pytest.param(0, [-1], [1.0], "not one of the 5", id="negative-row"),
+        pytest.param(0, [0, 1], [1.0], "one length", id="two-lengths"),
+        pytest.param(0, [0.5], [1.0], "whole numbers", id="half-a-row"),
+        pytest.param(0, [0], [-1.0], "negative", id="negative-loss"),
+        pytest.param(0, [0], [float("nan")], "missing", id="nan"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused_when_they_are_recorded(
+    epoch: int, rows: list[float], losses: list[float], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        LossRecorder(rows=5, path=tmp_path / "losses.npz").record(epoch, rows, losses)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        pytest.param({"other": np.zeros((5, 3))}, "no array losses", id="other-array"),
+        pytest.param({"losses": np.zeros(5)}, "rows and 1 to", id="one-dimension"),
+        pytest.param({"losses": np.zeros((5, 3), dtype=int)}, "float array", id="whole-numbers"),
+        pytest.param({"losses": np.full((5, 3), -1.0)}, "negative", id="negative"),
+        pytest.param({"losses": np.full((5, 3), np.inf)}, "infinite", id="infinite"),
+        pytest.param({"losses": np.array([[{}]], dtype=object)}, "cannot be read", id="pickle"),
+    ],
+)
+def test_a_file_of_losses_is_checked(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "losses.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(SubjectError, match=message):
+        LossRecord.read(path)
+
+
+def test_losses_that_end_in_the_middle_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "losses.npz"
+    np.savez(path, losses=np.ones((50, 3)))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(SubjectError, match="cannot be read"):
+        LossRecord.read(path)
+
+
+def test_losses_without_training_are_refused() -> None:
+    with pytest.raises(UsageError, match="no model is trained"):
+        PoisoningGate("label", losses="losses.npz")
+
+
+def test_losses_of_another_dataset_are_not_looked_at(clean: Dataset, tmp_path: Path) -> None:
+    recorder = LossRecorder(rows=10, path=tmp_path / "losses.npz")
+    for epoch in range(3):
+        recorder.record(epoch, range(10), np.ones(10))
+    seen = scanned(clean, losses=str(recorder.save()))
+    assert any("a dataset of 1797" in finding.message for finding in seen.findings)
+    assert "trained_model_strength" not in measures(seen)
