@@ -79,10 +79,10 @@ def mixtures(rng: np.random.Generator) -> tuple[Block, tuple[int, ...] | None, t
 
 
 def documentation(rng: np.random.Generator) -> tuple[Block, tuple[int, ...] | None, tuple[str, ...]]:
-    """Sentences of the language's own documentation, by the sort of topic that they are from."""
+    """Sentences of the language's own documentation, by the third of the alphabet that their topic begins in."""
     sorts: dict[str, int] = {}
     for name, text in topics.topics.items():
-        sort = 0 if name.isupper() else 1 if name.islower() else 2
+        sort = int(name[0] > "c") + int(name[0] > "n")
         for sentence in re.split(r"(?<=[.:]) ", " ".join(text.split())):
             if len(sentence) > 60:
                 sorts.setdefault(sentence, sort)

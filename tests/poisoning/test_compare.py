@@ -94,8 +94,8 @@ def test_cleanlab_flags_labels_that_neighbours_contradict(clean: Dataset) -> Non
     said = compared(
         PEERS["cleanlab"], given(BatchStream(lambda: [(flips.images, flips.labels.tolist())], image_shape=(8, 8)))
     )
-    assert np.isin(flips.poisoned, said.rows).mean() > 0.9
-    assert len(said.rows) < 1.2 * len(flips.poisoned)
+    assert np.isin(flips.poisoned, said.rows).mean() > 0.85
+    assert len(said.rows) < 1.5 * len(flips.poisoned)
     assert said.scores is not None
     assert said.scores.shape == (1797,)
 

@@ -26,7 +26,7 @@ def stream(
             Block(
                 features=features[at : at + step],
                 labels=labels[at : at + step],
-                **({} if sources is None else {"sources": sources[at : at + step]}),
+                sources=None if sources is None else sources[at : at + step],
             )
             for at in range(0, len(labels), step)
         ]
