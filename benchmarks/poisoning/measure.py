@@ -107,12 +107,16 @@ def _highest(found: Scan, rows: int) -> NDArray[np.float64]:
 
 
 def _ranked(scores: NDArray[np.float64], made: Made) -> float | None:
-    """True positives where `RANKED_AT` of the others are flagged; ties count for nobody."""
+    """True positives where `RANKED_AT` of the others are flagged; of rows with one score, the share that is drawn."""
     poisoned = np.isin(np.arange(made.rows), made.poisoned)
     if not poisoned.any():
         return None
-    cut = np.quantile(scores[~poisoned], 1 - RANKED_AT, method="higher")
-    return float((scores[poisoned] > cut).mean())
+    right, wrong = scores[poisoned], scores[~poisoned]
+    room = RANKED_AT * len(wrong)
+    cut = np.sort(wrong)[::-1][int(room)]
+    above, level = (wrong > cut).sum(), (wrong == cut).sum()
+    drawn = min(1.0, (room - above) / level)
+    return float((right > cut).mean() + drawn * (right == cut).mean())
 
 
 def _named(made: Made, findings: Sequence[Finding]) -> bool | None:

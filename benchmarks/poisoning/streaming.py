@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -118,10 +119,10 @@ def scanned(folder: Path, workers: int) -> dict[str, float]:
 
             place = tempfile.mkdtemp(prefix="ray")
             stack.callback(shutil.rmtree, place, ignore_errors=True)
-            ray.init(num_cpus=workers, include_dashboard=False, _temp_dir=place, logging_level="error")
+            ray.init(num_cpus=workers, include_dashboard=False, _temp_dir=place, logging_level=logging.ERROR)
             stack.callback(ray.shutdown)
             gate._engine = RayEngine(workers=workers)  # noqa: SLF001 (users take all processors of the machine)
-            gate.look(opened(_few(folder, stack)))  # starts the workers, and lets them import
+            gate.look(opened(_few(stack)))  # starts the workers, and lets them import
         Path("/proc/self/clear_refs").write_text("5")
         before, cpu, wall = held("VmRSS"), time.process_time(), time.perf_counter()
         seen = gate.look(opened(folder))
@@ -129,7 +130,7 @@ def scanned(folder: Path, workers: int) -> dict[str, float]:
     return found | {m.name: m.value for m in seen.measures if m.name in ("flagged_rows", "strongest", "detectors_run")}
 
 
-def _few(folder: Path, stack: ExitStack) -> Path:
+def _few(stack: ExitStack) -> Path:
     """A small dataset of the same form, for a first scan that nobody measures."""
     small = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "few"
     make(small, 2000)

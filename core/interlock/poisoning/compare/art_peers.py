@@ -84,7 +84,7 @@ def _trained(rows: Gathered, seed: int) -> tuple[Any, NDArray[np.float32], NDArr
         device_type="cpu",
     )
     # Both defences take the last name of this list for the layer to read.
-    classifier._layer_names = classifier.layer_names[:-1]  # noqa: SLF001
+    classifier._layer_names = list(classifier.layer_names or ())[:-1]  # noqa: SLF001
     rows.trained[seed] = classifier
     return classifier, inputs, wanted
 
