@@ -45,6 +45,17 @@ def test_clean_digits_are_silent_and_nothing_is_tried(clean: Dataset) -> None:
     assert "attack_success_before" not in found
 
 
+def test_a_table_of_few_measured_columns_is_not_looked_at() -> None:
+    """Along few columns every part of a class looks like a random draw, so nothing could excuse an honest one."""
+    rng = np.random.default_rng(0)
+    table = np.stack([np.round(rng.gamma(6, 6, 2000)), rng.normal(size=2000)], axis=1).astype(np.float32)
+    labels = (rng.random(2000) < 1 / (1 + np.exp(-0.1 * (table[:, 0] - 36)))).astype(int)
+    block = Block(features=table, labels=labels.tolist())
+    seen = PoisoningGate("label", with_training=True).examine(BatchStream(lambda: [block]))
+    assert "trained_model_strength" not in measures(seen)
+    assert any("needed to compare content" in finding.message for finding in seen.findings)
+
+
 def test_the_same_rows_in_another_order_and_split_train_the_same_model(clean: Dataset) -> None:
     few = clean.taken(np.arange(600))
 

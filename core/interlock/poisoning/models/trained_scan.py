@@ -31,6 +31,7 @@ from interlock.poisoning.models.losses import LossRecord, loss_space
 from interlock.poisoning.models.network import Form
 from interlock.poisoning.models.splits import Content, ModelSplit, judged, splits_of
 from interlock.poisoning.models.training import Trained, trained
+from interlock.poisoning.patterns.content import AXES
 from interlock.poisoning.patterns.pattern_scan import COMMON
 from interlock.poisoning.patterns.sampling import MIN_CLASS_ROWS, Sample, room_per_class, smallest
 from interlock.poisoning.patterns.views import Whole, seen
@@ -108,6 +109,10 @@ class TrainedModel:
         if not usable.any():
             reason = f"in every feature one value is held by more than {COMMON:.0%} of the rows"
             return Scores.silent(state.rows, unfit=f"{reason}: nothing is measured finely")
+        if int(usable.sum()) < AXES:
+            # The null of `content` compares how rows vary along so many axes; along few, any part of a class passes.
+            reason = f"only {int(usable.sum())} features are measured finely, and {AXES} are needed to compare content"
+            return Scores.silent(state.rows, unfit=reason)
         state = dataclasses.replace(state, points=np.where(usable, state.points, np.float32(0)))
         model = self.trained_on(state)
         inner = hidden(model, state.points, device=self.device)
