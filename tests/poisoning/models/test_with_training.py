@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,10 @@ import numpy as np
 import pytest
 from benchmarks.poisoning.attacks import Dataset, badnets, square
 from tests.poisoning.reading.writers import measures
-from tests.poisoning.scanning import profile_of
+from tests.poisoning.scanning import batches, profile_of, shuffled, tree
 
 from interlock.gate import Observation, SubjectError, UsageError
-from interlock.poisoning import Batch, BatchStream, Block, PoisoningGate, Scores
-from interlock.poisoning.batches import encode_labels
+from interlock.poisoning import BatchStream, Block, PoisoningGate, Scores
 from interlock.poisoning.models import LossRecord, LossRecorder, TrainedModel
 
 
@@ -59,23 +57,14 @@ def test_a_table_of_few_measured_columns_is_not_looked_at() -> None:
 def test_the_same_rows_in_another_order_and_split_train_the_same_model(clean: Dataset) -> None:
     few = clean.taken(np.arange(600))
 
-    def scores(order: np.ndarray[Any, Any], cuts: list[int]) -> Scores:
-        codes, vocabulary = encode_labels(few.labels[order].tolist())
-        edges = [0, *cuts, 600]
-        parts = [
-            Batch(start=a, file=0, features=few.images[order][a:b], labels=codes[a:b], vocabulary=vocabulary)
-            for a, b in pairwise(edges)
-        ]
-        detector = TrainedModel(profile=profile_of(parts, one_scale=True), image_shape=few.shape)
-        state = detector.partial(parts[0])
-        for part in parts[1:]:
-            state = detector.merge(detector.partial(part), state)
-        end = detector.finalize(state)
+    def scores(data: Dataset, cuts: tuple[int, ...] = ()) -> Scores:
+        parts = batches(data, cuts)
+        detector = TrainedModel(profile=profile_of(parts), image_shape=data.shape)
+        end = detector.finalize(tree(detector, parts))
         assert isinstance(end, Scores)
         return end
 
-    one = scores(np.arange(600), [])
-    other = scores(np.random.default_rng(0).permutation(600), [100, 350])
+    one, other = scores(few), scores(shuffled(few, 0)[0], (100, 350))
     assert one.decades == pytest.approx(other.decades, rel=1e-4, abs=1e-9)
 
 

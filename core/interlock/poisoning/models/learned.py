@@ -78,4 +78,5 @@ class Learned:
         """What the scan saw, with the proof of it if that was asked for; see `interlock.poisoning.models.proof`."""
         if not self._on:
             return seen
-        return proved(seen, source, found, image_shape=image_shape, seed=seed, device=device)
+        trainer = TrainedModel(profile=found.profile, image_shape=image_shape, seed=seed, device=device)
+        return proved(seen, source, found, trainer)

@@ -19,6 +19,7 @@ from interlock.poisoning import pictures
 from interlock.poisoning.batches import BatchSource
 from interlock.poisoning.bounds import ALARM_DECADES, binomial_tail, corrected
 from interlock.poisoning.detector import Suspicion, Trigger
+from interlock.poisoning.engines.shares import folded
 from interlock.poisoning.models.activations import predicted
 from interlock.poisoning.models.rebuilt import LEAST_CARRIERS, Rebuilt
 from interlock.poisoning.models.trained_scan import TrainedModel
@@ -65,33 +66,22 @@ class Proof:
     trigger: Rebuilt = field(repr=False)
 
 
-def proved(
-    seen: Observation,
-    source: BatchSource,
-    found: Scan,
-    *,
-    image_shape: tuple[int, ...] | None,
-    seed: int,
-    device: str,
-) -> Observation:
+def proved(seen: Observation, source: BatchSource, found: Scan, trainer: TrainedModel) -> Observation:
     """What a scan saw, with the proof of what it found.
 
     Args:
         seen: By the scan.
         source: The dataset, read once more when there is something to prove.
         found: The scan.
-        image_shape: Height, width and, for colour, channels; None when rows are no images.
-        seed: Of weights, batches and content hashes.
-        device: A torch device.
+        trainer: Trains on rows of that dataset.
     """
     suspects = _suspects(found)
     if not suspects:
         return seen
-    trainer = TrainedModel(profile=found.profile, image_shape=image_shape, seed=seed, device=device)
     reason = trainer.unfit()
     proofs: tuple[Proof, ...] = ()
     if not reason:
-        sample = _sample(trainer, source)
+        (sample,) = folded((trainer,), source.batches())
         proofs = _Bench(trainer=trainer, sample=sample, flagged=found.flagged).proofs(suspects)
         reason = "" if proofs else "too few of the rows that carry it, or of the others, are left to rebuild it from"
     if reason:
@@ -108,7 +98,7 @@ def proved(
             Measure(name="attack_success_after", value=strongest.after, unit="fraction"),
             Measure(name="attack_class_prior", value=strongest.prior, unit="fraction"),
         ),
-        attachments=_drawn(seen.attachments, proofs, found.profile, image_shape),
+        attachments=_drawn(seen.attachments, proofs, found.profile, trainer.image_shape),
     )
 
 
@@ -124,15 +114,6 @@ def _suspects(found: Scan) -> list[Trigger | Suspicion]:
         if all(2 * shared <= len(rows) for shared in alike):
             chosen.append(one)
     return chosen[:MAX_TRIGGERS]
-
-
-def _sample(trainer: TrainedModel, source: BatchSource) -> Sample:
-    state: Sample | None = None
-    for batch in source.batches():
-        part = trainer.partial(batch)
-        state = part if state is None else trainer.merge(state, part)
-    assert state is not None, "a dataset with suspects has rows"  # noqa: S101
-    return state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING
 
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.models.spectral import proposals
-from interlock.poisoning.patterns.content import likeness
-from interlock.poisoning.patterns.pursuit import MAX_SHARE, MIN_GROUP, Group, Pursuit, Whitened, whitened
+from interlock.poisoning.patterns.content import MAX_SHIFT, drawn_from_others, likeness
+from interlock.poisoning.patterns.pursuit import (
+    MAX_SHARE,
+    MIN_GROUP,
+    Group,
+    Pursuit,
+    Whitened,
+    toward_members,
+    whitened,
+)
 from interlock.poisoning.patterns.sampling import MIN_CLASS_ROWS
 from interlock.poisoning.patterns.sharpness import separation, too_sharp
 
@@ -26,9 +34,6 @@ if TYPE_CHECKING:
 
 MAX_EXAMINED = 8
 """Groups of one class and space whose content is compared, the sharpest first."""
-
-MAX_SHIFT = 1.0
-"""Content whose mean lies further from the reference's than its rows lie from each other is other content."""
 
 LIKELY_SOURCES = 3
 """Single classes that a group's content is compared with, the nearest first."""
@@ -69,7 +74,7 @@ class Content:
         mine = np.flatnonzero(self.labels == label)
         rest = np.setdiff1d(mine, members)
         own = likeness(rows, self.points[rest], rng) if len(rest) > 1 else None
-        others = likeness(rows, self.points[self._others(label, rng)], rng)
+        others = likeness(rows, self.points[drawn_from_others(self.labels, label, self.class_rows, rng)], rng)
         fits_own = own is not None and own.fits and own.shift <= MAX_SHIFT
         if (
             others.fits
@@ -84,14 +89,6 @@ class Content:
             if one.fits and one.shift <= MAX_SHIFT:
                 return f"={source}"
         return ""
-
-    def _others(self, label: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Rows of other classes, as often as those are in the dataset."""
-        import numpy as np
-
-        seen = np.maximum(1, np.bincount(self.labels, minlength=len(self.class_rows)))
-        weights = np.where(self.labels == label, 0.0, (np.array(self.class_rows) / seen)[self.labels])
-        return rng.choice(len(self.labels), size=len(self.labels), p=weights / weights.sum())
 
     def _nearest(self, rows: NDArray[np.float32], label: int) -> list[int]:
         import numpy as np
@@ -226,13 +223,8 @@ class _InClass:
     def _split(
         self, mine: NDArray[np.int64], rows: torch.Tensor, wide: Group, origin: str, *, sharp: float, decades: float
     ) -> ModelSplit:
-        import torch
-
-        inside = torch.from_numpy(wide.members).to(rows.device)
-        toward = rows[inside].mean(dim=0)
-        toward = toward / toward.norm()
+        toward, middle = toward_members(rows, wide.members)
         along = (self.white.by @ toward).double().cpu().numpy()
-        middle = float((rows[~inside] @ toward).mean())
         return ModelSplit(
             space=self.space,
             label=self.label,

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import corrected
 from interlock.poisoning.detector import Scores
-from interlock.poisoning.hashing import row_hashes
 from interlock.poisoning.models.activations import hidden, spaces_of
 from interlock.poisoning.models.carriers import ModelCarriers
 from interlock.poisoning.models.losses import LossRecord, loss_space
@@ -32,9 +31,9 @@ from interlock.poisoning.models.network import Form
 from interlock.poisoning.models.splits import Content, ModelSplit, judged, splits_of
 from interlock.poisoning.models.training import Trained, trained
 from interlock.poisoning.patterns.content import AXES
-from interlock.poisoning.patterns.pattern_scan import COMMON
-from interlock.poisoning.patterns.sampling import MIN_CLASS_ROWS, Sample, room_per_class, smallest
-from interlock.poisoning.patterns.views import Whole, seen
+from interlock.poisoning.patterns.fineness import COMMON, fine
+from interlock.poisoning.patterns.sampling import MIN_CLASS_ROWS, Sample, room_per_class
+from interlock.poisoning.patterns.views import Whole
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
@@ -87,13 +86,8 @@ class TrainedModel:
 
     def partial(self, batch: Batch) -> Sample:
         """The rows of one batch that may be trained on."""
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        labels, rows, features = labels[known], batch.rows[known], batch.features[known]
-        keys = row_hashes(features, self.seed)
-        kept = smallest(rows, labels, keys, self.room)
-        points = seen(features[kept], self.profile, (Whole(columns=features.shape[1]),))
-        return Sample(rows=rows, places=rows[kept], labels=labels[kept], keys=keys[kept], points=points)
+        views = (Whole(columns=self.profile.width),)
+        return Sample.of(batch, self.profile, views, room=self.room, seed=self.seed)
 
     def merge(self, one: Sample, other: Sample) -> Sample:
         """The rows of both that may be trained on."""
@@ -163,17 +157,3 @@ class TrainedModel:
         if not left:
             return ()
         return (f"{len(state.places)} distinct rows were trained on; the other {left} repeat them or are beyond that",)
-
-
-def fine(points: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Bool array (w,): columns that hold no value too often.
-
-    Args:
-        points: float32 array (n, w).
-    """
-    import numpy as np
-
-    ordered = np.sort(points, axis=0)
-    step = max(1, int(COMMON * len(points)))
-    # In order, a value that is held more than `step` times stands `step` places after itself.
-    return np.asarray(~(ordered[step:] == ordered[:-step]).any(axis=0))

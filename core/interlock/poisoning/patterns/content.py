@@ -8,6 +8,7 @@ one. The null, "a random draw", is drawn from the data; the group is excused fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ UNEVEN_ANYWAY = 1.0
 
 LEAST_LOG_FACTOR = -1.0
 """What a blend of 40 % does to log variances."""
+
+MAX_SHIFT = 1.0
+"""A pattern that moves rows further than they differ from each other is not hidden; honest subclasses do that, and rows
+of other content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,3 +91,21 @@ def likeness(group: NDArray[np.float32], reference: NDArray[np.float32], rng: np
     slack = DEVIATIONS * float(wide[1])
     fits = even and LEAST_LOG_FACTOR - slack <= log_factor <= usual[1] + slack + 0.1
     return Likeness(deviations=deviations, unevenness=beyond, log_factor=log_factor, shift=shift, fits=fits)
+
+
+def drawn_from_others(
+    labels: NDArray[np.int64], label: int, class_rows: Sequence[int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """int64 array (n,): places of rows of other classes, each class as often as it is in the dataset.
+
+    Args:
+        labels: int64 array (n,): of a sample of the dataset.
+        label: The class that is left out.
+        class_rows: Rows of each class in the dataset.
+        rng: Of the draw.
+    """
+    import numpy as np
+
+    seen = np.maximum(1, np.bincount(labels, minlength=len(class_rows)))
+    weights = np.where(labels == label, 0.0, (np.array(class_rows) / seen)[labels])
+    return rng.choice(len(labels), size=len(labels), p=weights / weights.sum())

@@ -24,20 +24,19 @@ from typing import TYPE_CHECKING
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.detector import Scores
-from interlock.poisoning.hashing import row_hashes
 from interlock.poisoning.patterns.carriers import PatternCarriers, Split
-from interlock.poisoning.patterns.content import Likeness, likeness
-from interlock.poisoning.patterns.pursuit import Group, Pursuit, Whitened, whitened
+from interlock.poisoning.patterns.content import MAX_SHIFT, Likeness, drawn_from_others, likeness
+from interlock.poisoning.patterns.fineness import COMMON, fine
+from interlock.poisoning.patterns.pursuit import Group, Pursuit, Whitened, toward_members, whitened
 from interlock.poisoning.patterns.sampling import (
     MIN_CLASS_ROWS,
     SAMPLE_BYTES,
     SAMPLE_ROWS,
     Sample,
     room_per_class,
-    smallest,
 )
 from interlock.poisoning.patterns.sharpness import separation, too_sharp
-from interlock.poisoning.patterns.views import View, seen, views
+from interlock.poisoning.patterns.views import View, views
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
@@ -48,14 +47,8 @@ if TYPE_CHECKING:
 MAX_EXAMINED = 32
 """Splits of one class and view whose content is compared, the sharpest first."""
 
-COMMON = 0.05
-"""A feature, other than a pixel, of which more rows hold one value is a category or a count: it falls apart anyway."""
-
 MINORITY = 0.3
 """Up to this share of a class, the carriers are the smaller part and no question."""
-
-MAX_SHIFT = 1.0
-"""A pattern that moves rows further than they differ from each other is not hidden; honest subclasses do that."""
 
 MAX_SPLITS = 32
 """Splits along which all rows are scored."""
@@ -109,21 +102,7 @@ class PatternScan:
 
     def partial(self, batch: Batch) -> Sample:
         """The rows of one batch that may belong to the sample."""
-        import numpy as np
-
-        labels = batch.codes(self.profile.classes)
-        known = np.flatnonzero(labels >= 0)
-        labels, rows = labels[known], batch.rows[known]
-        features = batch.features if len(known) == len(batch.labels) else batch.features[known]
-        keys = row_hashes(features, self.seed)
-        kept = smallest(rows, labels, keys, self.room)
-        return Sample(
-            rows=rows,
-            places=rows[kept],
-            labels=labels[kept],
-            keys=keys[kept],
-            points=seen(features[kept], self.profile, self.views),
-        )
+        return Sample.of(batch, self.profile, self.views, room=self.room, seed=self.seed)
 
     def merge(self, one: Sample, other: Sample) -> Sample:
         """The sample of both."""
@@ -140,7 +119,9 @@ class PatternScan:
             return Scores.silent(state.rows, unfit=reason)
         small = len(counts) - len(looked_at)
         notes = (f"{small} classes of fewer than {MIN_CLASS_ROWS} distinct rows were not split",) if small else ()
-        points = state.points if self.image_shape is not None else _continuous(state.points)
+        points = state.points
+        if self.image_shape is None:
+            points = np.where(fine(points), points, np.float32(0))
         if not points.any():
             reason = (
                 f"in every feature one value is held by more than {COMMON:.0%} of the rows: nothing is measured finely"
@@ -225,14 +206,7 @@ class _ClassSplits:
         return pursuit.group(~group.members) if np.median(to_group) < np.median(to_rest) else group
 
     def _direction(self, mine: NDArray[np.int64], members: NDArray[np.bool_]) -> tuple[torch.Tensor, float]:
-        """Unit vector toward the members among whitened rows, and where the rest of the class lies along it."""
-        import torch
-
-        rows = self.white.rows[int(mine[0]) : int(mine[-1]) + 1]
-        inside = torch.from_numpy(members).to(rows.device)
-        toward = rows[inside].mean(dim=0)
-        toward = toward / toward.norm()
-        return toward, float((rows[~inside] @ toward).mean())
+        return toward_members(self.white.rows[int(mine[0]) : int(mine[-1]) + 1], members)
 
     def _content(self, mine: NDArray[np.int64], group: Group) -> str:
         """Where the group's rows come from: ``own`` class, ``other`` classes, or empty for an honest subclass."""
@@ -243,23 +217,13 @@ class _ClassSplits:
         rng = np.random.default_rng([self.scan.seed, self.label])
         rows = self.points[mine[group.members]]
         own = likeness(rows, self.points[mine[~group.members]], rng)
-        others = likeness(rows, self.points[self._others(rng)], rng)
+        elsewhere = drawn_from_others(self.state.labels, self.label, self.scan.profile.class_rows, rng)
+        others = likeness(rows, self.points[elsewhere], rng)
         if others.fits and others.shift <= MAX_SHIFT and (not own.fits or _closer(others, own)):
             return "other"
         # In data that is no image two honest subclasses may be equal clouds.
         hidden = own.shift <= MAX_SHIFT and self.scan.image_shape is not None
         return "own" if own.fits and hidden else ""
-
-    def _others(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Sampled rows of other classes, as often as those are in the dataset."""
-        import numpy as np
-
-        labels = self.state.labels
-        shares = np.array(self.scan.profile.class_rows) / np.maximum(
-            1, np.bincount(labels, minlength=len(self.white.means))
-        )
-        weights = np.where(labels == self.label, 0.0, shares[labels])
-        return rng.choice(len(labels), size=len(labels), p=weights / weights.sum())
 
     def _split(self, mine: NDArray[np.int64], wide: Group, group: Group, kind: str) -> Split:
         import numpy as np
@@ -284,14 +248,3 @@ class _ClassSplits:
 
 def _closer(one: Likeness, other: Likeness) -> bool:
     return one.deviations < other.deviations
-
-
-def _continuous(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points with zeros in place of columns that hold one value too often."""
-    import numpy as np
-
-    ordered = np.sort(points, axis=0)
-    step = max(1, int(COMMON * len(points)))
-    # In order, a value that is held more than `step` times stands `step` places after itself.
-    common = (ordered[step:] == ordered[:-step]).any(axis=0)
-    return np.where(common, np.float32(0), points)

@@ -112,6 +112,21 @@ def with_itself(rows: torch.Tensor) -> torch.Tensor:
     return made
 
 
+def toward_members(rows: torch.Tensor, members: NDArray[np.bool_]) -> tuple[torch.Tensor, float]:
+    """Unit vector toward some rows of a class, and where the mean of the rest lies along it.
+
+    Args:
+        rows: float32 tensor (n, w), whitened.
+        members: bool array (n,).
+    """
+    import torch
+
+    inside = torch.from_numpy(members).to(rows.device)
+    toward = rows[inside].mean(dim=0)
+    toward = toward / toward.norm()
+    return toward, float((rows[~inside] @ toward).mean())
+
+
 class Pursuit:
     """The rows of one class.
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlock.poisoning.hashing import first_of_each
+from interlock.poisoning.batches import Batch
+from interlock.poisoning.hashing import first_of_each, row_hashes
+from interlock.poisoning.patterns.views import View, seen
+from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +45,25 @@ class Sample:
     labels: NDArray[np.int64]
     keys: NDArray[np.uint64]
     points: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, batch: Batch, profile: Profile, views: tuple[View, ...], *, room: int, seed: int) -> Sample:
+        """The rows of one batch that may belong to the sample.
+
+        Args:
+            batch: The rows; those without a label are left out.
+            profile: Of the whole dataset.
+            views: What is kept of a row.
+            room: Rows of each class.
+            seed: Of the content hash.
+        """
+        labels = batch.codes(profile.classes)
+        known = labels >= 0
+        labels, rows, features = labels[known], batch.rows[known], batch.features[known]
+        keys = row_hashes(features, seed)
+        kept = smallest(rows, labels, keys, room)
+        points = seen(features[kept], profile, views)
+        return cls(rows=rows, places=rows[kept], labels=labels[kept], keys=keys[kept], points=points)
 
     def merged(self, other: Sample, room: int) -> Sample:
         """The sample of both."""
