@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from interlock.gate import Json
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.detector import Histogram, Suspicion
+from interlock.poisoning.reading.limits import short
 from interlock.poisoning.revisit import Tally
 from interlock.poisoning.scan import Scan
 
@@ -49,7 +50,7 @@ def _histograms(loud: Sequence[Suspicion]) -> Iterator[dict[str, Json]]:
     shown = [one for one in loud if one.histogram is not None][:MAX_HISTOGRAMS]
     for one in shown:
         assert one.histogram is not None  # noqa: S101 (chosen above)
-        yield {"kind": "histogram", "title": _short(one.title), **_bins(one.histogram)}
+        yield {"kind": "histogram", "title": short(one.title, MAX_NAME), **_bins(one.histogram)}
 
 
 def _bins(histogram: Histogram) -> dict[str, Json]:
@@ -69,7 +70,7 @@ def _quotes(loud: Sequence[Suspicion]) -> Iterator[dict[str, Json]]:
         contexts = json.loads(one.evidence).get("contexts")
         if isinstance(contexts, list) and contexts:
             lines = [_parted(str(context), one.name) for context in contexts]
-            yield {"kind": "quotes", "title": _short(one.title), "lines": lines}
+            yield {"kind": "quotes", "title": short(one.title, MAX_NAME), "lines": lines}
 
 
 def _parted(context: str, name: str) -> Json:
@@ -85,7 +86,8 @@ def _bars(title: str, groups: Mapping[str, tuple[int, int]]) -> dict[str, Json]:
     hit = [name for name, (_, flagged) in groups.items() if flagged]
     order = sorted(hit, key=lambda name: (-groups[name][1] / groups[name][0], -groups[name][0], name))
     bars: list[Json] = [
-        {"name": _short(name), "rows": groups[name][0], "flagged": groups[name][1]} for name in order[:MAX_BARS]
+        {"name": short(name, MAX_NAME), "rows": groups[name][0], "flagged": groups[name][1]}
+        for name in order[:MAX_BARS]
     ]
     return {
         "kind": "bars",
@@ -94,7 +96,3 @@ def _bars(title: str, groups: Mapping[str, tuple[int, int]]) -> dict[str, Json]:
         "more": max(0, len(order) - MAX_BARS),
         "none": len(groups) - len(order),
     }
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"

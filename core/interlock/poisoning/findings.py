@@ -11,6 +11,7 @@ from interlock.poisoning.batches import BatchSource
 from interlock.poisoning.bounds import strength
 from interlock.poisoning.detector import LabelShift, Suspicion, Trigger
 from interlock.poisoning.pictures import trigger_values
+from interlock.poisoning.reading.limits import short
 from interlock.poisoning.revisit import Rows
 from interlock.poisoning.scan import Scan
 
@@ -46,11 +47,11 @@ def _trigger(
 ) -> Finding:
     message = (
         f"The same {trigger.height}x{trigger.width} pattern stands at row {trigger.top}, column {trigger.left} of "
-        f"{len(trigger.rows)} images labelled {_short(trigger.label)}; without it {trigger.contradicting} of "
+        f"{len(trigger.rows)} images labelled {short(trigger.label, MAX_LABEL)}; without it {trigger.contradicting} of "
         f"{trigger.compared} compared look like another class"
     )
     evidence: dict[str, Json] = {
-        "label": _short(trigger.label),
+        "label": short(trigger.label, MAX_LABEL),
         "box": {"top": trigger.top, "left": trigger.left, "height": trigger.height, "width": trigger.width},
         "pixels": len(trigger.pixels),
         "patch": _patch(trigger, rows, image_shape),
@@ -88,14 +89,14 @@ def _patch(trigger: Trigger, rows: Rows, image_shape: tuple[int, ...] | None) ->
 
 
 def _shift(shift: LabelShift, found: Scan, source: BatchSource) -> Finding:
-    who = f"labelled {_short(shift.label)}" if shift.label else "of any label"
-    among = f"rows of {_short(shift.resembles)}" if shift.resembles else "rows of other classes"
+    who = f"labelled {short(shift.label, MAX_LABEL)}" if shift.label else "of any label"
+    among = f"rows of {short(shift.resembles, MAX_LABEL)}" if shift.resembles else "rows of other classes"
     message = (
         f"{len(shift.rows)} rows {who} lie among {among}; classes that overlap explain at most {shift.expected:.1f}"
     )
     evidence: dict[str, Json] = {
-        "label": _short(shift.label) or None,
-        "resembles": _short(shift.resembles) or None,
+        "label": short(shift.label, MAX_LABEL) or None,
+        "resembles": short(shift.resembles, MAX_LABEL) or None,
         "rows": len(shift.rows),
         "first_rows": list(shift.rows[:MAX_ROWS_NAMED]),
         "explained_by_overlap": round(shift.expected, 3),
@@ -114,7 +115,7 @@ def _shift(shift: LabelShift, found: Scan, source: BatchSource) -> Finding:
 def _other(suspicion: Suspicion, found: Scan, source: BatchSource) -> Finding:
     evidence: dict[str, Json] = {
         **json.loads(suspicion.evidence),
-        "label": _short(suspicion.label) or None,
+        "label": short(suspicion.label, MAX_LABEL) or None,
         "name": suspicion.name[:MAX_NAME] or None,
         "rows": len(suspicion.rows),
         "first_rows": list(suspicion.rows[:MAX_ROWS_NAMED]),
@@ -135,7 +136,3 @@ def _location(rows: Sequence[int], found: Scan, source: BatchSource) -> Location
     if not rows:
         return Location()
     return source.where(*found.place(rows[0]))
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"

@@ -37,6 +37,7 @@ from interlock.poisoning.accepted.two_samples import (
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.detector import Compared, Scores, Suspicion
+from interlock.poisoning.reading.limits import short
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
@@ -67,6 +68,21 @@ class Difference:
     name: str
     decades: float
     size: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """Everything that was compared.
+
+    Args:
+        columns: Features, lengths of texts and columns of values, those that changed most surely first.
+        labels: The shares of the labels.
+        moments: Mean and covariance.
+    """
+
+    columns: tuple[Difference, ...]
+    labels: Difference
+    moments: Difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,14 +159,18 @@ class Drift:
                 rows=nobody, scores=nobody.astype(np.float32), decades=0.0, compared=Compared(measured=own, measures=())
             )
         _refuse_other_columns(self.accepted, state.there)
-        told = _told(self.accepted, state.there, self)
-        drifted = [one for one in told if one.decades >= ALARM_DECADES]
+        changed = Differences(
+            columns=columns_changed(self.accepted, state.there, self.profile.distinct, self.image_shape),
+            labels=labels_changed(self.accepted, self.profile),
+            moments=moments_changed(self.accepted, state.there, self.seed),
+        )
+        drifted = [one for one in _told(changed) if one.decades >= ALARM_DECADES]
         return Scores(
             rows=nobody,
             scores=nobody.astype(np.float32),
             decades=max((one.decades for one in drifted), default=0.0),
             suspicions=(*drifted, *_remarks(self.accepted, state.there, self.profile)),
-            compared=Compared(measured=own, measures=_measures(self.accepted, state.there, self)),
+            compared=Compared(measured=own, measures=_measures(changed, self.accepted, state.there)),
         )
 
 
@@ -192,9 +212,9 @@ def _both(one: Tally | None, other: Tally | None) -> Tally | None:
     return None if one is None or other is None else both(one, other)
 
 
-def _told(accepted: SnapshotProfile, now: Tally, look: Drift) -> Iterator[Suspicion]:
+def _told(changed: Differences) -> Iterator[Suspicion]:
     """What changed, whether or not it is beyond the budget."""
-    columns = columns_changed(accepted, now, look.profile.distinct, look.image_shape)
+    columns, labels, moments = changed.columns, changed.labels, changed.moments
     material = [one for one in columns if one.size >= MATERIAL]
     if material:
         worst = material[0]
@@ -206,7 +226,6 @@ def _told(accepted: SnapshotProfile, now: Tally, look: Drift) -> Iterator[Suspic
             worst,
             {"columns": [[one.name, round(one.size, 4), round(one.decades, 2)] for one in material[:20]]},
         )
-    labels = labels_changed(accepted, look.profile)
     if labels.size >= MATERIAL:
         yield _suspicion(
             "label-drift",
@@ -215,7 +234,6 @@ def _told(accepted: SnapshotProfile, now: Tally, look: Drift) -> Iterator[Suspic
             labels,
             {"stability_index": round(labels.size, 4)},
         )
-    moments = moments_changed(accepted, now, look.seed)
     if moments.size >= MATERIAL_DISTANCE:
         yield _suspicion(
             "distribution-drift",
@@ -241,7 +259,7 @@ def _suspicion(rule: str, message: str, found: Difference, evidence: Mapping[str
 
 def columns_changed(
     accepted: SnapshotProfile, now: Tally, distinct: int, image_shape: tuple[int, ...] | None
-) -> list[Difference]:
+) -> tuple[Difference, ...]:
     """Features, lengths of texts and columns of values, those that changed most surely first."""
     before = accepted.tally
     looked_at = len(before.counts) + len(before.lengths) + len(before.categories)
@@ -253,14 +271,14 @@ def columns_changed(
     for name, counts in before.lengths.items():
         (one,) = _features(counts[None], now.lengths[name][None], before.rows, now.rows, 1)
         found.append(
-            Difference(name=f"the length of {_short(name)}", decades=corrected(one[1], looked_at), size=one[2])
+            Difference(name=f"the length of {short(name, MAX_NAME)}", decades=corrected(one[1], looked_at), size=one[2])
         )
     for name, values in before.categories.items():
         then, here = table_of(values, now.categories.get(name, {}))
         weight = min(old / max(1, before.rows), new / max(1, now.rows))
         decades = corrected(table_decades(then, here, weight=weight), looked_at)
-        found.append(Difference(name=_short(name), decades=decades, size=stability(then, here)))
-    return sorted(found, key=lambda one: (-one.decades, -one.size, one.name))
+        found.append(Difference(name=short(name, MAX_NAME), decades=decades, size=stability(then, here)))
+    return tuple(sorted(found, key=lambda one: (-one.decades, -one.size, one.name)))
 
 
 def _features(
@@ -348,22 +366,21 @@ def _remarks(accepted: SnapshotProfile, now: Tally, profile: Profile) -> Iterato
                 level=Level.NOTE,
                 message=(
                     f"{len(names)} {what}s with {sum(counts[name] for name in names)} rows are {word} since the "
-                    f"accepted snapshot, the largest {_short(most)!r}"
+                    f"accepted snapshot, the largest {short(most, MAX_NAME)!r}"
                 ),
                 title=f"{word} {what}s",
-                name=_short(most),
+                name=short(most, MAX_NAME),
                 rows=(),
                 decades=0.0,
             )
 
 
-def _measures(accepted: SnapshotProfile, now: Tally, look: Drift) -> tuple[Measure, ...]:
-    columns = columns_changed(accepted, now, look.profile.distinct, look.image_shape)
+def _measures(changed: Differences, accepted: SnapshotProfile, now: Tally) -> tuple[Measure, ...]:
     fresh = sum(count for name, count in now.sources.items() if name not in accepted.tally.sources)
     sizes = {
-        "feature_drift": max((one.size for one in columns), default=0.0),
-        "label_drift": labels_changed(accepted, look.profile).size,
-        "distribution_drift": moments_changed(accepted, now, look.seed).size,
+        "feature_drift": max((one.size for one in changed.columns), default=0.0),
+        "label_drift": changed.labels.size,
+        "distribution_drift": changed.moments.size,
         "new_source_fraction": fresh / max(1, now.rows),
     }
     return tuple(Measure(name=name, value=round(value, 9)) for name, value in sizes.items())
@@ -376,13 +393,9 @@ def _independent(distinct: int, rows: int) -> float:
 
 def _name(place: int, names: tuple[str, ...], image_shape: tuple[int, ...] | None) -> str:
     if names:
-        return _short(names[place])
+        return short(names[place], MAX_NAME)
     if image_shape is not None:
         pixel, channel = divmod(place, (*image_shape, 1)[2])
         row, column = divmod(pixel, image_shape[1])
         return f"the pixel at row {row}, column {column}" + (f", channel {channel}" if len(image_shape) == 3 else "")
     return f"feature {place}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"

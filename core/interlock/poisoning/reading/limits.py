@@ -75,9 +75,9 @@ def no_column(name: str, role: str, have: Sequence[str], shown: str) -> SubjectE
     return SubjectError(f"there is no {role} column {name!r}", where=shown, next_step=f"the file has {some}")
 
 
-def short(text: str) -> str:
-    """An untrusted name, cut for a message."""
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+def short(text: str, most: int = MAX_SHOWN) -> str:
+    """An untrusted name, cut for a message to at most so many characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def first_line(error: BaseException) -> str:
