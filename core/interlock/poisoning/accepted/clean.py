@@ -14,7 +14,9 @@ class the null is too uncertain to accuse anybody of less than a flood of flips.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from interlock.gate import SubjectError
@@ -78,7 +80,7 @@ class CleanRows:
                     where=opened.subject.uri,
                     next_step=NEXT,
                 )
-        few = sorted({name for name in labels if labels.count(name) < MIN_EACH}) if len(labels) < MAX_ROWS else []
+        few = sorted(name for name, rows in Counter(labels).items() if rows < MIN_EACH)
         if not labels or few:
             said = f"fewer than {MIN_EACH} rows labelled {few[0]!r}" if few else "no row with a label"
             raise SubjectError(f"the clean set has {said}", where=opened.subject.uri, next_step=NEXT)
@@ -102,7 +104,7 @@ class Voted:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that what every batch needs is kept
 class CleanNeighbours:
     """Votes of the clean set's rows.
 
@@ -146,7 +148,7 @@ class CleanNeighbours:
         """Ask the clean rows about one batch."""
         labels = batch.codes(self.profile.classes)
         known = labels >= 0
-        there, theirs = self._references()
+        there, theirs = self._references
         count = self._neighbours
         found, _ = nearest(projected(batch.features[known], self.profile), there, count, device=self.device)
         resembles, scores = self._voted(theirs[found], labels[known])
@@ -181,12 +183,13 @@ class CleanNeighbours:
             suspicions=accused(beyond(before, pairs), seen, against="the clean set", rule="clean-excess"),
         )
 
-    @property
+    @cached_property
     def _neighbours(self) -> int:
         """No more than half of the smallest class, which could never outvote another otherwise."""
-        smallest = min(self.clean.labels.count(name) for name in set(self.clean.labels))
+        smallest = min(Counter(self.clean.labels).values())
         return min(NEIGHBOURS, max(1, smallest // 2))
 
+    @cached_property
     def _references(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         import numpy as np
 
@@ -195,7 +198,7 @@ class CleanNeighbours:
         return projected(self.clean.features, self.profile), labels
 
     def _among_clean(self) -> tuple[PairCount, ...]:
-        there, theirs = self._references()
+        there, theirs = self._references
         found, _ = nearest(there, there, self._neighbours, device=self.device, same=True)
         resembles, _ = self._voted(theirs[found], theirs)
         return pair_counts(theirs, resembles, self.profile.classes)
