@@ -131,6 +131,13 @@ class Coded:
         codes, vocabulary = encode_labels(values)
         return cls(codes=codes, vocabulary=vocabulary)
 
+    def counts(self) -> dict[str, int]:
+        """Rows by value; values that no row has are left out."""
+        import numpy as np
+
+        counted = np.bincount(self.codes[self.codes >= 0], minlength=len(self.vocabulary)).tolist()
+        return {text: rows for text, rows in zip(self.vocabulary, counted, strict=True) if rows}
+
     def among(self, names: Sequence[str]) -> NDArray[np.int64]:
         """int64 array (rows,): the values as places in `names`, -1 where there is none."""
         import numpy as np

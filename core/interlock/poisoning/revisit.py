@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from interlock.poisoning.batches import Batch, BatchSource
+from interlock.poisoning.batches import Batch, BatchSource, Coded
+from interlock.poisoning.neighbours import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,13 +93,13 @@ class _Counter:
         if not len(self._flagged):
             return
         mine = np.isin(batch.rows, self._flagged)
-        columns = {"label": (batch.labels, batch.vocabulary)}
+        columns = {"label": Coded(codes=batch.labels, vocabulary=batch.vocabulary)}
         if batch.sources is not None:
-            columns["source"] = (batch.sources.codes, batch.sources.vocabulary)
-        for name, (codes, vocabulary) in columns.items():
-            for counter, part in zip(self._counts[name], (codes, codes[mine]), strict=True):
-                counts = np.bincount(part[part >= 0], minlength=len(vocabulary))
-                counter.update({word: int(count) for word, count in zip(vocabulary, counts, strict=True) if count})
+            columns["source"] = batch.sources
+        for name, column in columns.items():
+            everyone, hits = self._counts[name]
+            everyone.update(column.counts())
+            hits.update(Coded(codes=column.codes[mine], vocabulary=column.vocabulary).counts())
 
     def tally(self) -> Tally:
         classes, sources = (
@@ -113,23 +114,28 @@ def _alike(source: BatchSource, lonely: Mapping[int, NDArray[np.float32]], flagg
 
     if not lonely:
         return {}
-    asked = np.nan_to_num(np.stack(list(lonely.values())).astype(np.float64))
-    best, who = np.full(len(asked), np.inf), np.full(len(asked), -1, dtype=np.int64)
+    asked = _finite(np.stack(list(lonely.values())))
+    best, who = np.full(len(asked), np.inf, dtype=np.float32), np.full(len(asked), -1, dtype=np.int64)
     accused = np.array(sorted(flagged), dtype=np.int64)
     for rows, points in _clean(source, accused):
-        far = (points * points).sum(axis=1) - 2 * asked @ points.T
-        nearest = far.argmin(axis=1)
-        distance = far[np.arange(len(asked)), nearest]
-        closer = distance < best  # of equally near rows the first stays
-        best[closer], who[closer] = distance[closer], rows[nearest[closer]]
+        found, far = nearest(asked, points, 1)
+        closer = far[:, 0] < best  # of equally near rows the first stays
+        best[closer], who[closer] = far[closer, 0], rows[found[closer, 0]]
     return {row: int(other) for row, other in zip(lonely, who.tolist(), strict=True) if other >= 0}
 
 
-def _clean(source: BatchSource, accused: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+def _clean(source: BatchSource, accused: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Unflagged rows, batch by batch, and their features."""
     import numpy as np
 
     for batch in source.batches():
         clean = ~np.isin(batch.rows, accused)
         if clean.any():
-            yield batch.rows[clean], np.nan_to_num(batch.features[clean].astype(np.float64))
+            yield batch.rows[clean], _finite(batch.features[clean])
+
+
+def _finite(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same with 0 for what is missing or infinite."""
+    import numpy as np
+
+    return np.nan_to_num(features, nan=0.0, posinf=0.0, neginf=0.0)

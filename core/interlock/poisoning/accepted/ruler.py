@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from interlock.poisoning.batches import Batch, Coded
+from interlock.poisoning.batches import Batch
 from interlock.poisoning.hashing import row_hashes, text_hashes
 from interlock.poisoning.survey import Profile, projected
 
@@ -123,8 +123,8 @@ def tally(batch: Batch, ruler: Ruler, profile: Profile, *, seed: int) -> Tally:
         counts=_counted(features, ruler.edges),
         moments=_moments(ruler.points(features, profile), seed),
         lengths={name: _lengths(texts) for name, texts in batch.texts.items()},
-        sources={} if batch.sources is None else _values(batch.sources),
-        categories={name: _values(column) for name, column in batch.categories.items()},
+        sources={} if batch.sources is None else _kept(batch.sources.counts()),
+        categories={name: _kept(column.counts()) for name, column in batch.categories.items()},
         names=batch.names,
     )
 
@@ -182,14 +182,6 @@ def _lengths(texts: Sequence[str]) -> NDArray[np.int64]:
 
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     return np.bincount(np.searchsorted(LENGTHS, lengths), minlength=len(LENGTHS) + 1)
-
-
-def _values(column: Coded) -> dict[str, int]:
-    import numpy as np
-
-    known = column.codes[column.codes >= 0]
-    counts = np.bincount(known, minlength=len(column.vocabulary)).tolist()
-    return _kept({text: count for text, count in zip(column.vocabulary, counts, strict=True) if count})
 
 
 def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
