@@ -5,12 +5,12 @@ An attachment quotes what was examined: whatever does not have the shape, or hol
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.gate import Observation
+from interlock.reporting.attachments import items_of
 
 MAX_CHARTS = 24
 MAX_BINS = 200
@@ -78,18 +78,8 @@ Chart = HistogramChart | BarChart | QuoteChart
 
 def charts_of(seen: Observation) -> tuple[Chart, ...]:
     """Every chart among the attachments that can be drawn."""
-    found: list[Chart] = []
-    for _, text in seen.attachments:
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        items = document.get("charts") if isinstance(document, Mapping) else None
-        for item in items[:MAX_CHARTS] if isinstance(items, list) else ():
-            chart = _chart(item) if isinstance(item, Mapping) else None
-            if chart is not None:
-                found.append(chart)
-    return tuple(found)
+    read = (_chart(item) for item in items_of(seen, "charts", MAX_CHARTS))
+    return tuple(chart for chart in read if chart is not None)
 
 
 def _chart(item: Mapping[str, object]) -> Chart | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.gate import Observation
+from interlock.reporting.attachments import items_of
 
 MAX_GALLERIES = 20
 MAX_PAIRS = 24
@@ -41,26 +41,17 @@ class Gallery:
 
 def galleries_of(seen: Observation) -> list[Gallery]:
     """Every gallery among the attachments."""
-    found: list[Gallery] = []
-    for _, text in seen.attachments:
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        galleries = document.get("galleries") if isinstance(document, Mapping) else None
-        for item in galleries[:MAX_GALLERIES] if isinstance(galleries, list) else ():
-            gallery = _gallery(item)
-            if gallery is not None:
-                found.append(gallery)
-    return found
+    read = (_gallery(item) for item in items_of(seen, "galleries", MAX_GALLERIES))
+    return [gallery for gallery in read if gallery is not None]
 
 
-def _gallery(item: object) -> Gallery | None:
-    if not isinstance(item, Mapping) or not isinstance(item.get("pairs"), list):
+def _gallery(item: Mapping[str, object]) -> Gallery | None:
+    shown = item.get("pairs")
+    if not isinstance(shown, list):
         return None
     pairs = [
         (flagged, _picture(pair.get("neighbour")))
-        for pair in item["pairs"][:MAX_PAIRS]
+        for pair in shown[:MAX_PAIRS]
         if isinstance(pair, Mapping) and (flagged := _picture(pair.get("flagged"))) is not None
     ]
     trigger = _picture(item.get("trigger"))
