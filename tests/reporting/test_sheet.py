@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from tests.reporting.test_charts import BARS, HISTOGRAM, QUOTES
 from tests.reporting.test_reports import outcome
 
 from interlock.reporting import render_png
-from interlock.reporting.sheet import MAX_HEIGHT, WIDTH
+from interlock.reporting.sheet import MAX_HEIGHT, WIDTH, _Sheet
 
 
 def png(side: int = 8, mode: str = "RGB") -> str:
@@ -65,10 +66,21 @@ def test_a_broken_picture_leaves_its_place_empty(broken: str) -> None:
     assert (255, 0, 0) not in colours(drawn([gallery(broken)]))
 
 
-def test_a_sheet_of_too_much_ends_and_says_so() -> None:
+def test_a_sheet_of_too_much_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    write = _Sheet._write
+
+    def noted(sheet: _Sheet, text: str, at: tuple[float, float], **how: Any) -> None:
+        said.append(text)
+        write(sheet, text, at, **how)
+
+    monkeypatch.setattr(_Sheet, "_write", noted)
     many = [gallery(png(), pairs=24)] * 20
     full = drawn([*many], [QUOTES | {"lines": [["a", "b", "c"]] * 40}] * 24)
     assert full.height <= MAX_HEIGHT
+    assert "parts did not fit; the HTML report has them" in said[-1]
+    drawn([gallery(png())])
+    assert "did not fit" not in said[-1]
 
 
 @settings(max_examples=25, deadline=None)
