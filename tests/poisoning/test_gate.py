@@ -70,6 +70,8 @@ def test_clean_digits_are_silent(clean: Dataset, write: Write, hold: Hold) -> No
         "triggers": 0,
         "knn_flagged_rows": 0,
         "knn_strength": 0,
+        "density_isolated_fraction": 0,
+        "density_crowded_fraction": 0,
         "pattern_flagged_rows": 0,
         "pattern_strength": 0,
         "moving_pattern_flagged_rows": 0,

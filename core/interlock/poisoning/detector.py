@@ -203,6 +203,7 @@ class Scores:
         unfit: Why the detector could not look after all; empty when it did.
         pairs: Rows by their label and the class that they resemble, for a later scan to compare with; empty where the
             detector does not count them.
+        measures: What it measured besides, for policy to judge; no evidence of anything.
         compared: Of a detector that compares this snapshot with another. It accuses nobody: its evidence is its own,
             beside the budget that the others share, and does not count as the strongest.
     """
@@ -216,6 +217,7 @@ class Scores:
     notes: tuple[str, ...] = ()
     unfit: str = ""
     pairs: tuple[PairCount, ...] = ()
+    measures: tuple[Measure, ...] = ()
     compared: Compared | None = field(default=None, repr=False)
 
     @classmethod
@@ -241,6 +243,11 @@ class Scores:
         return (*self.triggers, *self.shifts, *self.suspicions)
 
     @property
+    def accused(self) -> tuple[Trigger | LabelShift | Suspicion, ...]:
+        """What was found but for remarks: a NOTE accuses nobody, and its rows are named, not flagged."""
+        return (*self.triggers, *self.shifts, *(one for one in self.suspicions if one.level is not Level.NOTE))
+
+    @property
     def strength(self) -> float:
         """`decades` from 0 to 1; 0.5 uses up the false-alarm budget."""
         return strength(self.decades)
@@ -252,10 +259,10 @@ class Scores:
 
     @property
     def flagged(self) -> tuple[int, ...]:
-        """The rows that something found here names, ascending; none without an alarm."""
+        """The rows that something found here accuses, ascending; none without an alarm."""
         if not self.alarm:
             return ()
-        return tuple(sorted({row for found in self.found for row in found.rows}))
+        return tuple(sorted({row for found in self.accused for row in found.rows}))
 
 
 class Detector(Protocol[State]):

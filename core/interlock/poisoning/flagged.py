@@ -96,7 +96,7 @@ def _reasons(found: Scan) -> Iterator[_Reason]:
     for detector, scores in found.scores:
         if not scores.alarm:
             continue
-        for thing in scores.found:
+        for thing in scores.accused:
             rows = np.unique(np.array(thing.rows, dtype=np.int64))
             rule, words = _words(thing)
             yield _Reason(

@@ -333,6 +333,7 @@ def _measures(found: Scan) -> tuple[Measure, ...]:
     for name, scores in found.accusing:
         measures.append(Measure(name=f"{name}_flagged_rows", value=len(scores.flagged), unit="rows"))
         measures.append(Measure(name=f"{name}_strength", value=scores.strength))
+        measures += scores.measures
     for name, scores in found.scores:
         if scores.compared is not None and scores.compared.measures:  # no limit of a detector's is for these
             measures += [Measure(name=name, value=scores.strength), *scores.compared.measures]

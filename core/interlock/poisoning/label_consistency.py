@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from interlock.poisoning.accepted.pairs import Resembling, accused, beyond, weighed
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
+from interlock.poisoning.density import density, measures, remarks
 from interlock.poisoning.detector import LabelShift, Pair, Scores
 from interlock.poisoning.hashing import first_of_each, row_hashes
 from interlock.poisoning.labels.pairs import PairCount, pair_counts
@@ -127,6 +128,7 @@ class LabelConsistency:
         points = np.concatenate([part.points for part in state])[order][first]
         found, _ = nearest(points, points[:MAX_REFERENCES], NEIGHBOURS, device=self.device, same=True)
         votes = counted(found, labels[first], len(self.profile.classes))
+        apart = density(points, found, votes.labels)
         decades, shifts = self._judge(votes, rows, copy_of)
         suspicion = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
         resembles = np.where(votes.outvoted, votes.rival, votes.labels)
@@ -135,7 +137,9 @@ class LabelConsistency:
             scores=suspicion[copy_of][back].astype(np.float32),
             decades=decades,
             shifts=shifts,
+            suspicions=remarks(apart, rows[first]),
             pairs=pair_counts(votes.labels, resembles, self.profile.classes),
+            measures=measures(apart),
         )
         return self._beside_accepted(scores, votes, rows, copy_of) if self.accepted else scores
 
@@ -159,7 +163,7 @@ class LabelConsistency:
             found,
             decades=max(0.0, corrected(strongest, 2)),
             shifts=tuple(replace(one, decades=corrected(one.decades, 2)) for one in found.shifts),
-            suspicions=tuple(replace(one, decades=corrected(one.decades, 2)) for one in suspected),
+            suspicions=(*(replace(one, decades=corrected(one.decades, 2)) for one in suspected), *found.suspicions),
         )
 
     def _judge(

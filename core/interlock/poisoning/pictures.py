@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from interlock.gate import Json
+from interlock.gate import Json, Level
 from interlock.gate.documents import canonical_json
 from interlock.poisoning.detector import LabelShift, Pair, Scores, Suspicion, Trigger
 from interlock.poisoning.revisit import Rows
@@ -112,7 +112,7 @@ def _suspicions(scores: Sequence[Scores]) -> list[Trigger | Suspicion | LabelShi
     loud = [found for found in scores if found.alarm]
     return [
         *(trigger for found in loud for trigger in found.triggers),
-        *(suspicion for found in loud for suspicion in found.suspicions),
+        *(one for found in loud for one in found.suspicions if one.level is not Level.NOTE),
         *(shift for found in loud for shift in found.shifts),
     ]
 
