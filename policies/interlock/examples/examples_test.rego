@@ -176,6 +176,11 @@ complete := {
 		"knn_strength": 0.1,
 		"pattern_flagged_rows": 0,
 		"pattern_strength": 0,
+		"drift": 0.2,
+		"feature_drift": 0.12,
+		"label_drift": 0.01,
+		"distribution_drift": 0.002,
+		"new_source_fraction": 0.004,
 	}),
 	"artifact": object.union(
 		with_facts(artifact, {"model": {

@@ -69,7 +69,8 @@ FACTS = {
 COMPLETE_MEASURES = {
     "poisoning": (
         "classes", "smallest_class_rows", "smallest_class_fraction", "unlabelled_rows", "knn_flagged_rows",
-        "knn_strength", "pattern_flagged_rows", "pattern_strength",
+        "knn_strength", "pattern_flagged_rows", "pattern_strength", "drift", "feature_drift", "label_drift",
+        "distribution_drift", "new_source_fraction",
     ),
 }  # fmt: skip
 COMPLETE_OTHER = {
