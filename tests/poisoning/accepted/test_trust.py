@@ -1,7 +1,8 @@
-"""Which profile of a snapshot counts: the one that a receipt of an ALLOW names, and no other."""
+"""Which profile of a snapshot counts (the one that an allowing receipt names), and a clean set, held like a subject."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -179,6 +180,25 @@ def test_targeted_flips_name_their_pair_beside_the_accepted_snapshot(done: Done)
     evidence = json.loads(finding.evidence)
     assert (evidence["label"], evidence["resembles"]) == ("8", "3")
     assert set(evidence["first_rows"]) <= set(flips.poisoned.tolist())
+
+
+def test_targeted_flips_name_their_pair_beside_a_clean_set(done: Done) -> None:
+    known = np.arange(len(DATA.labels)) % 3 > 0
+    clean = store(DATA.taken(np.flatnonzero(known)), done.root / "clean.parquet")
+    flips = targeted(DATA.taken(np.flatnonzero(~known)), rate=0.08, source=3, target=8, seed=1)
+    outcome = scan(done.runner, store(flips, done.root / "beside-clean.parquet"), clean=str(clean))
+    assert outcome.decision.verdict is Verdict.DENY
+    (finding,) = [f for f in outcome.report.observation.findings if f.rule_id == "data-poisoning.clean-excess"]
+    evidence = json.loads(finding.evidence)
+    assert (evidence["label"], evidence["resembles"]) == ("8", "3")
+    assert len(set(evidence["first_rows"]) - set(flips.poisoned.tolist())) <= 1
+    held = hashlib.sha256(clean.read_bytes()).hexdigest()
+    assert said(outcome, "clean") == {"uri": str(clean), "digest": {"sha256": held}}
+
+
+def test_a_missing_clean_set_is_said_to_be_missing(done: Done) -> None:
+    outcome = scan(done.runner, done.next, clean=str(done.root / "nowhere.parquet"))
+    assert outcome.decision.verdict is Verdict.UNDECIDED
 
 
 def test_a_missing_profile_is_said_to_be_missing(done: Done) -> None:
