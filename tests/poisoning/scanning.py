@@ -45,7 +45,10 @@ def tree(detector: Detector[Any], parts: Sequence[Batch]) -> Any:
 def knn(data: Dataset, cuts: Sequence[int] = (), *, one_scale: bool = True, seed: int = 0) -> Scores:
     parts = batches(data, cuts)
     detector = LabelConsistency(profile=profile_of(parts, one_scale=one_scale, seed=seed), seed=seed)
-    return detector.finalize(tree(detector, parts))
+    found: Scores | Detector[Any] = detector.finalize(tree(detector, parts))
+    while not isinstance(found, Scores):
+        found = found.finalize(tree(found, parts))
+    return found
 
 
 def pattern(data: Dataset, cuts: Sequence[int] = (), *, seed: int = 0) -> Scores:

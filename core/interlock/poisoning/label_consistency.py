@@ -3,32 +3,39 @@
 Wrong labels, by accident or on purpose, put rows of one class deep among those of another (Paudice, Munoz-Gonzalez and
 Lupu, 2018, "Label sanitization against label flipping poisoning attacks"; counted per pair of classes as in the
 confident joint of Northcutt, Jiang and Chuang, 2021). Classes that overlap do the same, so what counts is the excess
-over what overlap allows: `interlock.poisoning.overlap` has the null. No clean reference set is needed.
+over what overlap allows: `interlock.poisoning.overlap` has the null of what neighbours say, and
+`interlock.poisoning.labels.cores` that of what models say of rows that they were not fitted on. No clean reference set
+is needed. Where the last accepted snapshot is known, its counts per pair of classes are a third null:
+`interlock.poisoning.accepted.pairs`. The three share one budget. Which rows are named is another question than whether
+labels are wrong, and models answer it better: `interlock.poisoning.labels.belief`.
 
-Where the last accepted snapshot is known, its counts per pair of classes are another null, and see what no single
-snapshot can tell from an overlap: `interlock.poisoning.accepted.pairs`.
+The neighbour graph is read once more for how far rows are apart: `interlock.poisoning.density`.
 
 Cost: n * min(n, 8,192) distances on at most 64 axes; every row is judged, and the rows with the smallest content hashes
-are the ones that it is compared with.
+are the ones that it is compared with. Models of `HEARD` rows, of all rows after an alarm, and of tables always, which
+are read a second time for it.
 
 What it cannot see: backdoored rows that are each other's neighbours; a handful of flips; flips of half a class or more;
-without an accepted snapshot, flips between classes that overlap anyway.
+without an accepted snapshot, flips between classes that overlap anyway where there are fewer than four classes, and
+most flips in tables: their rows are ranked all the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from interlock.poisoning.accepted.pairs import Resembling, accused, beyond, weighed
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.bounds import ALARM_DECADES, corrected
-from interlock.poisoning.density import density, measures, remarks
-from interlock.poisoning.detector import LabelShift, Pair, Scores
+from interlock.poisoning.density import density
+from interlock.poisoning.detector import Scores
 from interlock.poisoning.hashing import first_of_each, row_hashes
-from interlock.poisoning.labels.pairs import PairCount, pair_counts
+from interlock.poisoning.labels.cores import MIN_CLASSES
+from interlock.poisoning.labels.judged import Judged
+from interlock.poisoning.labels.out_of_fold import MAX_CLASSES, chances
+from interlock.poisoning.labels.pairs import PairCount
+from interlock.poisoning.labels.second_look import SecondLook
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.overlap import Excess, Votes, spike, steady_shares
+from interlock.poisoning.overlap import Votes
 from interlock.poisoning.survey import Profile, projected
 
 if TYPE_CHECKING:
@@ -40,7 +47,8 @@ MIN_ROWS = 5 * (NEIGHBOURS + 1)
 MAX_REFERENCES = 2**13
 """Rows that are asked for their labels; more would only be nearer, and cost in proportion."""
 
-PICTURES = 12
+HEARD = 2**14
+"""Rows whose chances decide whether there is an alarm; where there is one, those of all rows say which are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +116,7 @@ class LabelConsistency:
         """Both; they are joined only when all are there."""
         return one + other
 
-    def finalize(self, state: tuple[Projected, ...]) -> Scores:
+    def finalize(self, state: tuple[Projected, ...]) -> Scores | SecondLook:
         """Vote, count, and compare with the null."""
         import numpy as np
 
@@ -121,7 +129,6 @@ class LabelConsistency:
         # Copies of a row must not vouch for each other's label: each content votes, and is counted, once.
         first = first_of_each(keys, labels)
         copy_of = np.cumsum(first) - 1
-        back = np.argsort(rows)
         if int(first.sum()) < MIN_ROWS:
             reason = f"fewer than {MIN_ROWS} distinct rows"
             return Scores.silent(rows, unfit=reason)
@@ -129,71 +136,21 @@ class LabelConsistency:
         found, _ = nearest(points, points[:MAX_REFERENCES], NEIGHBOURS, device=self.device, same=True)
         votes = counted(found, labels[first], len(self.profile.classes))
         apart = density(points, found, votes.labels)
-        decades, shifts = self._judge(votes, rows, copy_of)
-        suspicion = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
-        resembles = np.where(votes.outvoted, votes.rival, votes.labels)
-        scores = Scores(
-            rows=rows[back],
-            scores=suspicion[copy_of][back].astype(np.float32),
-            decades=decades,
-            shifts=shifts,
-            suspicions=remarks(apart, rows[first]),
-            pairs=pair_counts(votes.labels, resembles, self.profile.classes),
-            measures=measures(apart),
-        )
-        return self._beside_accepted(scores, votes, rows, copy_of) if self.accepted else scores
-
-    def _beside_accepted(
-        self, found: Scores, votes: Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]
-    ) -> Scores:
-        """The same with what there is too much of beside the accepted snapshot; two looks share one budget."""
-        classes = self.profile.classes
-        resembles, scores = weighed(votes.neighbours, votes.labels, classes, self.accepted)
-        pairs = beyond(self.accepted, pair_counts(votes.labels, resembles, classes))
-        seen = Resembling(
-            rows=rows,
-            labels=votes.labels[copy_of],
-            resembles=resembles[copy_of],
-            scores=scores[copy_of],
-            classes=classes,
-        )
-        suspected = accused(pairs, seen, against="the last accepted snapshot", rule="label-excess")
-        strongest = max([found.decades, *(one.decades for one in suspected)])
-        return replace(
-            found,
-            decades=max(0.0, corrected(strongest, 2)),
-            shifts=tuple(replace(one, decades=corrected(one.decades, 2)) for one in found.shifts),
-            suspicions=(*(replace(one, decades=corrected(one.decades, 2)) for one in suspected), *found.suspicions),
-        )
-
-    def _judge(
-        self, votes: Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]
-    ) -> tuple[float, tuple[LabelShift, ...]]:
-        found = [spike(votes), *steady_shares(votes, len(self.profile.classes))]
-        alarms = sorted((e for e in found if e.decades >= ALARM_DECADES), key=lambda excess: -excess.decades)
-        shifts = [self._shift(excess, votes, rows, copy_of) for excess in alarms]
-        return max(excess.decades for excess in found), tuple(shifts)
-
-    def _shift(self, excess: Excess, votes: Votes, rows: NDArray[np.int64], copy_of: NDArray[np.int64]) -> LabelShift:
-        import numpy as np
-
-        mine = (votes.own < excess.below) & votes.outvoted
-        mine &= (votes.labels == excess.label) | (excess.label < 0)
-        mine &= (votes.rival == excess.rival) | (excess.rival < 0)
-        firsts = np.flatnonzero(np.diff(copy_of, prepend=-1))
-        everyone = np.flatnonzero(mine[copy_of])
-        shown = everyone[np.argsort(rows[everyone])][:PICTURES].tolist()
-        like = votes.like_rival[copy_of]
-        return LabelShift(
-            label=self.profile.classes[excess.label] if excess.label >= 0 else "",
-            resembles=self.profile.classes[excess.rival] if excess.rival >= 0 else "",
-            rows=tuple(sorted(rows[everyone].tolist())),
-            expected=excess.expected,
-            decades=excess.decades,
-            pairs=tuple(
-                Pair(row=int(rows[at]), neighbour=int(rows[firsts[like[at]]]) if like[at] >= 0 else -1) for at in shown
-            ),
-        )
+        judged = Judged.of(self.profile.classes, rows, copy_of, votes, apart=apart, accepted=self.accepted)
+        classes = len(self.profile.classes)
+        if classes > MAX_CLASSES:
+            return judged.scores()
+        if SecondLook.can(self.profile):
+            return SecondLook(judged=judged, points=points)
+        said = None
+        if classes >= MIN_CLASSES:
+            said = chances(points[:HEARD], votes.neighbours[:HEARD], votes.labels[:HEARD], classes)
+            judged = judged.heard(said)
+        if not judged.alarm:
+            return judged.scores()
+        if said is None or len(said) < len(points):
+            said = chances(points, votes.neighbours, votes.labels, classes)
+        return judged.scores(said)
 
 
 def counted(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Votes:

@@ -91,9 +91,15 @@ class Excess:
 
 def spike(votes: Votes) -> Excess:
     """Test 1."""
+    import numpy as np
+
+    # A label that is at home nowhere, as one of many that nothing explains, has no neighbours of its own by chance.
+    rows = np.bincount(votes.labels)
+    home = 2 * np.bincount(votes.labels[~votes.outvoted], minlength=len(rows)) > rows
+    in_place = votes.in_place & home[votes.labels]
     none = votes.outvoted & (votes.own == 0)
     some = votes.outvoted & (votes.own >= 1) & (votes.own <= NEXT_COUNTS)
-    deep, shallow = int((none & votes.in_place).sum()), int((some & votes.in_place).sum())
+    deep, shallow = int((none & in_place).sum()), int((some & in_place).sum())
     decades = binomial_tail(deep, deep + shallow, 1 / (NEXT_COUNTS + 1))
     return Excess(label=-1, rival=-1, below=1, expected=int(some.sum()) / NEXT_COUNTS, decades=decades)
 
