@@ -157,6 +157,15 @@ def test_black_images_are_no_burst(clean: Dataset) -> None:
     assert pictures(black).flagged == ()
 
 
+def test_images_of_one_colour_are_no_burst(clean: Dataset) -> None:
+    """The margin of a scanned photograph is seldom quite black."""
+    images = np.repeat(clean.images[:, :, None], 3, axis=2)
+    images[np.flatnonzero(clean.labels == 1)[:60]] = (2, 0, 1)
+    coloured = images.reshape(len(images), -1)
+    margins = Dataset(images=coloured, labels=clean.labels, shape=(8, 8, 3), poisoned=clean.poisoned)
+    assert pictures(margins).flagged == ()
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("levels", [2, 5])
 def test_tables_of_few_values_raise_no_alarm(levels: int, seed: int) -> None:

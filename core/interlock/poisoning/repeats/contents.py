@@ -27,7 +27,8 @@ class Contents:
         rows: int64 array (n,): indices in the dataset.
         labels: int64 array (n,): positions in the profile's classes.
         keys: uint64 array (n,): hashes of all values, texts and categories.
-        plain: bool array (n,): rows that hold one value everywhere, or no word: nobody wonders that they repeat.
+        plain: bool array (n,): rows that hold one value or one colour everywhere, or no word: nobody wonders that they
+            repeat.
         pictures: uint64 array (n,): sketches of the images; empty when the rows are none.
         texts: uint32 array (n, bins): sketches of the texts; (n, 0) when there are none.
         sample_keys: uint64 array (s,), ascending: the smallest keys.
@@ -56,7 +57,7 @@ class Contents:
         texts = joined(batch, known)
         keys = content_keys(batch, known, seed)
         finite = np.where(np.isfinite(features), features, profile.centre).astype(np.float32)
-        plain = (finite == finite[:, :1]).all(axis=1) if features.shape[1] else np.ones(len(known), dtype=np.bool_)
+        plain = _plain(finite, image_shape)
         if batch.texts:
             plain &= np.array([not any(map(str.isalnum, text)) for text in texts], dtype=np.bool_)
         plain &= not batch.categories
@@ -115,6 +116,17 @@ class Contents:
             pictures=self.pictures[order] if len(self.pictures) else self.pictures,
             texts=self.texts[order],
         )
+
+
+def _plain(features: NDArray[np.float32], image_shape: tuple[int, ...] | None) -> NDArray[np.bool_]:
+    """bool array (n,): rows of one value; of images in colour, those of one colour, whatever it is."""
+    import numpy as np
+
+    if not features.shape[1]:
+        return np.ones(len(features), dtype=np.bool_)
+    channels = (*image_shape, 1)[2] if image_shape is not None else 1
+    dots = features.reshape(len(features), -1, channels)
+    return np.asarray((dots == dots[:, :1]).all(axis=(1, 2)))
 
 
 def joined(batch: Batch, rows: NDArray[np.int64]) -> list[str]:
