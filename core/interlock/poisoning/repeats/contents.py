@@ -119,7 +119,7 @@ class Contents:
 
 
 def _plain(features: NDArray[np.float32], image_shape: tuple[int, ...] | None) -> NDArray[np.bool_]:
-    """bool array (n,): rows of one value; of images in colour, those of one colour, whatever it is."""
+    """Bool array (n,): rows of one value; of images in colour, those of one colour, whatever it is."""
     import numpy as np
 
     if not features.shape[1]:
