@@ -14,6 +14,7 @@ from tests.poisoning.scanning import batches, profile_of, shuffled, tree
 from interlock.gate import Observation, SubjectError, UsageError
 from interlock.poisoning import BatchStream, Block, PoisoningGate, Scores
 from interlock.poisoning.models import LossRecord, LossRecorder, TrainedModel
+from interlock.poisoning.models.splits import ModelSplit, alarming, judged
 
 
 def scanned(data: Dataset, **options: Any) -> Observation:
@@ -25,7 +26,8 @@ def scanned(data: Dataset, **options: Any) -> Observation:
 
 @pytest.fixture(scope="module")
 def poisoned(clean: Dataset) -> Dataset:
-    return badnets(clean, square(3, clean.white), rate=0.05, target=0, top=5, left=5, seed=0)
+    few = clean.taken(np.arange(900))
+    return badnets(few, square(3, clean.white), rate=0.08, target=0, top=5, left=5, seed=0)
 
 
 def test_a_backdoor_is_proved_on_a_trained_model(poisoned: Dataset) -> None:
@@ -37,10 +39,46 @@ def test_a_backdoor_is_proved_on_a_trained_model(poisoned: Dataset) -> None:
 
 
 def test_clean_digits_are_silent_and_nothing_is_tried(clean: Dataset) -> None:
-    found = measures(scanned(clean))
+    found = measures(scanned(clean.taken(np.arange(900))))
     assert found["flagged_rows"] == 0
     assert found["trained_model_strength"] < 0.5
     assert "attack_success_before" not in found
+
+
+def part(number: int, decades: float, origin: str) -> ModelSplit:
+    """A part of ten rows that no other number has."""
+    return ModelSplit(
+        space=0,
+        label=0,
+        direction=np.ones(1, dtype=np.float32),
+        rest=0.0,
+        threshold=1.0,
+        distance=2.0,
+        members=np.arange(10 * number, 10 * number + 10),
+        separation=6.0,
+        origin=origin,
+        decades=decades,
+    )
+
+
+@pytest.mark.parametrize(
+    ("honest", "alarms"),
+    [
+        pytest.param([], True, id="none-known"),
+        pytest.param([1.0, 2.0], True, id="much-blunter"),
+        pytest.param([9.0, 15.0], False, id="as-sharp"),
+    ],
+)
+def test_a_part_must_be_sharper_than_those_that_content_excuses(honest: list[float], alarms: bool) -> None:
+    found = [part(0, 14.0, "other"), *(part(1 + at, decades, "") for at, decades in enumerate(honest))]
+    suspected = judged(found, 100)
+    assert [split.origin for split in suspected] == ["other"]
+    assert bool(alarming(suspected)) is alarms
+
+
+def test_a_piece_of_the_same_part_excuses_nothing() -> None:
+    found = [part(0, 14.0, "other"), part(0, 13.0, "")]
+    assert judged(found, 100)[0].decades == pytest.approx(12.0)
 
 
 def test_a_table_of_few_measured_columns_is_not_looked_at() -> None:

@@ -4,11 +4,14 @@ The search is the pattern scan's (`interlock.poisoning.patterns.pursuit`), in th
 place of pixels, with the spectral scores as further starts; so is the judgement. Nulls: a tail that thins out is not
 so narrow so far out (`sharpness`), whatever the class; and, since a network keeps honest subclasses apart too, the
 rows' own content must be a random draw, which an honest subclass is not (`content`): of all other classes or of one
-other class for rows that were relabelled, of their own class for rows that only carry a pattern.
+other class for rows that were relabelled, of their own class for rows that only carry a pattern. Those parts that
+content excuses are honest, and tell how sharp honest parts of this dataset get: where photographs fall into sky and
+grass, a part must be sharper than such parts are by far, since content excuses only some of them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,8 +119,8 @@ class ModelSplit:
         distance: Its mean, from there.
         members: int64 array: places of its rows among those that were looked at.
         separation: Ashman's D.
-        origin: As `Content.origin` gives it.
-        decades: Evidence; corrected once all spaces were looked at.
+        origin: As `Content.origin` gives it; empty for a part that is honest by its content.
+        decades: Evidence; `judged` corrects it once all spaces were looked at.
     """
 
     space: int
@@ -144,7 +147,7 @@ def splits_of(
         device: A torch device.
 
     Returns:
-        How many groups were looked at, and those that nothing honest explains; their evidence is not corrected yet.
+        How many groups were looked at, and those that are too sharp for a tail; their evidence is not corrected yet.
     """
     import numpy as np
     import torch
@@ -161,21 +164,54 @@ def splits_of(
     return tried, found
 
 
-def judged(found: list[ModelSplit], tried: int) -> tuple[ModelSplit, ...]:
-    """Those beyond the budget after correction for all groups that were looked at, strongest first, no two alike."""
+def judged(found: list[ModelSplit], tried: int) -> list[ModelSplit]:
+    """Those that content does not excuse, by corrected evidence, strongest first.
+
+    Args:
+        found: Of all spaces.
+        tried: How many groups were looked at.
+    """
     import dataclasses
 
+    honest = [split for split in found if not split.origin]
+    less = (
+        dataclasses.replace(
+            split, decades=min(corrected(split.decades, tried), corrected(_beyond_honest(split, honest), len(found)))
+        )
+        for split in found
+        if split.origin
+    )
+    return sorted(less, key=lambda one: (-one.decades, one.label, one.space))
+
+
+def alarming(found: list[ModelSplit]) -> tuple[ModelSplit, ...]:
+    """Those beyond the budget, no two alike.
+
+    Args:
+        found: As `judged` gives it.
+    """
     import numpy as np
 
-    less = (dataclasses.replace(split, decades=corrected(split.decades, tried)) for split in found)
     kept: list[ModelSplit] = []
-    for split in sorted(less, key=lambda one: (-one.decades, one.label, one.space)):
+    for split in found:
         if split.decades < ALARM_DECADES:
             break
         alike = (np.intersect1d(split.members, old.members).size for old in kept if old.label == split.label)
         if all(2 * shared <= len(split.members) for shared in alike):
             kept.append(split)
     return tuple(kept)
+
+
+def _beyond_honest(split: ModelSplit, honest: list[ModelSplit]) -> float:
+    """Decades of evidence that a part is sharper than honest ones are.
+
+    Null: sharpness of honest parts falls off exponentially, by the mean of those that are known. Parts that share rows
+    with this one say nothing of it: they may be a piece of the same poison. Infinite when no honest part is known.
+    """
+    import numpy as np
+
+    known = [old.decades for old in honest if not np.isin(old.members, split.members).any()]
+    return split.decades / float(np.mean(known)) / math.log(10) if known else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +224,7 @@ class _InClass:
     label: int
 
     def found(self) -> tuple[int, list[ModelSplit]]:
-        """How many groups were looked at, and those that nothing honest explains."""
+        """How many groups were looked at, and those that are too sharp for a tail, honest ones among them."""
         import numpy as np
 
         mine = np.flatnonzero(self.content.labels == self.label)
@@ -206,10 +242,9 @@ class _InClass:
                 continue
             known.append(group.members)
             origin = self.content.origin(mine[group.members], self.label)
-            if origin:
-                wide = self._widened(pursuit, group, mine, origin)
-                sharpness = separation(group.along, group.members)
-                splits.append(self._split(mine, rows, wide, origin, sharp=sharpness, decades=decades))
+            wide = self._widened(pursuit, group, mine, origin) if origin else group
+            sharpness = separation(group.along, group.members)
+            splits.append(self._split(mine, rows, wide, origin, sharp=sharpness, decades=decades))
         return starts + len(fit), splits
 
     def _widened(self, pursuit: Pursuit, group: Group, mine: NDArray[np.int64], origin: str) -> Group:

@@ -22,13 +22,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.bounds import corrected
 from interlock.poisoning.detector import Scores
 from interlock.poisoning.models.activations import hidden, spaces_of
 from interlock.poisoning.models.carriers import ModelCarriers
 from interlock.poisoning.models.losses import LossRecord, loss_space
 from interlock.poisoning.models.network import Form
-from interlock.poisoning.models.splits import Content, ModelSplit, judged, splits_of
+from interlock.poisoning.models.splits import Content, ModelSplit, alarming, judged, splits_of
 from interlock.poisoning.models.training import Trained, trained
 from interlock.poisoning.patterns.content import AXES
 from interlock.poisoning.patterns.fineness import COMMON, fine
@@ -149,8 +148,9 @@ class TrainedModel:
             looked_at, splits = splits_of(number, points, content, device=self.device)
             tried += looked_at
             found += splits
-        strongest = max((corrected(split.decades, tried) for split in found), default=0.0)
-        return judged(found, tried), max(0.0, strongest)
+        suspected = judged(found, tried)
+        strongest = max((split.decades for split in suspected), default=0.0)
+        return alarming(suspected), max(0.0, strongest)
 
     def _notes(self, state: Sample) -> tuple[str, ...]:
         left = self.profile.labelled - len(state.places)
