@@ -19,6 +19,7 @@ from interlock.gate import SubjectError, UnavailableError
 from interlock.poisoning import Batch, Columns, Detector, Profile, Scan, Scores
 from interlock.poisoning.batches import Source
 from interlock.poisoning.engines import RayEngine
+from interlock.poisoning.models import TrainedModel
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
@@ -101,6 +102,15 @@ def test_a_cluster_gives_the_scan_of_one_process_also_with_a_worker_killed(
     assert not list(marks.iterdir())
     assert together.flagged
     check_same(together, alone)
+
+
+def test_a_network_is_trained_on_the_same_rows_on_a_cluster(engine: RayEngine, source: Source) -> None:
+    def chosen(profile: Profile) -> tuple[Detector[Any], ...]:
+        return (TrainedModel(profile=profile, image_shape=COLUMNS.image_shape),)
+
+    alone = scanned(source, chosen=chosen)
+    assert [name for name, _ in alone.scores] == ["trained_model"]
+    check_same(scanned(source, engine, chosen), alone)
 
 
 def test_a_cluster_of_its_own_listens_on_loopback_alone_and_leaves_nothing(
