@@ -8,6 +8,7 @@ one. The null, "a random draw", is drawn from the data; the group is excused fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,6 +57,86 @@ class Likeness:
     fits: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What random draws of some rows are like: worked out once, for every group that is compared with them.
+
+    Args:
+        mean: float64 array (w,).
+        apart: How far rows lie from their mean, typically.
+        axes: float64 array (w, p): along which rows vary most.
+        honest: float64 array (r, p): rows on these axes, less their mean.
+        spreads: float64 array (p,): their variances.
+    """
+
+    mean: NDArray[np.float64]
+    apart: float
+    axes: NDArray[np.float64]
+    honest: NDArray[np.float64]
+    spreads: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32]) -> Reference:
+        """Of some rows.
+
+        Args:
+            rows: float32 array (r, w), in an order that says nothing.
+        """
+        centred = rows[:REFERENCE_ROWS].astype("float64")
+        centred -= centred.mean(axis=0)
+        axes = principal_axes(centred[: REFERENCE_ROWS // 4], AXES)
+        honest = centred @ axes
+        spreads = honest.var(axis=0)
+        varies = spreads > 1e-6 * spreads.max(initial=0.0)
+        return cls(
+            mean=rows.mean(axis=0, dtype="float64"),
+            apart=_apart(centred),
+            axes=axes[:, varies],
+            honest=honest[:, varies],
+            spreads=spreads[varies],
+        )
+
+    def likeness(self, group: NDArray[np.float32], rng: np.random.Generator) -> Likeness:
+        """Compare a group with draws of as many rows.
+
+        Args:
+            group: float32 array (m, w).
+            rng: Of the draws.
+        """
+        import numpy as np
+
+        mean = group.mean(axis=0, dtype=np.float64)
+        shift = float(np.linalg.norm(mean - self.mean)) / self.apart
+        if not len(self.spreads):
+            return Likeness(deviations=0.0, unevenness=0.0, log_factor=0.0, shift=shift, fits=False)
+        ratios = self._ratios(self._drawn(len(group), rng))
+        (uneven,), (log_factor,) = self._ratios(((group - mean) @ self.axes).var(axis=0)[None])
+        usual, wide = ratios.mean(axis=1), np.maximum(ratios.std(axis=1), 1e-9)
+        deviations = float((uneven - usual[0]) / wide[0])
+        beyond = float(np.sqrt(max(0.0, uneven**2 - usual[0] ** 2)))
+        even = (deviations <= DEVIATIONS or beyond <= UNEVENNESS) and beyond <= UNEVEN_ANYWAY
+        slack = DEVIATIONS * float(wide[1])
+        fits = bool(even and LEAST_LOG_FACTOR - slack <= log_factor <= usual[1] + slack + 0.1)
+        return Likeness(deviations=deviations, unevenness=beyond, log_factor=float(log_factor), shift=shift, fits=fits)
+
+    def _ratios(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """float64 array (2, draws): spread and mean of the log variance ratios of each line of variances."""
+        import numpy as np
+
+        ratios = np.log(np.maximum(variances, 1e-6 * self.spreads)) - np.log(self.spreads)
+        return np.stack([ratios.std(axis=1), ratios.mean(axis=1)])
+
+    def _drawn(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """float64 array (DRAWS, p): variances of draws of so many rows; what counts is how often each row is drawn."""
+        import numpy as np
+
+        rows = len(self.honest)
+        times = np.stack([np.bincount(rng.integers(rows, size=count), minlength=rows) for _ in range(DRAWS)])
+        shares = times / count
+        variances = shares @ self.honest**2 - (shares @ self.honest) ** 2
+        return np.maximum(variances, 0.0)
+
+
 def likeness(group: NDArray[np.float32], reference: NDArray[np.float32], rng: np.random.Generator) -> Likeness:
     """Compare a group with draws of as many rows from a reference.
 
@@ -64,33 +145,25 @@ def likeness(group: NDArray[np.float32], reference: NDArray[np.float32], rng: np
         reference: float32 array (r, w), in an order that says nothing.
         rng: Of the draws.
     """
+    return Reference.of(reference).likeness(group, rng)
+
+
+def shift_of(group: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """`Likeness.shift` alone, which costs little.
+
+    Args:
+        group: float32 array (m, w).
+        reference: float32 array (r, w).
+    """
     import numpy as np
 
     centred = reference[:REFERENCE_ROWS].astype(np.float64)
-    centred -= centred.mean(axis=0)
-    shift = float(np.linalg.norm(group.mean(axis=0, dtype=np.float64) - reference.mean(axis=0, dtype=np.float64)))
-    shift /= max(1e-12, float(np.sqrt(centred.var(axis=0).sum())))
-    axes = principal_axes(centred[: REFERENCE_ROWS // 4], AXES)
-    honest, suspect = centred @ axes, (group.astype(np.float64) - group.mean(axis=0, dtype=np.float64)) @ axes
-    spreads = honest.var(axis=0)
-    varies = spreads > 1e-6 * spreads.max(initial=0.0)
-    if not varies.any():
-        return Likeness(deviations=0.0, unevenness=0.0, log_factor=0.0, shift=shift, fits=False)
-    honest, suspect, base = honest[:, varies], suspect[:, varies], np.log(spreads[varies])
+    middles = (rows.mean(axis=0, dtype=np.float64) for rows in (group, reference))
+    return float(np.linalg.norm(np.subtract(*middles))) / _apart(centred)
 
-    def compared(rows: NDArray[np.float64]) -> tuple[float, float]:
-        ratios = np.log(np.maximum(rows.var(axis=0), 1e-6 * np.exp(base))) - base
-        return float(ratios.std()), float(ratios.mean())
 
-    drawn = np.array([compared(honest[rng.integers(len(honest), size=len(suspect))]) for _ in range(DRAWS)])
-    uneven, log_factor = compared(suspect)
-    usual, wide = drawn.mean(axis=0), np.maximum(drawn.std(axis=0), 1e-9)
-    deviations = float((uneven - usual[0]) / wide[0])
-    beyond = float(np.sqrt(max(0.0, uneven**2 - usual[0] ** 2)))
-    even = (deviations <= DEVIATIONS or beyond <= UNEVENNESS) and beyond <= UNEVEN_ANYWAY
-    slack = DEVIATIONS * float(wide[1])
-    fits = even and LEAST_LOG_FACTOR - slack <= log_factor <= usual[1] + slack + 0.1
-    return Likeness(deviations=deviations, unevenness=beyond, log_factor=log_factor, shift=shift, fits=fits)
+def _apart(rows: NDArray[np.float64]) -> float:
+    return max(1e-12, math.sqrt(float(rows.var(axis=0).sum())))
 
 
 def drawn_from_others(

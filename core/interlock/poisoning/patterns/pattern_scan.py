@@ -18,14 +18,16 @@ that were relabelled and are not otherwise changed; in data that is no image, pa
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.detector import Scores
 from interlock.poisoning.patterns.carriers import PatternCarriers, Split
-from interlock.poisoning.patterns.content import MAX_SHIFT, Likeness, drawn_from_others, likeness
+from interlock.poisoning.patterns.content import MAX_SHIFT, Likeness, Reference, drawn_from_others, shift_of
 from interlock.poisoning.patterns.fineness import COMMON, fine
 from interlock.poisoning.patterns.pursuit import Group, Pursuit, Whitened, toward_members, whitened
 from interlock.poisoning.patterns.sampling import (
@@ -52,6 +54,9 @@ MINORITY = 0.3
 
 MAX_SPLITS = 32
 """Splits along which all rows are scored."""
+
+KNOWN_SHARE = 0.75
+"""A split of which more is known already adds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +149,10 @@ class PatternScan:
             at += view.columns
             white = whitened(torch.from_numpy(points).to(self.device), labels, len(self.profile.classes))
             for label in looked_at.tolist():
-                count, splits = _ClassSplits(scan=self, state=state, points=points, white=white, label=label).found()
+                others = cache(partial(self._others, state, points, label))
+                count, splits = _ClassSplits(
+                    scan=self, state=state, points=points, white=white, label=label, others=others
+                ).found()
                 tried += count
                 found += [(decades, dataclasses.replace(split, view=number)) for decades, split in splits]
         judged = [(corrected(decades, tried), split) for decades, split in found]
@@ -154,16 +162,33 @@ class PatternScan:
             0.0, quiet
         )
 
+    def _others(self, state: Sample, points: NDArray[np.float32], label: int) -> Reference:
+        """What a random draw of the rows of all other classes is like."""
+        import numpy as np
+
+        rng = np.random.default_rng([self.seed, label])
+        return Reference.of(points[drawn_from_others(state.labels, label, self.profile.class_rows, rng)])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ClassSplits:
-    """The splits of one class in one view."""
+    """The splits of one class in one view.
+
+    Args:
+        scan: The detector.
+        state: Its sample.
+        points: float32 array (s, columns): the sample in this view.
+        white: The same, whitened.
+        label: Position of the class among the profile's.
+        others: What rows of the other classes are like, in this view.
+    """
 
     scan: PatternScan
     state: Sample
     points: NDArray[np.float32]
     white: Whitened
     label: int
+    others: Callable[[], Reference]
 
     def found(self) -> tuple[int, list[tuple[float, Split]]]:
         """How many groups were looked at, and evidence and split for those that no honest subclass explains."""
@@ -184,9 +209,10 @@ class _ClassSplits:
             wide = pursuit.widened(narrow)
             added = wide.members & ~narrow.members
             # Rows that stand out less belong to the pattern when they, too, are a random draw; else they are the tail.
-            if added.any() and self._content(mine, pursuit.group(added)) != kind:
+            if added.any() and not self._may_be(kind, mine, pursuit.group(added)):
                 wide = narrow
-            if any(2 * int((wide.members & old).sum()) > int(wide.members.sum()) for old in known):
+            # A split that adds much to one that is known is the same pattern, better seen.
+            if any(int((wide.members & old).sum()) > KNOWN_SHARE * int(wide.members.sum()) for old in known):
                 continue
             known.append(wide.members)
             splits.append((decades, self._split(mine, wide, group, kind)))
@@ -214,16 +240,30 @@ class _ClassSplits:
 
         if int(group.members.sum()) < 3:
             return ""
-        rng = np.random.default_rng([self.scan.seed, self.label])
         rows = self.points[mine[group.members]]
-        own = likeness(rows, self.points[mine[~group.members]], rng)
-        elsewhere = drawn_from_others(self.state.labels, self.label, self.scan.profile.class_rows, rng)
-        others = likeness(rows, self.points[elsewhere], rng)
-        if others.fits and others.shift <= MAX_SHIFT and (not own.fits or _closer(others, own)):
-            return "other"
+        others = self._beside_others(rows)
+        elsewhere = _hidden(others)
         # In data that is no image two honest subclasses may be equal clouds.
-        hidden = own.shift <= MAX_SHIFT and self.scan.image_shape is not None
-        return "own" if own.fits and hidden else ""
+        if not elsewhere and self.scan.image_shape is None:
+            return ""
+        rest = self.points[mine[~group.members]]
+        if not elsewhere and shift_of(rows, rest) > MAX_SHIFT:
+            return ""
+        own = Reference.of(rest).likeness(rows, np.random.default_rng([self.scan.seed, self.label]))
+        if elsewhere and (not own.fits or _closer(others, own)):
+            return "other"
+        return "own" if _hidden(own) and self.scan.image_shape is not None else ""
+
+    def _may_be(self, kind: str, mine: NDArray[np.int64], group: Group) -> bool:
+        """Whether the group's rows, too, may come from there; they may look like both."""
+        if int(group.members.sum()) >= 3 and kind == "other":
+            return _hidden(self._beside_others(self.points[mine[group.members]]))
+        return bool(self._content(mine, group))
+
+    def _beside_others(self, rows: NDArray[np.float32]) -> Likeness:
+        import numpy as np
+
+        return self.others().likeness(rows, np.random.default_rng([self.scan.seed, self.label, 1]))
 
     def _split(self, mine: NDArray[np.int64], wide: Group, group: Group, kind: str) -> Split:
         import numpy as np
@@ -244,6 +284,10 @@ class _ClassSplits:
             origin=kind,
             decades=0.0,
         )
+
+
+def _hidden(found: Likeness) -> bool:
+    return found.fits and found.shift <= MAX_SHIFT
 
 
 def _closer(one: Likeness, other: Likeness) -> bool:

@@ -42,6 +42,9 @@ MAX_SHARE = 0.6
 NEVER_BEYOND = 0.01
 """A lower threshold may let in one row by chance for a hundred, by the count of rows as far on the other side."""
 
+WHILE_LEARNING = 0.05
+"""The same while the direction is still learned: rows that carry half of a pattern teach it too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whitened:
@@ -177,8 +180,13 @@ class Pursuit:
     def widened(self, group: Group) -> Group:
         """The group with those rows that stand out less, as rows do that carry part of a pattern.
 
-        The rest of the class lies around 0; as many of its rows as lie beyond minus t may lie beyond t by chance.
+        The rest of the class lies around 0; as many of its rows as lie beyond minus t may lie beyond t by chance. The
+        direction of the rows that stand out most leans to what these have in common by chance, so it is learned from
+        more of them before the threshold is found.
         """
+        return self._widened(self._widened(group, WHILE_LEARNING), NEVER_BEYOND)
+
+    def _widened(self, group: Group, by_chance: float) -> Group:
         import numpy as np
 
         for _ in range(3):
@@ -189,7 +197,7 @@ class Pursuit:
             for part in np.linspace(0.5, 0.2, 13):
                 t = part * group.distance
                 beyond = int((along > t).sum())
-                if int((far_below > t).sum()) > NEVER_BEYOND * beyond or beyond > MAX_SHARE * len(along):
+                if int((far_below > t).sum()) > by_chance * beyond or beyond > MAX_SHARE * len(along):
                     break
                 threshold = float(t)
             members = along > threshold
