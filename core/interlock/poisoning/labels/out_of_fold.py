@@ -46,7 +46,7 @@ MAX_CLASSES = 64
 MAX_TREE_CLASSES = 8
 MIN_TREE_ROWS = 2000
 BLOCK = 8192
-STEPS = 50
+STEPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,20 +210,24 @@ def _weighed(voices: Floats, labels: Codes, classes: int) -> Floats:
 def _logistic(voices: Floats, labels: Codes, classes: int) -> Floats:
     """Weights of a multinomial regression with a Gaussian prior of variance 1; the last line holds the offsets."""
     import numpy as np
-    import torch
+    from scipy.optimize import minimize  # type: ignore[import-untyped]  # no stubs are published
 
-    inputs = torch.from_numpy(np.concatenate([voices, np.ones((len(voices), 1))], axis=1))
-    codes = torch.from_numpy(labels)
-    weights = torch.zeros(inputs.shape[1], classes, dtype=torch.float64, requires_grad=True)
-    search = torch.optim.LBFGS([weights], max_iter=STEPS, line_search_fn="strong_wolfe")
+    inputs = np.concatenate([voices, np.ones((len(voices), 1))], axis=1)
+    lines, shape = np.arange(len(labels)), (inputs.shape[1], classes)
 
-    def loss() -> torch.Tensor:
-        search.zero_grad()
-        misfit = torch.nn.functional.cross_entropy(inputs @ weights, codes, reduction="sum")
-        total = misfit + (weights[:-1] ** 2).sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return total
+    def misfit(flat: Floats) -> tuple[float, Floats]:
+        weights = flat.reshape(shape)
+        scores = inputs @ weights
+        scores -= scores.max(axis=1, keepdims=True)
+        chances = np.exp(scores)
+        sums = chances.sum(axis=1)
+        total = float(np.log(sums).sum() - scores[lines, labels].sum() + (weights[:-1] ** 2).sum() / 2)
+        chances /= sums[:, None]
+        chances[lines, labels] -= 1
+        slope = inputs.T @ chances
+        slope[:-1] += weights[:-1]
+        return total, slope.ravel()
 
-    search.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    found: Floats = weights.detach().numpy()
+    best = minimize(misfit, np.zeros(shape[0] * classes), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+    found: Floats = best.x.reshape(shape)
     return found
