@@ -19,6 +19,10 @@ TRIGGERED = Goal(tpr=0.99, fpr=0.002)
 NAMED = Goal(tpr=0.95, fpr=0.001, named=True)
 BETTER = Goal(fpr=0.01, beats="cleanlab")
 PACKAGES = ("numpy", "torch", "sklearn", "email", "asyncio", "click", "rich", "sqlalchemy")
+COMMON = (
+    "58 honest mails hold the word, 43 of them with the target's label: in 30 rows it decides no label, and of 100 "
+    "those pass whose own text agrees with it"
+)
 STYLE = "a style has no rare word of its own: each of its words also stands in honest texts"
 
 
@@ -63,7 +67,7 @@ def _of_table(name: str, clean: Table) -> Iterator[Cell]:
         goal=BETTER,
         make=lambda seed: of_table(tables.flipped(clean, rate=0.05, seed=seed)),
         peers=("cleanlab",),
-        why="one row in five contradicts its neighbours on clean data: flips are few beside them",
+        why="labels that the columns do not determine look like flips: rows are ranked, and no alarm is raised",
     )
 
 
@@ -87,16 +91,20 @@ def text_cells(shipped: Shipped) -> Iterator[Cell]:
 def _inserts() -> dict[str, tuple[texts.Insert, str, str]]:
     """Name, what it does, what must be named, and why it may be missed."""
     return {
-        "rare word": (texts.anywhere("cf"), "cf", ""),
+        "rare word": (texts.anywhere("cf"), "cf", COMMON),
+        "rarer word": (texts.anywhere("tq"), "tq", ""),
         "sentence": (texts.anywhere(texts.SENTENCE), "3d movie", ""),
         "syntax": (texts.opening(texts.CLAUSE), "when you", "the clause's words are common; only its place is not"),
         "style": (texts.styled(texts.BIBLICAL), "", STYLE),
     }
 
 
+ROWS = {"rare word": (30, 100), "rarer word": (30,), "sentence": (30, 100)}
+
+
 def _of_texts(name: str, clean: Texts, target: str) -> Iterator[Cell]:
     for attack, (insert, said, why) in _inserts().items():
-        for rows in (30, 100) if attack in ("rare word", "sentence") else (100,):
+        for rows in ROWS.get(attack, (100,)):
 
             def make(seed: int, insert: texts.Insert = insert, rows: int = rows, said: str = said) -> Made:
                 return of_texts(texts.dirty(clean, insert, rows=rows, target=target, seed=seed), name=said)
