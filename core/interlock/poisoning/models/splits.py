@@ -167,6 +167,9 @@ def splits_of(
 def judged(found: list[ModelSplit], tried: int) -> list[ModelSplit]:
     """Those that content does not excuse, by corrected evidence, strongest first.
 
+    Honest parts are the null of whether anything is wrong. Once something is, a part is judged by its own sharpness:
+    where each class holds poison, no part stands out from all others.
+
     Args:
         found: Of all spaces.
         tried: How many groups were looked at.
@@ -174,14 +177,14 @@ def judged(found: list[ModelSplit], tried: int) -> list[ModelSplit]:
     import dataclasses
 
     honest = [split for split in found if not split.origin]
-    less = (
-        dataclasses.replace(
-            split, decades=min(corrected(split.decades, tried), corrected(_beyond_honest(split, honest), len(found)))
-        )
-        for split in found
-        if split.origin
-    )
-    return sorted(less, key=lambda one: (-one.decades, one.label, one.space))
+    suspects = [dataclasses.replace(split, decades=corrected(split.decades, tried)) for split in found if split.origin]
+    beyond = [corrected(_beyond_honest(split, honest), len(found)) for split in found if split.origin]
+    if not any(min(one.decades, above) >= ALARM_DECADES for one, above in zip(suspects, beyond, strict=True)):
+        suspects = [
+            dataclasses.replace(one, decades=min(one.decades, above))
+            for one, above in zip(suspects, beyond, strict=True)
+        ]
+    return sorted(suspects, key=lambda one: (-one.decades, one.label, one.space))
 
 
 def alarming(found: list[ModelSplit]) -> tuple[ModelSplit, ...]:

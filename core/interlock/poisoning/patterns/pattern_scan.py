@@ -206,7 +206,7 @@ class _ClassSplits:
             if not kind:
                 continue
             narrow = self._oriented(mine, pursuit, group)
-            wide = pursuit.widened(narrow)
+            wide = pursuit.learned(narrow)
             added = wide.members & ~narrow.members
             # Rows that stand out less belong to the pattern when they, too, are a random draw; else they are the tail.
             if added.any() and not self._may_be(kind, mine, pursuit.group(added)):

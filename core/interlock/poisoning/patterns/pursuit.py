@@ -177,16 +177,23 @@ class Pursuit:
         """These rows against the others, split in the middle."""
         return self._judged([members])[0]
 
-    def widened(self, group: Group) -> Group:
+    def learned(self, group: Group) -> Group:
+        """The group with those rows that stand out less, along a direction that they had a part in.
+
+        The direction of the rows that stand out most leans to what these have in common by chance, so it is learned
+        from more of them before the threshold is found.
+        """
+        return self.widened(self.widened(group, WHILE_LEARNING))
+
+    def widened(self, group: Group, by_chance: float = NEVER_BEYOND) -> Group:
         """The group with those rows that stand out less, as rows do that carry part of a pattern.
 
-        The rest of the class lies around 0; as many of its rows as lie beyond minus t may lie beyond t by chance. The
-        direction of the rows that stand out most leans to what these have in common by chance, so it is learned from
-        more of them before the threshold is found.
-        """
-        return self._widened(self._widened(group, WHILE_LEARNING), NEVER_BEYOND)
+        The rest of the class lies around 0; as many of its rows as lie beyond minus t may lie beyond t by chance.
 
-    def _widened(self, group: Group, by_chance: float) -> Group:
+        Args:
+            group: The rows that stand out.
+            by_chance: How many of the rows beyond the threshold may be there by chance, at most.
+        """
         import numpy as np
 
         for _ in range(3):
