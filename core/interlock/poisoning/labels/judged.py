@@ -147,19 +147,20 @@ class Judged:
         return corrected(decades, 2 if self.weighed is None else 3)
 
     def _shifts(self, belief: Belief | None) -> tuple[LabelShift, ...]:
-        found = sorted(self._pairs, key=lambda one: -one.decades)
+        loud = [one for one in self._pairs if self._left(one.decades) >= ALARM_DECADES]
+        cored = {(one.label, one.rival) for one in loud if isinstance(one, Core)}
         shifts: dict[tuple[int, int], LabelShift] = {}
-        for one in found:
+        for one in sorted(loud, key=lambda one: -one.decades):
             pair = (one.label, one.rival)
-            if self._left(one.decades) >= ALARM_DECADES and pair not in shifts:
-                shifts[pair] = self._shift(one, belief)
+            if pair not in shifts:
+                shifts[pair] = self._shift(one, belief, everywhere=pair in cored)
         return tuple(shifts.values())
 
-    def _shift(self, one: Excess | Core, belief: Belief | None) -> LabelShift:
+    def _shift(self, one: Excess | Core, belief: Belief | None, *, everywhere: bool) -> LabelShift:
         import numpy as np
 
         votes = self.votes
-        mine = _named(one, votes, belief)
+        mine = _named(one, votes, belief, everywhere=everywhere)
         everyone = np.flatnonzero(mine[self.copy_of])
         shown = everyone[np.argsort(self.rows[everyone])][:PICTURES].tolist()
         like, firsts = votes.like_rival[self.copy_of], self.firsts
@@ -202,8 +203,15 @@ class Judged:
         return (Measure(name="label_issues_fraction", value=share, unit="fraction"),), ()
 
 
-def _named(one: Excess | Core, votes: Votes, belief: Belief | None) -> NDArray[np.bool_]:
-    """Bool array (m,): the distinct rows that an alarm names."""
+def _named(one: Excess | Core, votes: Votes, belief: Belief | None, *, everywhere: bool) -> NDArray[np.bool_]:
+    """Bool array (m,): the distinct rows that an alarm names.
+
+    Args:
+        one: The alarm.
+        votes: Of the neighbours.
+        belief: Of the models; None without any.
+        everywhere: True when wrong labels stand all over the class that they resemble, not only where neighbours say.
+    """
     import numpy as np
 
     if isinstance(one, Core) and belief is not None:
@@ -216,4 +224,4 @@ def _named(one: Excess | Core, votes: Votes, belief: Belief | None) -> NDArray[n
         return mine
     if one.label < 0:  # as many as the neighbours outvote, but the most doubtful
         return belief.most_doubtful(votes.labels, int(np.count_nonzero(mine)))
-    return mine | belief.of_pair(votes.labels, one.label, one.rival)
+    return mine | belief.of_pair(votes.labels, one.label, one.rival) if everywhere else mine
