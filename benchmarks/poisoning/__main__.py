@@ -8,7 +8,8 @@ Run from the root of the repository, with ``pip install -e '.[compare]'`` and ma
 
 Tables, texts and more photographs come from packages that are downloaded by hand: `benchmarks.poisoning.shipped` says
 how. Each cell is stored as soon as it is measured, so a run that was stopped goes on where it ended; ``--again``
-measures what is stored anew. The page and its pictures are drawn from all that is stored.
+measures what is stored anew, and ``--stored`` nothing at all. The page and its pictures are drawn from all that is
+stored.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import importlib.metadata
 import json
 import logging
 import os
+import platform
 import sys
 import time
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +88,17 @@ def run(options: argparse.Namespace, shipped: Shipped) -> list[Line]:
         found = []
         for seed in range(1 if cell.family is Family.CLEAN else options.seeds):
             key = (cell.key, seed, trains)
+            if key not in known and options.stored:
+                shipped.missing.append(f"not measured: {cell.key}, seed {seed}")
+                continue
             if key not in known:
                 began = time.monotonic()
                 known[key] = measured(cell, seed, train=options.with_training, with_peers=_asks(cell, seed))
                 store(place, known[key])
                 _say(known[key], time.monotonic() - began)
             found.append(known[key])
-        lines.append(line(cell, found, can_train=can_train()))
+        if found:
+            lines.append(line(cell, found, can_train=can_train()))
     return lines
 
 
@@ -110,9 +117,11 @@ def _say(one: Record, seconds: float) -> None:
 
 
 def versions() -> str:
-    """Of what is compared."""
+    """When and where, and the versions of what is compared."""
     names = ("adversarial-robustness-toolbox", "cleanlab", "pyod", "numpy", "torch", "scikit-learn")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names) + "."
+    found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    where = f"{os.cpu_count()} processors, Python {platform.python_version()}"
+    return f"Drawn on {datetime.now(UTC):%Y-%m-%d}; {where}, {found}."
 
 
 def main() -> None:
@@ -123,6 +132,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="attacks of each cell that are drawn")
     parser.add_argument("--with-training", action="store_true", help="let the scan train a model where the row says so")
     parser.add_argument("--again", action="store_true", help="measure what is stored anew")
+    parser.add_argument("--stored", action="store_true", help="measure nothing, and draw the page of what is stored")
     parser.add_argument("--data", action="append", default=[], type=Path, help="folder of unpacked packages")
     parser.add_argument("--out", type=Path, default=Path("build/poisoning"), help="where measurements are stored")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the page and its pictures go")

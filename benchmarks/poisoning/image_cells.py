@@ -150,7 +150,11 @@ TRAINED_ATTACKS: dict[str, Attack] = {
     "low-frequency": _smooth,
 }
 ATTACKS = STATIC_ATTACKS | EVASIVE_ATTACKS | TRAINED_ATTACKS
+NATURAL = "photographs hold patches, waves and colours of their own: so few rows stand out no more than honest ones"
 WHY = {
+    "BadNets 3x3": "some honest rows hold a window of the patch elsewhere",
+    "two triggers": "the label check names rows that look wrong beside those that are",
+    "low-frequency": "the trained model names rows near the split that it found, honest ones among them",
     "adaptive blend with cover": "as many rows carry the trigger with their own label as with the target's, and each "
     "carries only half of it: little of it is peculiar to one class",
     "patch of random colour": "no two patches hold the same values, so that only their edges repeat",
@@ -186,7 +190,7 @@ class _Attacked:
             goal=TRAINED if trains else STATIC if attack in STATIC_ATTACKS else EVASIVE,
             make=make,
             peers=peers,
-            why=WHY.get(attack, ""),
+            why=NATURAL if self.family is Family.NATURAL else WHY.get(attack, ""),
             trains=trains,
             quick=quick,
         )
