@@ -154,7 +154,6 @@ NATURAL = "photographs hold patches, waves and colours of their own: so few rows
 WHY = {
     "BadNets 3x3": "some honest rows hold a window of the patch elsewhere",
     "two triggers": "the label check names rows that look wrong beside those that are",
-    "low-frequency": "the trained model names rows near the split that it found, honest ones among them",
     "adaptive blend with cover": "as many rows carry the trigger with their own label as with the target's, and each "
     "carries only half of it: little of it is peculiar to one class",
     "patch of random colour": "no two patches hold the same values, so that only their edges repeat",
