@@ -148,6 +148,7 @@ def _kernel_ridge(points: NDArray[np.float32], labels: Codes, classes: int) -> F
 def _ridge_weights(kernel: _Kernel, points: NDArray[np.float32], labels: Codes, classes: int) -> list[torch.Tensor]:
     """For each fold, fitted on the others; one Gram matrix per fold is summed, and taken off the sum of all."""
     import torch
+    from scipy.linalg import solve  # type: ignore[import-untyped]  # no stubs are published
 
     size = len(kernel.there) + 1
     grams = torch.zeros(FOLDS, size, size, dtype=torch.float64)
@@ -162,8 +163,11 @@ def _ridge_weights(kernel: _Kernel, points: NDArray[np.float32], labels: Codes, 
             sums[fold] += (alike[mine].T @ carried[mine]).double()
     whole = grams.sum(dim=0) + RIDGE * torch.eye(size, dtype=torch.float64)
     right = sums.sum(dim=0)
-    solved = torch.linalg.solve(whole - grams, right - sums)  # pyright: ignore[reportCallIssue]  # torch.linalg has no types
-    return list(solved.float())
+    # Not by torch, whose batched solver failed on two threads beside faiss ("Pivots given to lu_solve ...").
+    return [
+        torch.from_numpy(solve((whole - gram).numpy(), (right - part).numpy(), assume_a="pos")).float()
+        for gram, part in zip(grams, sums, strict=True)
+    ]
 
 
 def _fold(fold: int, start: int) -> slice:
