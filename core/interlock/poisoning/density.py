@@ -93,8 +93,9 @@ def density(points: NDArray[np.float32], found: NDArray[np.int64], labels: NDArr
     asked = own & (rank <= OWN)
     asked[~asked.any(axis=1), :OWN] = True  # strangers, where no row of its label is near
     ratio = far - (far[found] * asked).sum(axis=1) / asked.sum(axis=1)
-    usual = np.array([np.median(far[labels == label]) if (labels == label).any() else 0.0 for label in _all(labels)])
-    beside_class = far - usual[labels]
+    there, place_of = np.unique(labels, return_inverse=True)
+    usual = np.array([np.median(far[labels == label]) for label in there.tolist()])
+    beside_class = far - usual[place_of]
     return Density(ratio=ratio, beside_class=beside_class, isolated=_beyond(ratio), crowded=_beyond(-beside_class))
 
 
@@ -157,7 +158,3 @@ def _beyond(values: Floats) -> NDArray[np.bool_]:
     limit = begin + math.log((1 - BODY) * len(values) * 10**ALARM_DECADES) / rate
     found: NDArray[np.bool_] = values > limit
     return found
-
-
-def _all(labels: NDArray[np.int64]) -> range:
-    return range(int(labels.max()) + 1)

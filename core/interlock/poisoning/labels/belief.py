@@ -72,7 +72,7 @@ def issues(chances: Floats, labels: Codes) -> int | None:
         labels: int64 array (m,).
 
     Returns:
-        None when cleanlab is not installed, or cannot say.
+        None when cleanlab is not installed.
     """
     import numpy as np
 
