@@ -24,7 +24,7 @@ SCAN = """
 import json, sys, time
 from pathlib import Path
 from interlock.artifacts.limits import Budget, Limits
-from interlock.artifacts.profiles import profile_named
+from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record
 from interlock.artifacts.scan import scan_file
 def peak():

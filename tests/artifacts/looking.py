@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interlock.artifacts import ArtifactGate, Limits
 from interlock.artifacts.limits import Budget
-from interlock.artifacts.profiles import profile_named
+from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record
 from interlock.artifacts.scan import scan_bytes
 from interlock.gate import Level, Observation, OpenSubject, Subject

@@ -130,7 +130,7 @@ def test_importing_and_scanning_brings_in_no_framework(tmp_path: Path) -> None:
         "import sys, pathlib\n"
         "from interlock.artifacts.limits import Budget, Limits\n"
         "from interlock.artifacts.record import Record\n"
-        "from interlock.artifacts.profiles import profile_named\n"
+        "from interlock.artifacts.pickles.profiles import profile_named\n"
         "from interlock.artifacts.scan import scan_file\n"
         "record = Record(Budget(Limits()))\n"
         "scan_file(pathlib.Path(sys.argv[1]), 'm', profile=profile_named('numpy'), record=record)\n"

@@ -19,10 +19,10 @@ from tests.artifacts.corpus import ODICT, SYSTEM, broken_pickles, global_, opcod
 from tests.artifacts.looking import PROFILES, record_of
 
 from interlock.artifacts.limits import Budget, Limits
-from interlock.artifacts.pickle_file import scan_pickle
-from interlock.artifacts.pickle_opcodes import HANDLERS
-from interlock.artifacts.profiles import PROFILES as KNOWN
-from interlock.artifacts.profiles import profile_named
+from interlock.artifacts.pickles.file import scan_pickle
+from interlock.artifacts.pickles.opcodes import HANDLERS
+from interlock.artifacts.pickles.profiles import PROFILES as KNOWN
+from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record
 
 
@@ -76,7 +76,7 @@ def walked(data: bytes, profile: str) -> Record:
 
 def outside(names: list[list[str]], profile: str) -> list[list[str]]:
     """Globals that the profile does not know, under their Python 2 name or their Python 3 name."""
-    from interlock.artifacts.pickle_judge import _renamed
+    from interlock.artifacts.pickles.judge import _renamed
 
     table = KNOWN[profile].table
     return [pair for pair in names if tuple(pair) not in table and _renamed(*pair) not in table]

@@ -6,6 +6,6 @@ are parsed natively. No framework is imported, nothing is executed, and content 
 
 from interlock.artifacts.gate import ArtifactGate
 from interlock.artifacts.limits import Limits
-from interlock.artifacts.profiles import PROFILES, GlobalRule, Profile, profile_named
+from interlock.artifacts.pickles.profiles import PROFILES, GlobalRule, Profile, profile_named
 
 __all__ = ["PROFILES", "ArtifactGate", "GlobalRule", "Limits", "Profile", "profile_named"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from interlock.artifacts.declared import model_facts
 from interlock.artifacts.limits import Budget, Limits
-from interlock.artifacts.profiles import profile_named
+from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
 from interlock.gate.documents import canonical_json
@@ -28,7 +28,7 @@ class ArtifactGate:
     recognised has a note ``artifact-scan.format`` with ``{"format": ...}`` as evidence.
 
     Args:
-        profile: Name of an allow-list for pickles, see `interlock.artifacts.profiles`.
+        profile: Name of an allow-list for pickles, see `interlock.artifacts.pickles.profiles`.
         limits: What a scan may spend.
 
     Raises:

@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from interlock.artifacts import numpy_file, zip_container
 from interlock.artifacts import record as rules
+from interlock.artifacts.containers import zip_container
+from interlock.artifacts.containers.torch_archive import scan_zip
+from interlock.artifacts.formats import numpy_file
+from interlock.artifacts.formats.numpy_file import scan_numpy
+from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
+from interlock.artifacts.formats.text_file import read_text, scan_text
 from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.numpy_file import scan_numpy
-from interlock.artifacts.pickle_file import has_protocol, probe_pickle, scan_pickle
-from interlock.artifacts.profiles import Profile
+from interlock.artifacts.pickles.file import has_protocol, probe_pickle, scan_pickle
+from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.safetensors_file import looks_like_safetensors, scan_safetensors
 from interlock.artifacts.source import Buffer, open_bytes
-from interlock.artifacts.text_file import read_text, scan_text
-from interlock.artifacts.torch_archive import scan_zip
 
 _DEEPEST = 4
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from struct import error as StructError  # noqa: N812
 
 from interlock.artifacts.limits import Budget, LimitPassedError
-from interlock.artifacts.pickle_judge import Judge
-from interlock.artifacts.pickle_opcodes import ONE_BYTE_ARGUMENTS, TABLE, StoppedError
-from interlock.artifacts.pickle_text import MalformedError
+from interlock.artifacts.pickles.judge import Judge
+from interlock.artifacts.pickles.opcodes import ONE_BYTE_ARGUMENTS, TABLE, StoppedError
+from interlock.artifacts.pickles.text import MalformedError
 from interlock.artifacts.source import Buffer, find_newline
 
 _CHUNK = 1 << 16

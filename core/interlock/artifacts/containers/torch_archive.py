@@ -13,13 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.numpy_file import plain_array, scan_numpy_header
-from interlock.artifacts.pickle_file import probe_pickle, scan_pickle
-from interlock.artifacts.profiles import Profile
-from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer
-from interlock.artifacts.zip_container import (
+from interlock.artifacts.containers.zip_container import (
     DEFLATED,
     STORED,
     Member,
@@ -29,6 +23,12 @@ from interlock.artifacts.zip_container import (
     read_members,
     whole,
 )
+from interlock.artifacts.formats.numpy_file import plain_array, scan_numpy_header
+from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
+from interlock.artifacts.pickles.profiles import Profile
+from interlock.artifacts.record import Record, shown
+from interlock.artifacts.source import Buffer
 
 ScanInner: TypeAlias = Callable[[bytes, str], str]
 """Scans the content of a member as a file of its own; gives the format that it was recognised as."""

@@ -12,9 +12,9 @@ import warnings
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.kinds import LARGEST, element_count, is_size
-from interlock.artifacts.pickle_file import scan_pickle
-from interlock.artifacts.profiles import Profile
+from interlock.artifacts.pickles.file import scan_pickle
+from interlock.artifacts.pickles.kinds import LARGEST, element_count, is_size
+from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 

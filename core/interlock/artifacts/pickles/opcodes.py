@@ -10,15 +10,14 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from interlock.artifacts import pickle_constants as constants
-from interlock.artifacts import pickle_text as text
 from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.pickle_constants import Handler
-from interlock.artifacts.pickle_text import MalformedError
-from interlock.artifacts.pickle_values import FROZENSET, LIST, LONGEST_TEXT, SET, DictValue
+from interlock.artifacts.pickles import constants, text
+from interlock.artifacts.pickles.constants import Handler
+from interlock.artifacts.pickles.text import MalformedError
+from interlock.artifacts.pickles.values import FROZENSET, LIST, LONGEST_TEXT, SET, DictValue
 
 if TYPE_CHECKING:
-    from interlock.artifacts.pickle_walk import PickleWalk
+    from interlock.artifacts.pickles.walk import PickleWalk
 
 _U16 = Struct("<H")
 _I32 = Struct("<i")

@@ -11,7 +11,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Mapping
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.kinds import (
+from interlock.artifacts.pickles.kinds import (
     Instance,
     is_device,
     is_size,
@@ -21,8 +21,8 @@ from interlock.artifacts.kinds import (
     state_allowed,
     tensor_fits,
 )
-from interlock.artifacts.pickle_values import UNKNOWN, DictValue, Value, preview
-from interlock.artifacts.profiles import GlobalRule, Profile
+from interlock.artifacts.pickles.profiles import GlobalRule, Profile
+from interlock.artifacts.pickles.values import UNKNOWN, DictValue, Value, preview
 from interlock.artifacts.record import Record, shown
 from interlock.gate.values import Json
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.kinds import LARGEST, element_count, is_size
 from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.pickles.kinds import LARGEST, element_count, is_size
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 

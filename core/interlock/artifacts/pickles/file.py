@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.pickle_judge import Judge
-from interlock.artifacts.pickle_walk import PickleWalk, WalkEnd
-from interlock.artifacts.profiles import Profile
+from interlock.artifacts.pickles.judge import Judge
+from interlock.artifacts.pickles.profiles import Profile
+from interlock.artifacts.pickles.walk import PickleWalk, WalkEnd
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from interlock.artifacts.pickle_values import BYTEARRAY, DATA, FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, Value
-from interlock.artifacts.profiles import GlobalRule
+from interlock.artifacts.pickles.profiles import GlobalRule
+from interlock.artifacts.pickles.values import BYTEARRAY, DATA, FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, Value
 
 LARGEST: Final = (1 << 63) - 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from interlock.artifacts.pickle_values import DATA, INTEGER, LONGEST_TEXT, TEXT
+from interlock.artifacts.pickles.values import DATA, INTEGER, LONGEST_TEXT, TEXT
 
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(rb"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|inf|nan|infinity)\Z")

@@ -1,4 +1,4 @@
-"""The opcodes that push a constant, one handler each; see `interlock.artifacts.pickle_opcodes`."""
+"""The opcodes that push a constant, one handler each; see `interlock.artifacts.pickles.opcodes`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, TypeAlias
 
-from interlock.artifacts import pickle_text as text
-from interlock.artifacts.pickle_text import MalformedError
-from interlock.artifacts.pickle_values import BYTEARRAY, DATA, INTEGER, LONGEST_TEXT, TEXT
+from interlock.artifacts.pickles import text
+from interlock.artifacts.pickles.text import MalformedError
+from interlock.artifacts.pickles.values import BYTEARRAY, DATA, INTEGER, LONGEST_TEXT, TEXT
 
 if TYPE_CHECKING:
-    from interlock.artifacts.pickle_walk import PickleWalk
+    from interlock.artifacts.pickles.walk import PickleWalk
 
 Handler: TypeAlias = "Callable[[PickleWalk, int], int]"
 """Given the machine and the offset after the opcode, gives the offset of the next opcode."""

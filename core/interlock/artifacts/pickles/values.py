@@ -20,7 +20,7 @@ class Value:
     """A value of which only the kind is known.
 
     Args:
-        kind: One of the kinds that signatures name, see `interlock.artifacts.kinds`.
+        kind: One of the kinds that signatures name, see `interlock.artifacts.pickles.kinds`.
         fact: What later checks need to know of it, for example a storage's size.
     """
 

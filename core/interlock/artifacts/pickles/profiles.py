@@ -25,11 +25,11 @@ class GlobalRule:
     Args:
         module: Module as CPython would import it, after the Python 2 names are mapped.
         name: Name in that module; compared whole, so that dotted paths never reach further.
-        kind: What it is as a value, see `interlock.artifacts.kinds`.
+        kind: What it is as a value, see `interlock.artifacts.pickles.kinds`.
         size: Bytes of one element, for storages and dtypes.
         calls: Signatures that REDUCE may call it with; each a tuple of kinds, ``?`` after a kind means optional.
         new: Signatures for NEWOBJ; none of INST, OBJ and NEWOBJ_EX is ever allowed.
-        result: Name of the function in `interlock.artifacts.kinds.RESULTS` that gives the call's value.
+        result: Name of the function in `interlock.artifacts.pickles.kinds.RESULTS` that gives the call's value.
         build: Kind of state that BUILD may set on a result.
         items: SETITEM and SETITEMS may fill a result.
     """
