@@ -103,6 +103,10 @@ def test_importing_the_operators_brings_in_nothing_heavier_than_airflow_itself()
     assert (ours - bare).isdisjoint(HEAVY)
 
 
+def test_the_lock_lacks_what_builds_a_grammar_whenever_jsonschema_is_imported() -> None:
+    assert "\nrfc3987-syntax==" not in (ROOT / "requirements/lock.txt").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
