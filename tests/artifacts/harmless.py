@@ -207,7 +207,11 @@ def _pickles() -> dict[str, Harmless]:
 def harmless() -> dict[str, Harmless]:
     """Every harmless subject by name."""
     tensors = {"w": torch.ones(2, 3), "half": torch.ones(4, dtype=torch.float16), "empty": torch.zeros(0)}
+    # These modules are written with the tools of this one.
+    from tests.artifacts import harmless_containers
+
     return {
+        **harmless_containers.harmless(),
         **_state_dicts(),
         **_checkpoints(),
         **_arrays(),

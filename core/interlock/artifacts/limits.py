@@ -28,7 +28,8 @@ class Limits:
         member_bytes: Size of one zip member that has to be held in memory; tensors' bytes do not.
         header_bytes: Size of a safetensors header that is read. The format's own limit of 100,000,000 is an error.
         members: Entries of one zip file.
-        expansion: How many times its stored size a compressed member of more than 16 MiB may grow to.
+        expansion: How many times its stored size a compressed member or stream of more than 16 MiB may grow to.
+        expanded_bytes: Size of one expanded stream or archive member that is held on the disk to be scanned.
         findings: Findings kept for one file; the rest is counted.
     """
 
@@ -42,6 +43,7 @@ class Limits:
     header_bytes: int = 32 << 20
     members: int = 100_000
     expansion: int = 250
+    expanded_bytes: int = 16 << 30
     findings: int = 100
 
     def __post_init__(self) -> None:

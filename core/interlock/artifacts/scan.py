@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.containers import zip_container
-from interlock.artifacts.containers.torch_archive import scan_zip
+from interlock.artifacts.containers.recognise import container_of, report_other_containers
 from interlock.artifacts.formats import numpy_file
 from interlock.artifacts.formats.numpy_file import scan_numpy
 from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
@@ -33,13 +32,6 @@ _EXECUTABLES: Final = {
     b"\x00asm": "a WebAssembly module",
 }
 _NOT_READ_YET: Final = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"7z\xbc\xaf\x27\x1c": "7z",
-    b"Rar!": "rar",
     b"GGUF": "GGUF",
     b"\x89HDF\r\n\x1a\n": "HDF5",
 }
@@ -80,8 +72,7 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
         found = _recognise_and_scan(data, path, profile, record, depth)
         if found != "pickle":
             _scan_as_pickle_too(data, path, profile, record)
-        if not data[:4].startswith(zip_container.MAGICS) and zip_container.find_end(data) is not None:
-            record.error(rules.POLYGLOT, f"a {found} file that is also a zip: readers may open either", path)
+        report_other_containers(data, found, path=path, record=record)
     except LimitPassedError as error:
         record.fail(path, str(error))
         found = "unknown"
@@ -95,11 +86,11 @@ def _recognise_and_scan(data: Buffer, path: str, profile: Profile, record: Recor
     if not head:
         record.fail(path, "an empty file: there is nothing to look at")
         return "unknown"
-    if head.startswith(zip_container.MAGICS):
+    scan_container = container_of(data, path, profile=profile, record=record)
+    if scan_container is not None:
         if depth >= _DEEPEST:
             raise LimitPassedError(f"archives inside each other deeper than {_DEEPEST}")
-        inner = partial(_scan_inner, profile=profile, record=record, depth=depth + 1)
-        return scan_zip(data, path=path, profile=profile, record=record, inner=inner)
+        return scan_container(partial(_scan_inner, profile=profile, record=record, depth=depth + 1))
     if looks_like_safetensors(head):
         scan_safetensors(data, path=path, record=record)
         return "safetensors"
@@ -112,7 +103,7 @@ def _recognise_and_scan(data: Buffer, path: str, profile: Profile, record: Recor
     return _scan_without_magic(data, path, profile, record)
 
 
-def _scan_inner(data: bytes, path: str, *, profile: Profile, record: Record, depth: int) -> str:
+def _scan_inner(data: Buffer, path: str, *, profile: Profile, record: Record, depth: int) -> str:
     return scan_bytes(data, path, profile=profile, record=record, depth=depth)
 
 

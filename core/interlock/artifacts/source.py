@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from interlock.artifacts.limits import LimitPassedError
 from interlock.gate.errors import SubjectError
 
 _SMALL = 64 << 20
@@ -46,6 +48,43 @@ def open_bytes(path: Path) -> Iterator[Buffer]:
                 yield mapped
     except OSError as error:
         raise SubjectError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+
+
+@contextmanager
+def hold(chunks: Iterable[bytes], *, most: int) -> Iterator[Buffer]:
+    """Bytes that come out of a container, held to be scanned: in memory while they are few, else in a nameless file.
+
+    Args:
+        chunks: The bytes in order, unverified; what they raise passes through.
+        most: Bytes that may be held.
+
+    Raises:
+        LimitPassedError: There are more, or there is no room on the disk.
+    """
+    few = bytearray()
+    with tempfile.TemporaryFile(prefix="interlock-") as file:
+        total = 0
+        try:
+            for chunk in chunks:
+                total += len(chunk)
+                if total > most:
+                    raise LimitPassedError(f"expands to more than {most:,} bytes")
+                if total <= _SMALL:
+                    few += chunk
+                    continue
+                if few:
+                    file.write(few)
+                    few = bytearray()
+                file.write(chunk)
+            file.flush()
+        except OSError as error:
+            raise LimitPassedError(f"what it expands to cannot be held on the disk: {error.strerror}") from error
+        if total <= _SMALL:
+            yield bytes(few)
+            return
+        with MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            mapped.descriptor = file.fileno()
+            yield mapped
 
 
 def stretches(data: Buffer, start: int, end: int) -> Iterator[bytes]:

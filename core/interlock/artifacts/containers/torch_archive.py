@@ -9,10 +9,11 @@ that a second pickle under another name is walked too (CVE-2025-1889).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.containers.zip_container import (
     DEFLATED,
     STORED,
@@ -30,9 +31,6 @@ from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-ScanInner: TypeAlias = Callable[[bytes, str], str]
-"""Scans the content of a member as a file of its own; gives the format that it was recognised as."""
-
 _SMALL_MEMBERS: Final = {
     "version": re.compile(rb"\d{1,4}\n?\Z"),
     "byteorder": re.compile(rb"(?:little|big)\Z"),
@@ -43,7 +41,7 @@ _SMALL_MEMBERS: Final = {
 _LONGEST_SMALL = 64
 
 
-def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner: ScanInner) -> str:
+def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner: ScanHeld) -> str:
     """Scan a zip file and all that is in it.
 
     Args:
@@ -109,7 +107,7 @@ def _scan_torch(
     path: str,
     profile: Profile,
     record: Record,
-    inner: ScanInner,
+    inner: ScanHeld,
 ) -> str:
     by_name = {member.name.removeprefix(f"{root}/"): member for member in members}
     storages = {name.removeprefix("data/"): member for name, member in by_name.items() if name.startswith("data/")}
@@ -189,7 +187,7 @@ def _check_storage(data: Buffer, member: Member, path: str, profile: Profile, re
         record.looked(where)
 
 
-def _scan_member(data: Buffer, member: Member, path: str, record: Record, inner: ScanInner) -> str:
+def _scan_member(data: Buffer, member: Member, path: str, record: Record, inner: ScanHeld) -> str:
     where = _inside(path, member)
     if member.method not in (STORED, DEFLATED):
         return "unreadable"

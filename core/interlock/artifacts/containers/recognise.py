@@ -1,0 +1,62 @@
+"""Finds out by content which container a file is, and has it scanned by that container's scanner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from interlock.artifacts import record as rules
+from interlock.artifacts.containers import zip_container
+from interlock.artifacts.containers.packed_by_others import OTHERS, scan_packed
+from interlock.artifacts.containers.streams import ScanHeld, scan_stream, stream_format
+from interlock.artifacts.containers.tar_archive import scan_tar
+from interlock.artifacts.containers.tar_container import has_tar_header, says_it_is_tar
+from interlock.artifacts.containers.torch_archive import scan_zip
+from interlock.artifacts.pickles.profiles import Profile
+from interlock.artifacts.record import Record
+from interlock.artifacts.source import Buffer
+
+ScanContainer: TypeAlias = Callable[[ScanHeld], str]
+"""Given what scans a file, scans everything inside; gives the container's format."""
+
+_ZFILE: Final = b"ZF0x"
+
+
+def container_of(data: Buffer, path: str, *, profile: Profile, record: Record) -> ScanContainer | None:
+    """The scan of the container that `data` is, or None if it is none.
+
+    Args:
+        data: Unverified bytes.
+        path: For findings and coverage.
+        profile: What pickles may do.
+        record: Where findings go.
+    """
+    head = data[:16]
+    if head.startswith(zip_container.MAGICS):
+        return lambda inner: scan_zip(data, path=path, profile=profile, record=record, inner=inner)
+    for magic, what in OTHERS.items():
+        if head.startswith(magic):
+            return lambda inner: scan_packed(data, what, path=path, record=record, inner=inner)
+    if head.startswith(_ZFILE):
+        return lambda _: _old_joblib(path, record)
+    form = stream_format(data, profile=profile, record=record)
+    if form:
+        return lambda inner: scan_stream(data, form, path=path, profile=profile, record=record, inner=inner)
+    if says_it_is_tar(data) or has_tar_header(data):
+        return lambda inner: scan_tar(data, path=path, profile=profile, record=record, inner=inner)
+    return None
+
+
+def report_other_containers(data: Buffer, found: str, *, path: str, record: Record) -> None:
+    """A file that one reader takes for `found` and another for a container is what neither scanned for."""
+    if not data[:4].startswith(zip_container.MAGICS) and zip_container.find_end(data) is not None:
+        record.error(rules.POLYGLOT, f"a {found} file that is also a zip: readers may open either", path)
+    # torch.load tries tar before everything else but zip.
+    if found not in {"tar", "torch-tar"} and has_tar_header(data):
+        record.error(rules.POLYGLOT, f"a {found} file that is also a tar: readers may open either", path)
+
+
+def _old_joblib(path: str, record: Record) -> str:
+    """What joblib before 0.10 wrote: a zlib stream behind a length, its arrays in files that the pickle names."""
+    record.fail(path, "joblib's format from before version 0.10 is not read here: load it in a sandbox and dump again")
+    return "joblib-zfile"
