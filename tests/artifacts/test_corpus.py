@@ -6,18 +6,23 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.artifacts import corpus_onnx, tensorflow_models
 from tests.artifacts.corpus import Hostile, hostile
 from tests.artifacts.harmless import Harmless, harmless
+from tests.artifacts.harmless_onnx import harmless_onnx
 from tests.artifacts.looking import PROFILES, allowed, errors, look
 
 from interlock.artifacts.record import FORMAT
 
-HOSTILE = hostile()
+HOSTILE = [
+    *hostile(),
+    *(case for group in (*corpus_onnx.GROUPS, *tensorflow_models.GROUPS) for case in group()),
+]
 
 
 @pytest.fixture(scope="module")
 def saved() -> dict[str, Harmless]:
-    return harmless()
+    return {**harmless(), **harmless_onnx(), **tensorflow_models.harmless_tensorflow()}
 
 
 def test_corpus_is_large_and_has_no_name_twice(saved: dict[str, Harmless]) -> None:

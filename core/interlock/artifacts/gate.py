@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from interlock.artifacts.declared import model_facts
 from interlock.artifacts.limits import Budget, Limits
@@ -65,12 +67,20 @@ class ArtifactGate:
             SubjectError: A file cannot be read.
         """
         record = Record(Budget(self.limits))
+        record.sizes = {shown(relative, 1000): _size(opened.path / relative) for relative in opened.files if relative}
         for relative in opened.files:
             file = opened.path / relative if relative else opened.path
             scan_file(file, shown(relative or opened.subject.name, 1000), profile=self.profile, record=record)
+        record.settle()
         facts: dict[str, Json] = {}
         try:
             facts = model_facts(opened)
         except SubjectError as error:  # what was found in the files must not be lost with a broken card
             record.fail(error.where, error.what)
         return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))
+
+
+def _size(file: Path) -> int:
+    """Bytes of a regular file; a link has none, so that nothing is found to be inside of it."""
+    status = file.lstat()
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0

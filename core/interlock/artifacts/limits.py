@@ -22,6 +22,7 @@ class Limits:
         seconds: Wall time for the whole subject.
         total_bytes: Bytes read or expanded over the whole subject.
         opcodes: Pickle opcodes over the whole subject.
+        fields: Protobuf fields over the whole subject.
         values: Symbolic values that one pickle may hold at a time (its stack and its memo).
         depth: Open pickle marks, that is nested containers under construction.
         text_bytes: Size of one JSON or text file, and of one text in a pickle.
@@ -36,6 +37,7 @@ class Limits:
     seconds: float = 600.0
     total_bytes: int = 1 << 42
     opcodes: int = 20_000_000
+    fields: int = 20_000_000
     values: int = 4_000_000
     depth: int = 1_000
     text_bytes: int = 64 << 20
@@ -71,6 +73,7 @@ class Budget:
     def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self.opcodes = 0
+        self._fields = 0
         self._bytes = 0
         self._clock = clock
         self._deadline = clock() + limits.seconds
@@ -104,6 +107,17 @@ class Budget:
         self.opcodes += count
         if self.opcodes > self.limits.opcodes:
             raise LimitPassedError(f"more than {self.limits.opcodes:,} pickle opcodes")
+        self.check_time()
+
+    def spend_fields(self, count: int) -> None:
+        """Account for `count` protobuf fields.
+
+        Raises:
+            LimitPassedError: That is more than the subject may have, or the time is over.
+        """
+        self._fields += count
+        if self._fields > self.limits.fields:
+            raise LimitPassedError(f"more than {self.limits.fields:,} protobuf fields")
         self.check_time()
 
     def hold_text(self, count: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 
 from interlock.artifacts.limits import Budget
 from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Location, Measure, Observation
@@ -42,6 +43,11 @@ MALFORMED_NUMPY = "artifact-scan.malformed-numpy"
 REMOTE_CODE = "artifact-scan.remote-code"
 DUPLICATE_KEY = "artifact-scan.duplicate-key"
 SOURCE_CODE = "artifact-scan.source-code"
+MALFORMED_GRAPH = "artifact-scan.malformed-graph"
+CUSTOM_OPERATOR = "artifact-scan.custom-operator"
+UNSAFE_OPERATOR = "artifact-scan.unsafe-operator"
+EXTERNAL_DATA = "artifact-scan.external-data"
+HIDDEN_CODE = "artifact-scan.hidden-code"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000
@@ -63,6 +69,8 @@ class Record:
 
     Args:
         budget: What the scan may spend; also bounds the findings kept for each path.
+
+    `sizes` are the bytes of every file of the subject by its path, for formats that name files beside them.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -71,6 +79,9 @@ class Record:
         self.looked_at: list[str] = []
         self.failed: list[Gap] = []
         self.unsafe_globals: set[str] = set()
+        self.sizes: Mapping[str, int] = {}
+        self._unknown: set[str] = set()
+        self._claimed: dict[str, str] = {}
         self.files = 0
         self.bytes = 0
         self._kept: Counter[tuple[str, Level]] = Counter()
@@ -95,6 +106,24 @@ class Record:
         """`path` could not be examined."""
         self.failed.append(Gap(path=path, reason=reason))
 
+    def unknown(self, path: str, reason: str) -> None:
+        """`path` is of no known format, so it could not be examined, unless another file says what it is."""
+        self.fail(path, reason)
+        self._unknown.add(path)
+
+    def claim(self, path: str, format_name: str) -> None:
+        """Another file says that `path` holds nothing but the bytes of its tensors."""
+        self._claimed[path] = format_name
+
+    def settle(self) -> None:
+        """After the last file: what is of no format of its own and was claimed by another file was looked at."""
+        explained = self._unknown & self._claimed.keys()
+        self.failed = [gap for gap in self.failed if gap.path not in explained]
+        for path in sorted(explained):
+            self.looked(path)
+            self.format(path, self._claimed[path])
+        self._unknown -= explained
+
     def unsafe_global(self, name: str) -> None:
         """Count a global outside the profile; distinct names, so that one name used often counts once."""
         if len(self.unsafe_globals) < MOST_NAMES:
@@ -108,6 +137,8 @@ class Record:
                 self._keep(finding)
         self.looked_at += other.looked_at
         self.failed += other.failed
+        self._unknown |= other._unknown
+        self._claimed |= other._claimed
         self.unsafe_globals |= other.unsafe_globals
 
     @property

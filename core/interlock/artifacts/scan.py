@@ -13,6 +13,7 @@ from typing import Final
 from interlock.artifacts import record as rules
 from interlock.artifacts.containers.recognise import container_of, report_other_containers
 from interlock.artifacts.formats import numpy_file
+from interlock.artifacts.formats.graph_file import graph_formats, scan_graph
 from interlock.artifacts.formats.numpy_file import scan_numpy
 from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
 from interlock.artifacts.formats.text_file import read_text, scan_text
@@ -73,6 +74,9 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
         if found != "pickle":
             _scan_as_pickle_too(data, path, profile, record)
         report_other_containers(data, found, path=path, record=record)
+        graphs = graph_formats(data, record.budget)
+        if len(graphs) > 1 or (graphs and found != graphs[0]):
+            record.error(rules.POLYGLOT, f"a {found} file that loaders also take for {' and '.join(graphs)}", path)
     except LimitPassedError as error:
         record.fail(path, str(error))
         found = "unknown"
@@ -108,7 +112,11 @@ def _scan_inner(data: Buffer, path: str, *, profile: Profile, record: Record, de
 
 
 def _scan_without_magic(data: Buffer, path: str, profile: Profile, record: Record) -> str:
-    """Text, a pickle of protocol 0 or 1, or something that is not read here."""
+    """A graph, text, a pickle of protocol 0 or 1, or something that is not read here."""
+    graphs = graph_formats(data, record.budget)
+    if graphs:
+        scan_graph(data, graphs[0], path=path, record=record)
+        return graphs[0]
     text = read_text(data) if len(data) <= record.budget.limits.text_bytes else None
     probe = probe_pickle(data, path=path, profile=profile, record=record)
     whole = probe.end is not None and probe.end.stopped and probe.end.position == len(data)
@@ -121,13 +129,11 @@ def _scan_without_magic(data: Buffer, path: str, profile: Profile, record: Recor
     if text is not None:
         record.budget.spend_bytes(len(data))
         return scan_text(text, path=path, record=record)
-    if len(data) > record.budget.limits.text_bytes:
-        raise LimitPassedError(f"an unknown format, or a text of more than {record.budget.limits.text_bytes:,} bytes")
-    _report_unknown(data[:16], path, record)
+    _report_unknown(data[:16], path, record, large=len(data) > record.budget.limits.text_bytes)
     return "unknown"
 
 
-def _report_unknown(head: bytes, path: str, record: Record) -> None:
+def _report_unknown(head: bytes, path: str, record: Record, *, large: bool) -> None:
     for magic, what in _EXECUTABLES.items():
         if head.startswith(magic):
             record.error(rules.EXECUTABLE, f"{what}, not a model", path, 0)
@@ -135,7 +141,11 @@ def _report_unknown(head: bytes, path: str, record: Record) -> None:
         if head.startswith(magic):
             record.fail(path, f"{what} is not read here: unpack or convert it, and scan what comes out")
             return
-    record.fail(path, f"unknown format, it starts with {shown(repr(head))}")
+    if large:
+        what = f"an unknown format, or a text of more than {record.budget.limits.text_bytes:,} bytes"
+        record.unknown(path, what)
+    else:
+        record.unknown(path, f"unknown format, it starts with {shown(repr(head))}")
 
 
 def _scan_as_pickle_too(data: Buffer, path: str, profile: Profile, record: Record) -> None:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.formats.graph_text import graph_in_json, graph_in_text
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
@@ -48,7 +49,14 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
             value = None
         if value is not None:
             _look_for_remote_code(value, path, record)
+            if isinstance(value, _Pairs) and graph_in_json(key for key, _ in value.items):
+                record.fail(
+                    path, "an ONNX model written as JSON is not read here: save it in binary form, and scan that"
+                )
             return "json"
+    graph = graph_in_text(text)
+    if graph:
+        record.fail(path, f"{graph} is not read here: save it in binary form, and scan that")
     if text.startswith("#!") or PurePosixPath(path).suffix.lower() in _SOURCE_SUFFIXES:
         record.warning(rules.SOURCE_CODE, "source code beside a model: it runs if somebody imports or starts it", path)
     return "text"
