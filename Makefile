@@ -33,10 +33,18 @@ demo: install ## three runs of the example DAG on a real Airflow: clean, poisone
 airflow: install ## a real Airflow on 127.0.0.1 with the examples loaded; Ctrl-C stops it
 	INTERLOCK_PROFILE=dev INTERLOCK_EXAMPLE_LAKE=$(CURDIR)/.demo/lake OMP_NUM_THREADS=1 $(BIN)/python -m interlock.airflow.stack --home .demo/airflow-ui --dags dags_examples/airflow
 
-check: install ## linters and type checkers
+# Each type checker keeps one processor busy for minutes. Every failure is shown, and any one fails the whole.
+check: install ## linters and type checkers, side by side
+	$(MAKE) --no-print-directory --jobs 3 --keep-going --output-sync=target check-ruff check-mypy check-pyright
+
+check-ruff: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+check-mypy: install
 	$(BIN)/mypy
+
+check-pyright: install
 	$(BIN)/pyright
 
 policy: install ## the rules, by the real opa and regal (go install both; see .ci/run)
@@ -72,4 +80,4 @@ lock: ## resolve the lock again (a reviewed change, never a side effect)
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo airflow check policy test coverage test-slow test-airflow-versions lock clean
+.PHONY: help install demo airflow check check-ruff check-mypy check-pyright policy test coverage test-slow test-airflow-versions lock clean
