@@ -62,8 +62,8 @@ coverage: install ## the fast tests once more, with branch coverage
 	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-slow: install ## the heavy ones: large inputs on two processors, then real Airflow processes and the whole demo
-	$(BIN)/python -m pytest -m "slow and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS) tests/poisoning
-	$(BIN)/python -m pytest -m "slow and not gpu" --ignore=tests/poisoning $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "slow and not stack and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "stack and not gpu" $(PYTEST_ARGS)
 
 test-airflow-versions: install ## the fast tests of the enforcement on the older Airflows that are supported
 	.ci/airflow-versions

@@ -22,7 +22,7 @@ from interlock.deployment.approval import Behind
 from interlock.evidence import KeyRing, Ledger, Receipt, verify_receipt
 from interlock.gate import Settings, utc_now
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 PEOPLE = {"admin": "admin", "alice": "user", "bob": "user", "mallory": "user", "reader": "viewer"}
 APPROVERS = ["alice", "bob"]

@@ -105,6 +105,7 @@ def demo(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.stack
 def test_the_demo_ends_as_it_should_and_again_after_a_kill_at_any_moment(tmp_path: Path) -> None:
     ledger = tmp_path / "interlock" / "ledger.db"
     moment = random.Random(os.environ.get("INTERLOCK_TEST_SEED", "7"))

@@ -13,7 +13,7 @@ import pytest
 from interlock.airflow.stack import AirflowStack
 from interlock.evidence import EnforcementEvent, EventKind, Ledger
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 GATES = ("validate", "poisoning")
 

@@ -21,7 +21,7 @@ from interlock.airflow_plugin.quarantine import POOL
 from interlock.evidence import Ledger
 from interlock.pipeline import Mode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 UNREGISTERED = '''
 """Trick 8: the policy is taken away in the DAG's file, so that L1 never looks at it."""

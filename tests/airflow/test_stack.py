@@ -18,7 +18,7 @@ from interlock.airflow.api_client import AirflowClient, RunState, TaskState
 from interlock.airflow.stack import AirflowStack
 from interlock.gate.errors import UnavailableError, UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 HELLO = """
 from airflow.sdk import dag, task

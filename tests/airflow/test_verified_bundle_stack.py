@@ -19,7 +19,7 @@ from tests.airflow.attesting import DAG_FILE, Deployment
 from interlock.airflow.stack import AirflowStack
 from interlock.gate import Verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 PATIENCE = 300.0
 REFRESH = 30

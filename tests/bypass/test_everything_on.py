@@ -13,7 +13,7 @@ from tests.bypass.play import install_all, play_all
 from tests.bypass.test_tricks import cases, ends_as_the_table_says
 from tests.bypass.tricks import Trick
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 SERIALIZE = """
 import json, sys

@@ -43,6 +43,7 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
 
 
 @pytest.mark.slow
+@pytest.mark.stack
 @pytest.mark.parametrize("dag_id", CONTROLS)
 def test_what_is_gated_or_needs_no_gate_runs(field: Field, dag_id: str) -> None:
     assert field.task(dag_id)["state"] == "success"
@@ -50,6 +51,7 @@ def test_what_is_gated_or_needs_no_gate_runs(field: Field, dag_id: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.stack
 @pytest.mark.parametrize(("trick", "level"), cases(TRIED_HERE))
 def test_a_trick_ends_as_the_table_says(field: Field, trick: Trick, level: str) -> None:
     ends_as_the_table_says(field, trick, level)
