@@ -514,9 +514,10 @@ GROUPS: tuple[Callable[[], list[Hostile]], ...] = (
 def hostile() -> list[Hostile]:
     """Every hostile subject."""
     # These modules are written with the tools of this one.
-    from tests.artifacts import corpus_containers
+    from tests.artifacts import corpus_containers, corpus_keras, corpus_skops
 
-    return [case for group in (*GROUPS, *corpus_containers.GROUPS) for case in group()]
+    groups = (*GROUPS, *corpus_containers.GROUPS, *corpus_keras.GROUPS, *corpus_skops.GROUPS)
+    return [case for group in groups for case in group()]
 
 
 def main(folder: Path) -> None:

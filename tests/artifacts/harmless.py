@@ -208,10 +208,11 @@ def harmless() -> dict[str, Harmless]:
     """Every harmless subject by name."""
     tensors = {"w": torch.ones(2, 3), "half": torch.ones(4, dtype=torch.float16), "empty": torch.zeros(0)}
     # These modules are written with the tools of this one.
-    from tests.artifacts import harmless_containers
+    from tests.artifacts import harmless_containers, harmless_keras
 
     return {
         **harmless_containers.harmless(),
+        **harmless_keras.harmless_hdf5(),
         **_state_dicts(),
         **_checkpoints(),
         **_arrays(),

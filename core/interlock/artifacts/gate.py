@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interlock.artifacts.declared import model_facts
+from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, Limits
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record, shown
@@ -52,11 +53,12 @@ class ArtifactGate:
         )
 
     def configuration(self) -> Mapping[str, Json]:
-        """Profile by name, version and digest, and the limits."""
+        """Profile and allow-lists by name, version and digest, and the limits."""
         return {
             "profile": self.profile.name,
             "profile_version": self.profile.version,
             "profile_digest": self.profile.digest,
+            "allow_lists": documents(),
             "limits": self.limits.document(),
         }
 

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.containers import zip_container
 from interlock.artifacts.containers.recognise import container_of, report_other_containers
+from interlock.artifacts.containers.tar_container import has_tar_header
 from interlock.artifacts.formats import numpy_file
 from interlock.artifacts.formats.graph_file import graph_formats, scan_graph
+from interlock.artifacts.formats.hdf5_file import find_hdf5, looks_like_hdf5, scan_hdf5
 from interlock.artifacts.formats.numpy_file import scan_numpy
 from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
 from interlock.artifacts.formats.text_file import read_text, scan_text
@@ -25,6 +28,12 @@ from interlock.artifacts.source import Buffer, open_bytes
 
 _DEEPEST = 4
 
+_NATIVE: Final = (
+    ("safetensors", looks_like_safetensors, scan_safetensors),
+    ("hdf5", looks_like_hdf5, scan_hdf5),
+)
+"""Formats that are known by their first bytes and need no profile: name, recogniser, scanner."""
+
 _EXECUTABLES: Final = {
     b"\x7fELF": "an ELF program or library",
     b"MZ": "a Windows program or library",
@@ -34,7 +43,6 @@ _EXECUTABLES: Final = {
 }
 _NOT_READ_YET: Final = {
     b"GGUF": "GGUF",
-    b"\x89HDF\r\n\x1a\n": "HDF5",
 }
 
 
@@ -77,6 +85,7 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
         graphs = graph_formats(data, record.budget)
         if len(graphs) > 1 or (graphs and found != graphs[0]):
             record.error(rules.POLYGLOT, f"a {found} file that loaders also take for {' and '.join(graphs)}", path)
+        _scan_as_hdf5_too(data, path, record)
     except LimitPassedError as error:
         record.fail(path, str(error))
         found = "unknown"
@@ -95,9 +104,10 @@ def _recognise_and_scan(data: Buffer, path: str, profile: Profile, record: Recor
         if depth >= _DEEPEST:
             raise LimitPassedError(f"archives inside each other deeper than {_DEEPEST}")
         return scan_container(partial(_scan_inner, profile=profile, record=record, depth=depth + 1))
-    if looks_like_safetensors(head):
-        scan_safetensors(data, path=path, record=record)
-        return "safetensors"
+    for name, looks, scan in _NATIVE:
+        if looks(head):
+            scan(data, path=path, record=record)
+            return name
     if head.startswith(numpy_file.MAGIC):
         scan_numpy(data, path=path, profile=profile, record=record)
         return "numpy"
@@ -155,3 +165,14 @@ def _scan_as_pickle_too(data: Buffer, path: str, profile: Profile, record: Recor
         record.error(rules.POLYGLOT, "these bytes are also a pickle that imports and calls something", path, 0)
     elif probe is not None and probe.gap:
         raise LimitPassedError(probe.gap)
+
+
+def _scan_as_hdf5_too(data: Buffer, path: str, record: Record) -> None:
+    """HDF5 lets other bytes stand before its file; whoever asks for HDF5 gets the one that is found there."""
+    at = find_hdf5(data)
+    if at <= 0:
+        return
+    if data[:4].startswith(zip_container.MAGICS) or has_tar_header(data):  # where a member of it may well begin
+        scan_hdf5(data, path=path, record=record, start=at)
+    else:
+        record.error(rules.POLYGLOT, "also an HDF5 file, which begins inside: readers may open either", path, at)

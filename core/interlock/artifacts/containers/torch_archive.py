@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.containers.described_archive import scan_described
 from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.containers.zip_container import (
     DEFLATED,
@@ -21,9 +23,12 @@ from interlock.artifacts.containers.zip_container import (
     ZipStructureError,
     check_content,
     content,
+    inside,
     read_members,
     whole,
 )
+from interlock.artifacts.formats.hdf5_file import scan_hdf5
+from interlock.artifacts.formats.hdf5_structure import MAGIC as HDF5_MAGIC
 from interlock.artifacts.formats.numpy_file import plain_array, scan_numpy_header
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
@@ -52,7 +57,7 @@ def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner
         inner: Scans a member as a file.
 
     Returns:
-        ``torch-zip``, ``torchscript``, ``numpy`` or ``zip``.
+        ``torch-zip``, ``torchscript``, ``keras``, ``skops``, ``numpy`` or ``zip``.
 
     Raises:
         LimitPassedError: It has too many members.
@@ -67,17 +72,21 @@ def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner
     root = _torch_root(members)
     if root is not None:
         return _scan_torch(data, readable, root, path=path, profile=profile, record=record, inner=inner)
-    formats = {_scan_member(data, member, path, record, inner) for member in readable}
+    described = scan_described(data, readable, path=path, record=record, member=partial(_scan_member, inner=inner))
+    if described is not None:
+        record.looked(path)
+        return described
+    formats = {_scan_member(data, member, path, record, inner=inner) for member in readable}
     record.looked(path)
     if formats == {"numpy"} and len(readable) == len(members):
         return "numpy"
-    record.fail(path, "a zip file that is neither torch's nor numpy's")
+    record.fail(path, "a zip file of no known kind: not torch's, numpy's, Keras's or skops's")
     return "zip"
 
 
 def _checked(data: Buffer, member: Member, path: str, record: Record) -> bool:
     """Whether the member's content can be read and has its checksum or a finding that says it has not."""
-    where = _inside(path, member)
+    where = inside(path, member)
     try:
         check_content(data, member, path=where, record=record)
     except ZipStructureError as error:
@@ -127,11 +136,11 @@ def _scan_torch(
             _check_small(data, member, name, path, record)
         elif name.startswith("data/") and name.removeprefix("data/") in used:
             _check_storage(data, member, path, profile, record)
-        elif _scan_member(data, member, path, record, inner) == "pickle" and not script:
+        elif _scan_member(data, member, path, record, inner=inner) == "pickle" and not script:
             record.error(
                 rules.EXTRA_PICKLE,
                 f"a pickle beside torch's own, {shown(name)!r}: torch writes none, so something else is to load it",
-                _inside(path, member),
+                inside(path, member),
             )
     missing = sorted({"version"} - by_name.keys())
     if missing:
@@ -153,7 +162,7 @@ def _scan_main_pickle(
     if member is None:
         return frozenset()
     sizes = {key: storage.size for key, storage in storages.items()}
-    where = _inside(path, member)
+    where = inside(path, member)
     try:
         return scan_pickle(whole(data, member, record), path=where, profile=profile, record=record, storages=sizes)
     except LimitPassedError as error:
@@ -163,7 +172,7 @@ def _scan_main_pickle(
 
 
 def _check_small(data: Buffer, member: Member, name: str, path: str, record: Record) -> None:
-    where = _inside(path, member)
+    where = inside(path, member)
     content = whole(data, member, record) if member.size <= _LONGEST_SMALL else b""
     if not _SMALL_MEMBERS[name].match(content):
         record.error(rules.TORCH_ARCHIVE, f"torch's member {name!r} does not hold what torch writes there", where)
@@ -172,7 +181,7 @@ def _check_small(data: Buffer, member: Member, name: str, path: str, record: Rec
 
 def _check_storage(data: Buffer, member: Member, path: str, profile: Profile, record: Record) -> None:
     """A tensor's bytes: anything goes, except a pickle that would act if something else loads it."""
-    where = _inside(path, member)
+    where = inside(path, member)
     if member.method == STORED:
         end = member.start + member.size
         probe = probe_pickle(data, path=where, profile=profile, record=record, start=member.start, end=end)
@@ -187,11 +196,16 @@ def _check_storage(data: Buffer, member: Member, path: str, profile: Profile, re
         record.looked(where)
 
 
-def _scan_member(data: Buffer, member: Member, path: str, record: Record, inner: ScanHeld) -> str:
-    where = _inside(path, member)
+def _scan_member(data: Buffer, member: Member, path: str, record: Record, *, inner: ScanHeld) -> str:
+    where = inside(path, member)
     if member.method not in (STORED, DEFLATED):
         return "unreadable"
     try:
+        if member.method == STORED and data[member.start : member.start + len(HDF5_MAGIC)] == HDF5_MAGIC:
+            # Its structure is read where it lies, so weights of any size need not be held.
+            scan_hdf5(data, path=where, record=record, start=member.start, end=member.start + member.size)
+            record.format(where, "hdf5")
+            return "hdf5"
         head = next(content(data, member, record), b"")
         if member.size > len(head) and plain_array(head):
             # A large array is judged by its header, so its elements need not be held.
@@ -202,7 +216,3 @@ def _scan_member(data: Buffer, member: Member, path: str, record: Record, inner:
     except LimitPassedError as error:
         record.fail(where, str(error))
         return "unreadable"
-
-
-def _inside(path: str, member: Member) -> str:
-    return f"{path}!{shown(member.name)}"

@@ -75,6 +75,11 @@ class Member:
         return self.name.endswith("/") and self.size == 0
 
 
+def inside(path: str, member: Member) -> str:
+    """How findings name a member of the zip at `path`."""
+    return f"{path}!{shown(member.name)}"
+
+
 def find_end(data: Buffer) -> int | None:
     """Offset of an end-of-central-directory record whose comment reaches the end of the file, else None."""
     first = max(0, len(data) - _END.size - _LONGEST_COMMENT)

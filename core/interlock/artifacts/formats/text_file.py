@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.formats.graph_text import graph_in_json, graph_in_text
+from interlock.artifacts.formats.keras_file import scan_keras_config
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
@@ -53,6 +54,7 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
                 record.fail(
                     path, "an ONNX model written as JSON is not read here: save it in binary form, and scan that"
                 )
+            _look_for_keras(text, value, path, record)
             return "json"
     graph = graph_in_text(text)
     if graph:
@@ -94,6 +96,20 @@ def _look_for_remote_code(value: object, path: str, record: Record) -> None:
                 )
         if len(set(keys)) != len(keys) and _REMOTE_CODE_KEYS.union({"architectures", "model_type"}).intersection(keys):
             record.error(rules.DUPLICATE_KEY, "a configuration with a key twice, of which readers take either", path)
+
+
+def _look_for_keras(text: str, value: object, path: str, record: Record) -> None:
+    """What ``to_json()`` wrote, or the ``config.json`` of a model that was saved as a folder."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, list):
+            left += item
+        elif isinstance(item, _Pairs):
+            if {"class_name", "config"} <= {key for key, _ in item.items}:
+                scan_keras_config(text.encode(), path=path, record=record)
+                return
+            left += [inner for _, inner in item.items]
 
 
 def _size(value: _Pairs | list[object] | str) -> int:
