@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import h5py
+import h5py  # type: ignore[import-untyped]  # no stubs
 import numpy as np
 from tests.artifacts.corpus import CALL, Entry, Hostile, one, raw_zip, tensor, torch_entries
 

@@ -18,29 +18,29 @@ def _values() -> dict[str, object]:
     return {
         "plain": [1, 2.5, None, True, "größe"], "tuple": (1, 2), "set": {1, 2}, "array": np.arange(3),
         "scalar": np.float32(1), "generator": np.random.default_rng(0), "slice": slice(1, 2),
-        "objects": np.array([1, "a", None], dtype=object), "masked": np.ma.array([1, 2], mask=[0, 1]),
+        "objects": np.array([1, "a", None], dtype=object), "masked": np.ma.array([1, 2], mask=[False, True]),
         "bytes": b"ab", "type": np.float32, "state": np.random.RandomState(0),
     }  # fmt: skip
 
 
 def harmless_skops() -> dict[str, Harmless]:
     """Every harmless subject of skops by name."""
-    from sklearn.cluster import KMeans
-    from sklearn.compose import ColumnTransformer
-    from sklearn.decomposition import PCA
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, RidgeCV, SGDClassifier
-    from sklearn.naive_bayes import GaussianNB
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-    from sklearn.svm import SVC
-    from skops.io import dumps
+    from sklearn.cluster import KMeans  # type: ignore[import-untyped]  # no stubs
+    from sklearn.compose import ColumnTransformer  # type: ignore[import-untyped]  # no stubs
+    from sklearn.decomposition import PCA  # type: ignore[import-untyped]  # no stubs
+    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]  # no stubs
+    from sklearn.linear_model import LogisticRegression, RidgeCV, SGDClassifier  # type: ignore[import-untyped]  # no stubs
+    from sklearn.naive_bayes import GaussianNB  # type: ignore[import-untyped]  # no stubs
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]  # no stubs
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler  # type: ignore[import-untyped]  # no stubs
+    from sklearn.svm import SVC  # type: ignore[import-untyped]  # no stubs
+    from skops.io import dumps  # type: ignore[import-untyped]  # no stubs
 
     features, labels = _data()
-    models = {
+    models: dict[str, Any] = {
         "logistic": LogisticRegression(),
         "pipeline": make_pipeline(StandardScaler(), SGDClassifier(random_state=0)),
-        "kmeans": KMeans(2, n_init=1, random_state=0),
+        "kmeans": KMeans(2, random_state=0),
         "svc": SVC(),
         "pca": PCA(2),
         "bayes": GaussianNB(),
@@ -60,10 +60,10 @@ def harmless_skops() -> dict[str, Harmless]:
 
 def asked_about() -> dict[str, bytes]:
     """What skops loads only once a person has named the types in it."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.neural_network import MLPClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier  # type: ignore[import-untyped]  # no stubs
+    from sklearn.gaussian_process import GaussianProcessRegressor  # type: ignore[import-untyped]  # no stubs
+    from sklearn.neighbors import KNeighborsClassifier  # type: ignore[import-untyped]  # no stubs
+    from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]  # no stubs
     from skops.io import dumps
 
     features, labels = _data()

@@ -55,9 +55,9 @@ _FUNCTIONAL = ("keras.src.engine.functional", "keras.engine.functional", "keras.
 
 def keras_table() -> dict[str, Any]:
     """The classes and functions that a model of built-in parts is made of."""
-    from keras.src.backend.torch import optimizers
-    from keras.src.ops.operation import Operation
-    from keras.src.optimizers.optimizer import Optimizer
+    from keras.src.backend.torch import optimizers  # type: ignore[import-untyped]  # no stubs
+    from keras.src.ops.operation import Operation  # type: ignore[import-untyped]  # no stubs
+    from keras.src.optimizers.optimizer import Optimizer  # type: ignore[import-untyped]  # no stubs
 
     left_out = UNSAFE.keys() | _NO_MODEL_PARTS
     classes = {
@@ -98,7 +98,7 @@ def keras_table() -> dict[str, Any]:
     }
 
 
-def _below(kind: type) -> Iterator[type]:
+def _below(kind: Any) -> Iterator[Any]:
     for inner in kind.__subclasses__():
         yield inner
         yield from _below(inner)
@@ -107,10 +107,10 @@ def _below(kind: type) -> Iterator[type]:
 def skops_table() -> dict[str, Any]:
     """What skops trusts by default, by the loader that would build it; what is not here it would ask a person for."""
     import numpy as np
-    from scipy.sparse import spmatrix
-    from skops.io import _sklearn, _trusted_types
+    from scipy.sparse import spmatrix  # type: ignore[import-untyped]  # no stubs
+    from skops.io import _sklearn, _trusted_types  # type: ignore[import-untyped]  # no stubs
     from skops.io import _utils as names
-    from skops.utils._fixes import get_sparray_type
+    from skops.utils._fixes import get_sparray_type  # type: ignore[import-untyped]  # no stubs
 
     primitives = _trusted_types.PRIMITIVE_TYPE_NAMES
     dtypes = _trusted_types.NUMPY_DTYPE_TYPE_NAMES

@@ -59,7 +59,7 @@ def test_mutated_hdf5_is_allowed_only_where_h5py_finds_no_lambda_in_it(position:
 
 
 def _model_config(data: bytes) -> str:
-    import h5py
+    import h5py  # type: ignore[import-untyped]  # no stubs
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -191,7 +191,7 @@ def test_what_the_libraries_really_save_passes(saved: str, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_whatever_skops_would_not_trust_is_refused_here() -> None:
     """Both ways: hostile files by hand, and estimators that skops itself asks a person about."""
-    from skops.io import get_untrusted_types
+    from skops.io import get_untrusted_types  # type: ignore[import-untyped]  # no stubs
     from tests.artifacts.harmless_skops import asked_about
 
     for name, data in asked_about().items():
