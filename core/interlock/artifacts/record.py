@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
+from interlock.artifacts.formats.config_tree import Pairs
 from interlock.artifacts.limits import Budget
 from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Location, Measure, Observation
 
@@ -55,10 +56,18 @@ CUSTOM_OPERATOR = "artifact-scan.custom-operator"
 UNSAFE_OPERATOR = "artifact-scan.unsafe-operator"
 EXTERNAL_DATA = "artifact-scan.external-data"
 HIDDEN_CODE = "artifact-scan.hidden-code"
+MALFORMED_GGUF = "artifact-scan.malformed-gguf"
+UNSAFE_TEMPLATE = "artifact-scan.unsafe-template"
+CODE_REFERENCE = "artifact-scan.code-reference"
+OUTSIDE_PATH = "artifact-scan.outside-path"
+WEIGHT_INDEX = "artifact-scan.weight-index"
+SEVERAL_WEIGHTS = "artifact-scan.several-weights"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000
 """Distinct unsafe globals that are told apart; a hostile file may name millions."""
+
+_OF_OTHER_FILES = frozenset({"_class_name", "weight_map"})
 
 RULES = tuple(sorted(value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)))
 """Every rule id that this gate uses."""
@@ -89,6 +98,9 @@ class Record:
         self.sizes: Mapping[str, int] = {}
         self._unknown: set[str] = set()
         self._claimed: dict[str, str] = {}
+        self.formats: dict[str, str] = {}
+        self.documents: dict[str, Pairs] = {}
+        self.tensors: dict[str, frozenset[str]] = {}
         self.files = 0
         self.bytes = 0
         self._kept: Counter[tuple[str, Level]] = Counter()
@@ -103,7 +115,13 @@ class Record:
 
     def format(self, path: str, name: str) -> None:
         """Say which format `path` was recognised as, by content."""
+        self.formats[path] = name
         self._add(Level.NOTE, FORMAT, f"recognised as {name}", Location(path=path), {"format": name})
+
+    def document(self, path: str, value: object) -> None:
+        """Keep a JSON document that speaks of other files, for who looks at the folder as a whole."""
+        if isinstance(value, Pairs) and _OF_OTHER_FILES.intersection(value.keys()):
+            self.documents[path] = value
 
     def looked(self, path: str) -> None:
         """`path` was examined whole."""
