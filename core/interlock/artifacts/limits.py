@@ -23,11 +23,12 @@ class Limits:
         total_bytes: Bytes read or expanded over the whole subject.
         opcodes: Pickle opcodes over the whole subject.
         fields: Protobuf fields over the whole subject.
-        values: Symbolic values that one pickle may hold at a time (its stack and its memo).
+        values: Symbolic values that one pickle may hold at a time (its stack and its memo); array elements of a GGUF.
         depth: Open pickle marks, that is nested containers under construction.
         text_bytes: Size of one JSON or text file, and of one text in a pickle.
         member_bytes: Size of one zip member that has to be held in memory; tensors' bytes do not.
-        header_bytes: Size of a safetensors header that is read. The format's own limit of 100,000,000 is an error.
+        header_bytes: Size of a safetensors header that is read, of which the format's own limit of 100,000,000 is an
+            error; and of the metadata of a GGUF.
         members: Entries of one zip file.
         expansion: How many times its stored size a compressed member or stream of more than 16 MiB may grow to.
         expanded_bytes: Size of one expanded stream or archive member that is held on the disk to be scanned.

@@ -15,6 +15,7 @@ from interlock.artifacts.containers import zip_container
 from interlock.artifacts.containers.recognise import container_of, report_other_containers
 from interlock.artifacts.containers.tar_container import has_tar_header
 from interlock.artifacts.formats import numpy_file
+from interlock.artifacts.formats.gguf_file import looks_like_gguf, scan_gguf
 from interlock.artifacts.formats.graph_file import graph_formats, scan_graph
 from interlock.artifacts.formats.hdf5_file import find_hdf5, looks_like_hdf5, scan_hdf5
 from interlock.artifacts.formats.numpy_file import scan_numpy
@@ -30,6 +31,7 @@ _DEEPEST = 4
 
 _NATIVE: Final = (
     ("safetensors", looks_like_safetensors, scan_safetensors),
+    ("gguf", looks_like_gguf, scan_gguf),
     ("hdf5", looks_like_hdf5, scan_hdf5),
 )
 """Formats that are known by their first bytes and need no profile: name, recogniser, scanner."""
@@ -40,9 +42,6 @@ _EXECUTABLES: Final = {
     b"\xcf\xfa\xed\xfe": "a Mach-O program or library",
     b"\xca\xfe\xba\xbe": "a Mach-O or Java program",
     b"\x00asm": "a WebAssembly module",
-}
-_NOT_READ_YET: Final = {
-    b"GGUF": "GGUF",
 }
 
 
@@ -147,10 +146,6 @@ def _report_unknown(head: bytes, path: str, record: Record, *, large: bool) -> N
     for magic, what in _EXECUTABLES.items():
         if head.startswith(magic):
             record.error(rules.EXECUTABLE, f"{what}, not a model", path, 0)
-    for magic, what in _NOT_READ_YET.items():
-        if head.startswith(magic):
-            record.fail(path, f"{what} is not read here: unpack or convert it, and scan what comes out")
-            return
     if large:
         what = f"an unknown format, or a text of more than {record.budget.limits.text_bytes:,} bytes"
         record.unknown(path, what)
