@@ -514,10 +514,10 @@ GROUPS: tuple[Callable[[], list[Hostile]], ...] = (
 def hostile() -> list[Hostile]:
     """Every hostile subject."""
     # These modules are written with the tools of this one.
-    from tests.artifacts import corpus_containers, corpus_keras, corpus_skops
+    from tests.artifacts import corpus_containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates
 
-    groups = (*GROUPS, *corpus_containers.GROUPS, *corpus_keras.GROUPS, *corpus_skops.GROUPS)
-    return [case for group in groups for case in group()]
+    beside = (corpus_containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates)
+    return [case for group in (*GROUPS, *(given for module in beside for given in module.GROUPS)) for case in group()]
 
 
 def main(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.artifacts.corpus import CALL, Hostile, called, one, raw_zip, torch_entries
 from tests.artifacts.corpus_templates import PAYLOADS
@@ -150,3 +150,6 @@ def in_templates() -> list[Hostile]:
         one("gguf-template-that-is-no-utf-8", W.file([W.pair(key, STRING, W.text(b"\xff{{ x }}"))]), "malformed-gguf"),
         one("gguf-template-that-cannot-be-parsed", W.file([W.pair(key, STRING, W.text(b"{% exec %}"))])),
     ]  # fmt: skip
+
+
+GROUPS: tuple[Callable[[], list[Hostile]], ...] = (metadata, tensors, in_templates)

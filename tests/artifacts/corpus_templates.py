@@ -7,7 +7,7 @@ Sources: CVE-2024-34359 (llama-cpp-python), CVE-2026-5760 (SGLang), the sandbox 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.artifacts.corpus import Hostile, one
 
@@ -206,3 +206,6 @@ def templates() -> list[Hostile]:
         *(one(f"template-unreadable-{name}", tokenizer_config(text)) for name, text in UNREADABLE.items()),
         *(Hostile(name=f"template-in-{name}", files=files, rule=rule) for name, files in places.items()),
     ]
+
+
+GROUPS: tuple[Callable[[], list[Hostile]], ...] = (templates,)

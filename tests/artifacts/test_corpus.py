@@ -9,6 +9,7 @@ import pytest
 from tests.artifacts import corpus_onnx, tensorflow_models
 from tests.artifacts.corpus import Hostile, hostile
 from tests.artifacts.harmless import Harmless, harmless
+from tests.artifacts.harmless_hf import harmless_hf
 from tests.artifacts.harmless_onnx import harmless_onnx
 from tests.artifacts.looking import PROFILES, allowed, errors, look
 
@@ -22,7 +23,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def saved() -> dict[str, Harmless]:
-    return {**harmless(), **harmless_onnx(), **tensorflow_models.harmless_tensorflow()}
+    return {**harmless(), **harmless_hf(), **harmless_onnx(), **tensorflow_models.harmless_tensorflow()}
 
 
 def test_corpus_is_large_and_has_no_name_twice(saved: dict[str, Harmless]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interlock.artifacts.declared import model_facts
+from interlock.artifacts.folders.whole import look_at_folder
 from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, Limits
 from interlock.artifacts.pickles.profiles import profile_named
@@ -70,10 +71,13 @@ class ArtifactGate:
         """
         record = Record(Budget(self.limits))
         record.sizes = {shown(relative, 1000): _size(opened.path / relative) for relative in opened.files if relative}
-        for relative in opened.files:
+        names = {relative: shown(relative or opened.subject.name, 1000) for relative in opened.files}
+        for relative, name in names.items():
             file = opened.path / relative if relative else opened.path
-            scan_file(file, shown(relative or opened.subject.name, 1000), profile=self.profile, record=record)
+            scan_file(file, name, profile=self.profile, record=record)
         record.settle()
+        if "" not in names:
+            look_at_folder(tuple(names.values()), record)
         facts: dict[str, Json] = {}
         try:
             facts = model_facts(opened)

@@ -48,7 +48,9 @@ def scan_safetensors(data: Buffer, *, path: str, record: Record) -> None:
         if length > record.budget.limits.header_bytes:
             raise LimitPassedError(f"a header of {length:,} bytes, more than {record.budget.limits.header_bytes:,}")
         record.budget.spend_bytes(length)
-        _check_tensors(_header(data[8 : 8 + length]), len(data) - 8 - length)
+        header = _header(data[8 : 8 + length])
+        _check_tensors(header, len(data) - 8 - length)
+        record.tensors[path] = frozenset(header)
     except MalformedHeaderError as error:
         record.error(rules.MALFORMED_SAFETENSORS, str(error), path, 0)
     record.looked(path)

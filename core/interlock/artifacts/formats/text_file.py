@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.formats.config_file import judge_config
+from interlock.artifacts.formats.config_tree import Pairs, UnreadableConfigError, read_json, read_yaml
 from interlock.artifacts.formats.graph_text import graph_in_json, graph_in_text
 from interlock.artifacts.formats.keras_file import scan_keras_config
-from interlock.artifacts.record import Record, shown
+from interlock.artifacts.formats.template import scan_template, scan_text_as_template
+from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 
 # C0 control characters that no text has; tab, line feed, vertical tab, form feed and carriage return stay.
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SOURCE_SUFFIXES: Final = frozenset({".py", ".pth", ".sh", ".bash", ".bat", ".cmd", ".ps1", ".js", ".rb", ".pl"})
-_REMOTE_CODE_KEYS: Final = frozenset({"auto_map", "custom_pipelines"})
+_TEMPLATE_SUFFIXES: Final = frozenset({".jinja", ".jinja2", ".j2"})
 
 
 def read_text(data: Buffer) -> str | None:
@@ -38,19 +40,21 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
 
     Returns:
         ``json`` or ``text``, the format by content.
+
+    Raises:
+        LimitPassedError: It is a configuration with more in it than may be read.
     """
     record.looked(path)
     if text.lstrip()[:1] in ("{", "["):
         try:
-            value = json.loads(text, object_pairs_hook=_Pairs)
-        except RecursionError:
-            record.error(rules.DUPLICATE_KEY, "JSON that nests deeper than readers can follow", path)
+            value = read_json(text)
+        except UnreadableConfigError as error:
+            record.error(rules.DUPLICATE_KEY, str(error), path)
             return "json"
-        except ValueError:
-            value = None
         if value is not None:
-            _look_for_remote_code(value, path, record)
-            if isinstance(value, _Pairs) and graph_in_json(key for key, _ in value.items):
+            judge_config(value, path=path, record=record)
+            record.document(path, value)
+            if isinstance(value, Pairs) and graph_in_json(value.keys()):
                 record.fail(
                     path, "an ONNX model written as JSON is not read here: save it in binary form, and scan that"
                 )
@@ -59,43 +63,15 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
     graph = graph_in_text(text)
     if graph:
         record.fail(path, f"{graph} is not read here: save it in binary form, and scan that")
+    for document in read_yaml(text):
+        judge_config(document, path=path, record=record)
+    if PurePosixPath(path).suffix.lower() in _TEMPLATE_SUFFIXES:
+        scan_template(text, path=path, record=record, where="the template")
+    else:
+        scan_text_as_template(text, path=path, record=record)
     if text.startswith("#!") or PurePosixPath(path).suffix.lower() in _SOURCE_SUFFIXES:
         record.warning(rules.SOURCE_CODE, "source code beside a model: it runs if somebody imports or starts it", path)
     return "text"
-
-
-class _Pairs:
-    """A JSON object with every key that it has, twice if it stands there twice."""
-
-    __slots__ = ("items",)
-
-    def __init__(self, items: list[tuple[str, Any]]) -> None:
-        self.items = items
-
-
-def _look_for_remote_code(value: object, path: str, record: Record) -> None:
-    """Hugging Face loaders import Python files that a config names (``auto_map``) once they are trusted to."""
-    left = [value]
-    while left:
-        item = left.pop()
-        if isinstance(item, list):
-            left += item
-        if not isinstance(item, _Pairs):
-            continue
-        keys = [key for key, _ in item.items]
-        for key, inner in item.items:
-            left.append(inner)
-            code = key in _REMOTE_CODE_KEYS and isinstance(inner, _Pairs | list | str) and bool(_size(inner))
-            if code or (key == "trust_remote_code" and inner not in (False, None)):
-                record.error(
-                    rules.REMOTE_CODE,
-                    f"{key} makes a loader run code that comes with the model",
-                    path,
-                    key=key,
-                    value=shown(json.dumps(inner, default=lambda pairs: dict(pairs.items)), limit=400),
-                )
-        if len(set(keys)) != len(keys) and _REMOTE_CODE_KEYS.union({"architectures", "model_type"}).intersection(keys):
-            record.error(rules.DUPLICATE_KEY, "a configuration with a key twice, of which readers take either", path)
 
 
 def _look_for_keras(text: str, value: object, path: str, record: Record) -> None:
@@ -105,12 +81,8 @@ def _look_for_keras(text: str, value: object, path: str, record: Record) -> None
         item = left.pop()
         if isinstance(item, list):
             left += item
-        elif isinstance(item, _Pairs):
-            if {"class_name", "config"} <= {key for key, _ in item.items}:
+        elif isinstance(item, Pairs):
+            if {"class_name", "config"} <= set(item.keys()):
                 scan_keras_config(text.encode(), path=path, record=record)
                 return
             left += [inner for _, inner in item.items]
-
-
-def _size(value: _Pairs | list[object] | str) -> int:
-    return len(value.items) if isinstance(value, _Pairs) else len(value)
