@@ -16,6 +16,7 @@ from typing import Final
 from interlock.artifacts import record as rules
 from interlock.artifacts.containers.described_archive import scan_described
 from interlock.artifacts.containers.streams import ScanHeld
+from interlock.artifacts.containers.torch_script import is_code, is_script, script_profile
 from interlock.artifacts.containers.zip_container import (
     DEFLATED,
     STORED,
@@ -32,6 +33,7 @@ from interlock.artifacts.formats.hdf5_structure import MAGIC as HDF5_MAGIC
 from interlock.artifacts.formats.numpy_file import plain_array, scan_numpy_header
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
+from interlock.artifacts.pickles.judge import UNKNOWN_SIZE
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
@@ -44,6 +46,8 @@ _SMALL_MEMBERS: Final = {
     ".data/serialization_id": re.compile(rb"\d{1,64}\Z"),
 }
 _LONGEST_SMALL = 64
+_PICKLES: Final = ("data.pkl", "constants.pkl", "traced_inputs.pkl")
+"""What torch writes as pickles with storages beside them; all but the first only in TorchScript."""
 
 
 def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner: ScanHeld) -> str:
@@ -57,7 +61,7 @@ def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner
         inner: Scans a member as a file.
 
     Returns:
-        ``torch-zip``, ``torchscript``, ``keras``, ``skops``, ``numpy`` or ``zip``.
+        ``torch-zip``, ``torchscript``, ``torch-export``, ``keras``, ``skops``, ``numpy`` or ``zip``.
 
     Raises:
         LimitPassedError: It has too many members.
@@ -80,6 +84,9 @@ def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner
     record.looked(path)
     if formats == {"numpy"} and len(readable) == len(members):
         return "numpy"
+    if any(_says_export(data, member, record) for member in readable):
+        record.fail(path, "an archive of torch.export, whose graph is not read here: save the weights as safetensors")
+        return "torch-export"
     record.fail(path, "a zip file of no known kind: not torch's, numpy's, Keras's or skops's")
     return "zip"
 
@@ -108,6 +115,11 @@ def _torch_root(members: Sequence[Member]) -> str | None:
     return root if any(member.name == f"{root}/data.pkl" for member in members) else None
 
 
+def _says_export(data: Buffer, member: Member, record: Record) -> bool:
+    """The member by which ``torch.export.load`` knows its archives (``torch.export.pt2_archive.constants``)."""
+    return member.name.endswith("/archive_format") and member.size == 3 and whole(data, member, record) == b"pt2"
+
+
 def _scan_torch(
     data: Buffer,
     members: Sequence[Member],
@@ -119,23 +131,22 @@ def _scan_torch(
     inner: ScanHeld,
 ) -> str:
     by_name = {member.name.removeprefix(f"{root}/"): member for member in members}
-    storages = {name.removeprefix("data/"): member for name, member in by_name.items() if name.startswith("data/")}
-    script = "constants.pkl" in by_name or any(name.startswith("code/") for name in by_name)
+    script = is_script(by_name)
     if script:
-        record.error(
-            rules.EXECUTABLE,
-            "a TorchScript archive: loading it compiles and runs the code that it carries",
-            path,
-            members=[shown(name) for name in sorted(by_name) if name.startswith("code/")][:20],
-        )
-    used = _scan_main_pickle(data, by_name, storages, path=path, profile=profile, record=record)
+        profile = script_profile(data, by_name, path=path, profile=profile, record=record)
+    pickles = {name: f"{name.removesuffix('.pkl')}/" for name in _PICKLES[: None if script else 1] if name in by_name}
+    used: set[str] = set()
+    for name, folder in pickles.items():
+        used |= _scan_main_pickle(data, by_name, name, folder, path=path, profile=profile, record=record)
     for name, member in by_name.items():
-        if name == "data.pkl":
+        if name in pickles or (script and is_code(name)):
             continue
         if name in _SMALL_MEMBERS:
             _check_small(data, member, name, path, record)
-        elif name.startswith("data/") and name.removeprefix("data/") in used:
+        elif name in used:
             _check_storage(data, member, path, profile, record)
+        elif script and not member.size:
+            record.looked(inside(path, member))  # a class without code has no debug information
         elif _scan_member(data, member, path, record, inner=inner) == "pickle" and not script:
             record.error(
                 rules.EXTRA_PICKLE,
@@ -152,23 +163,30 @@ def _scan_torch(
 def _scan_main_pickle(
     data: Buffer,
     by_name: dict[str, Member],
-    storages: dict[str, Member],
+    name: str,
+    folder: str,
     *,
     path: str,
     profile: Profile,
     record: Record,
-) -> frozenset[str]:
-    member = by_name.get("data.pkl")
-    if member is None:
-        return frozenset()
-    sizes = {key: storage.size for key, storage in storages.items()}
+) -> set[str]:
+    """Walk a pickle that torch itself writes; gives the members that are its storages."""
+    # The inputs of a trace are kept without their bytes (``writeArchive``, ``skip_tensor_data``).
+    left_out = folder == "traced_inputs/"
+    sizes = {
+        key.removeprefix(folder): UNKNOWN_SIZE if left_out and not member.size else member.size
+        for key, member in by_name.items()
+        if key.startswith(folder)
+    }
+    member = by_name[name]
     where = inside(path, member)
     try:
-        return scan_pickle(whole(data, member, record), path=where, profile=profile, record=record, storages=sizes)
+        used = scan_pickle(whole(data, member, record), path=where, profile=profile, record=record, storages=sizes)
     except LimitPassedError as error:
         record.fail(where, str(error))
         # Nothing is known of what the storages are for, so all of them count as storages.
-        return frozenset(sizes)
+        used = frozenset(sizes)
+    return {folder + key for key in used}
 
 
 def _check_small(data: Buffer, member: Member, name: str, path: str, record: Record) -> None:

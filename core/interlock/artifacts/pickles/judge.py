@@ -26,6 +26,8 @@ from interlock.artifacts.pickles.values import UNKNOWN, DictValue, Value, previe
 from interlock.artifacts.record import Record, shown
 from interlock.gate.values import Json
 
+UNKNOWN_SIZE = -1
+"""Size of a storage that stands in the archive without its bytes."""
 _DEEPEST_KEY = 100
 _MOST_VISITS = 10_000
 
@@ -218,7 +220,7 @@ class Judge:
         held = self.storages.get(key) if isinstance(key, str) else None
         if held is None or not is_device(location) or not is_size(count):
             return "asks for a storage that is not in this archive, at an odd location or of an odd size"
-        if count * kind.size != held:
+        if held != UNKNOWN_SIZE and count * kind.size != held:
             return f"asks for {count} elements of {kind.size} bytes where the archive holds {held} bytes"
         return ""
 

@@ -133,6 +133,7 @@ KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "ndarray-type": _one_of("ndarray-type"),
     "dtype-text": _is_dtype_text,
     "plain-dtype": _is_plain_dtype,
+    "anything": lambda _: True,
 }
 """Name of a kind to its predicate."""
 

@@ -215,6 +215,16 @@ _CHECKPOINT = (
     GlobalRule(module="argparse", name="Namespace", kind="type", new=((),), result="namespace", build="attributes"),
 )
 
+_SCRIPT = (
+    *_STATE_DICT,
+    *(
+        GlobalRule(module="torch.jit._pickle", name=f"build_{kind}list", calls=(("list",),), result="typed-list")
+        for kind in ("int", "double", "bool", "tensor")
+    ),
+    GlobalRule(module="torch.jit._pickle", name="restore_type_tag", calls=(("anything", "str"),), result="typed-list"),
+    GlobalRule(module="torch", name="device", kind="type", calls=(("device-type", "size?"),), result="torch-device"),
+)
+
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
@@ -229,6 +239,12 @@ PROFILES: Mapping[str, Profile] = {
             version="1",
             purpose="state dicts with optimizer, scheduler, numpy values and plain Python containers",
             rules=_CHECKPOINT,
+        ),
+        Profile(
+            name="torchscript",
+            version="1",
+            purpose="TorchScript whose code only names operators that compute; its own classes come from its code",
+            rules=_SCRIPT,
         ),
         Profile(
             name="numpy",
