@@ -51,7 +51,7 @@ def test_many_objections_are_told_by_the_first_ones_and_a_count() -> None:
 
 
 def test_template_longer_than_is_judged_is_a_gap() -> None:
-    record = judged("x" * (LONGEST + 1))
+    record = judged("." * (LONGEST + 1))
     assert "more than" in record.failed[0].reason
 
 
