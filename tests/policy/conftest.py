@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,15 @@ def library() -> Library:
     except UnavailableError as error:
         pytest.skip(f"the engine cannot be installed here: {error}")
     return locate(settings)
+
+
+@pytest.fixture(scope="session")
+def opa() -> str:
+    """Path of the real program, the reference."""
+    found = shutil.which("opa", path=os.pathsep.join((os.environ.get("PATH", ""), str(Path.home() / "go" / "bin"))))
+    if found is None:
+        pytest.skip("needs the opa program: go install github.com/open-policy-agent/opa@v1.20.2")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
@@ -43,14 +42,6 @@ def run(library: Library, tmp_path: Path) -> Run:
             return run_tests(workbench, load_sources([tmp_path / "policy"]), pattern=pattern)
 
     return tested
-
-
-@pytest.fixture(scope="session")
-def opa() -> str:
-    found = shutil.which("opa", path=os.pathsep.join((os.environ.get("PATH", ""), str(Path.home() / "go" / "bin"))))
-    if found is None:
-        pytest.skip("needs the opa program: go install github.com/open-policy-agent/opa@v1.20.2")
-    return found
 
 
 def one(run: TestRun, name: str) -> TestResult:
@@ -132,27 +123,6 @@ def test_coverage_has_the_numbers_of_opa_test(run: Run, opa: str, tmp_path: Path
     assert by_rule["ok"].percent == 100
     assert by_rule["never"].missed == (9,)
     assert by_rule["deny"].missed == (3, 4)
-
-
-@pytest.mark.slow
-def test_the_shipped_policies_are_covered_as_opa_test_says(library: Library, opa: str) -> None:
-    from interlock.policy.bundles.bundle import packaged_folder
-
-    with Workbench(library) as workbench:
-        ours = run_tests(workbench, load_sources(()))
-    done = subprocess.run(
-        [opa, "test", "--bundle", "--timeout", "120s", "--coverage", "."],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=packaged_folder(),
-    )
-    theirs = json.loads(done.stdout)
-    assert {file.path: len(file.lines.missed) for file in ours.coverage.files} == {
-        name: said.get("not_covered_lines", 0) for name, said in theirs["files"].items()
-    }
-    assert ours.coverage.percent == pytest.approx(theirs["coverage"])
-    assert ours.count(Outcome.PASS) == len(ours.results)
 
 
 @pytest.mark.parametrize(

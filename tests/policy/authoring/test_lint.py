@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,14 +48,6 @@ def check(library: Library, tmp_path: Path) -> Check:
             return check_policies(workbench, load_sources([tmp_path / "policy"]), schemas or read_schemas(()))
 
     return run
-
-
-@pytest.fixture(scope="session")
-def opa() -> str:
-    found = shutil.which("opa", path=os.pathsep.join((os.environ.get("PATH", ""), str(Path.home() / "go" / "bin"))))
-    if found is None:
-        pytest.skip("needs the opa program: go install github.com/open-policy-agent/opa@v1.20.2")
-    return found
 
 
 def ids(checked: Checked) -> set[str]:
