@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from interlock.gate import Level, SubjectError
 from interlock.poisoning import Block, Scores, Survey
 from interlock.poisoning.accepted.drift import Drift
 from interlock.poisoning.accepted.ruler import Tally
+from interlock.poisoning.accepted.snapshot import SnapshotProfile
 from interlock.poisoning.accepted.two_samples import frechet, gamma_decades, ks_decades, stability, table_decades
 
 NAMES = ("age", "hours", "gain", "noise")
@@ -32,6 +34,12 @@ def table(rng: np.random.Generator, rows: int) -> tuple[NDArray[np.float64], NDA
 def made(seed: int, rows: int = 3000) -> Block:
     features, labels = table(np.random.default_rng(seed), rows)
     return block(features, labels, names=NAMES)
+
+
+@cache
+def accepted() -> SnapshotProfile:
+    """What most snapshots here are compared with; a whole scan makes it."""
+    return profile(stream(made(1)))
 
 
 def shifted(seed: int) -> Block:
@@ -69,7 +77,7 @@ def relabelled(seed: int) -> Block:
     ],
 )
 def test_what_drifted_is_named_and_nobody_accused(change: object, rule: str, named: str) -> None:
-    found = scores(looked_at(stream(change(2)), profile(stream(made(1)))), "drift")  # type: ignore[operator]
+    found = scores(looked_at(stream(change(2)), accepted()), "drift")  # type: ignore[operator]
     drifted = next(one for one in found.suspicions if one.rule == rule)
     assert found.alarm
     assert found.flagged == ()
@@ -78,7 +86,7 @@ def test_what_drifted_is_named_and_nobody_accused(change: object, rule: str, nam
 
 @pytest.mark.parametrize("rows", [300, 1500, 6000], ids=["fewer", "half", "twice"])
 def test_another_number_of_rows_is_no_drift(rows: int) -> None:
-    found = scores(looked_at(stream(made(3, rows)), profile(stream(made(1)))), "drift")
+    found = scores(looked_at(stream(made(3, rows)), accepted()), "drift")
     assert found.decades == 0
     assert found.suspicions == ()
 
@@ -120,7 +128,7 @@ def test_columns_of_values_and_texts_and_sources_are_compared() -> None:
 )
 def test_snapshots_of_two_forms_are_not_compared(change: object, said: str) -> None:
     with pytest.raises(SubjectError, match=said):
-        looked_at(stream(change(made(2))), profile(stream(made(1))))  # type: ignore[operator]
+        looked_at(stream(change(made(2))), accepted())  # type: ignore[operator]
 
 
 def tallied(data: Dataset, cuts: list[int]) -> tuple[Scores, Tally]:
