@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from tests.airflow.homes import migrated
 
 from interlock.airflow.api_client import AirflowClient
 from interlock.airflow.records import RecordReader
@@ -188,8 +189,9 @@ def write_model(path: Path, *, fill: bytes) -> None:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     root = tmp_path_factory.mktemp("approval")
     home, dags, layer = root / "home", root / "dags", root / "layer"
-    for folder in (home, dags, layer):
+    for folder in (dags, layer):
         folder.mkdir()
+    migrated(home)
     (dags / "release.py").write_text(DAGS)
     (dags / "chains.py").write_text(CHAINS)
     (layer / ".manifest").write_text(json.dumps({"revision": "t", "roots": sorted(LAYER), "rego_version": 1}))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.airflow.homes import migrated
 
 from interlock.airflow.stack import AirflowStack
 from interlock.evidence import EnforcementEvent, EventKind, Ledger
@@ -62,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowStack]:
         "INTERLOCK_PROFILE": "dev",
         "INTERLOCK_AIRFLOW_HARD_MODE": "yes",
     }
-    with AirflowStack(root / "home", root / "dags", environment=environment, parallelism=2) as running:
+    with AirflowStack(migrated(root / "home"), root / "dags", environment=environment, parallelism=2) as running:
         yield running
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.airflow.homes import migrated
 
 from interlock.airflow.stack import AirflowStack
 from interlock.airflow_plugin.quarantine import POOL
@@ -97,7 +98,7 @@ class Place:
         self.write("gated", GATED)
         self.write("changing", CHANGING, queue="cpu")
         self.environment = {"INTERLOCK_HOME": str(root / "interlock"), "INTERLOCK_PROFILE": "dev"}
-        self.stack = AirflowStack(root / "home", self.dags, environment=self.environment, parallelism=4)
+        self.stack = AirflowStack(migrated(root / "home"), self.dags, environment=self.environment, parallelism=4)
 
     def write(self, name: str, text: str, **more: str) -> None:
         (self.dags / f"{name}.py").write_text(text.format(marks=self.marks, data=self.data, **more))

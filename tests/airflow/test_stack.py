@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.airflow.homes import copied
 
 from interlock.airflow.api_client import AirflowClient, RunState, TaskState
 from interlock.airflow.stack import AirflowStack
@@ -147,10 +147,7 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(tmp_path: Path) ->
 def migrated_home(stack: AirflowStack, home: Path) -> Path:
     """A home of its own whose database need not be made again."""
     home.mkdir()
-    with sqlite3.connect(stack.home / "airflow.db") as ready, sqlite3.connect(home / "airflow.db") as copy:
-        ready.backup(copy)
-    for mark in stack.home.glob("migrated-*"):
-        (home / mark.name).touch()
+    copied(stack.home, home)
     return home
 
 

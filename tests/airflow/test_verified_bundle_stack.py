@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.airflow.attesting import DAG_FILE, Deployment
+from tests.airflow.homes import migrated
 
 from interlock.airflow.stack import AirflowStack
 from interlock.gate import Verdict
@@ -90,7 +91,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "min_file_process_interval": "1",
         }
     }
-    home, environment = root / "home", deployment.environment
+    home, environment = migrated(root / "home"), deployment.environment
     with AirflowStack(home, dags, environment=environment, settings=settings, parallelism=2) as stack:
         yield Running(stack, deployment, marks, sources)
 

@@ -15,6 +15,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.airflow.homes import migrated
+
 from interlock.airflow.api_client import AirflowClient
 from interlock.airflow.stack import AirflowStack
 from interlock.gate.errors import UnavailableError
@@ -85,7 +87,7 @@ class Field:
     def playing(self) -> Iterator[Field]:
         """The Airflow of this field, with every DAG that is installed loaded or refused."""
         with AirflowStack(
-            self.home,
+            migrated(self.home),
             self.dags,
             environment=self.environment,
             settings={
@@ -95,7 +97,6 @@ class Field:
             },
         ) as stack:
             self._stack = stack
-            self.say("setup", "-m", "interlock.cli", "airflow", "setup")
             yield self
 
     @property
