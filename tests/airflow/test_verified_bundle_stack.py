@@ -23,7 +23,7 @@ from interlock.gate import Verdict
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 PATIENCE = 300.0
-REFRESH = 30
+REFRESH = 20
 
 
 @dataclass
