@@ -514,9 +514,17 @@ GROUPS: tuple[Callable[[], list[Hostile]], ...] = (
 def hostile() -> list[Hostile]:
     """Every hostile subject."""
     # These modules are written with the tools of this one.
-    from tests.artifacts import corpus_containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates
+    from tests.artifacts import (
+        corpus_containers,
+        corpus_gguf,
+        corpus_hf,
+        corpus_keras,
+        corpus_skops,
+        corpus_templates,
+        corpus_trees,
+    )
 
-    beside = (corpus_containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates)
+    beside = (corpus_containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates, corpus_trees)
     return [case for group in (*GROUPS, *(given for module in beside for given in module.GROUPS)) for case in group()]
 
 

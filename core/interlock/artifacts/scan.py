@@ -21,6 +21,8 @@ from interlock.artifacts.formats.hdf5_file import find_hdf5, looks_like_hdf5, sc
 from interlock.artifacts.formats.numpy_file import scan_numpy
 from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
 from interlock.artifacts.formats.text_file import read_text, scan_text
+from interlock.artifacts.formats.trees import looks_like_catboost, scan_catboost, scan_xgboost_ubjson
+from interlock.artifacts.formats.ubjson import looks_like_ubjson
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import has_protocol, probe_pickle, scan_pickle
 from interlock.artifacts.pickles.profiles import Profile
@@ -33,6 +35,8 @@ _NATIVE: Final = (
     ("safetensors", looks_like_safetensors, scan_safetensors),
     ("gguf", looks_like_gguf, scan_gguf),
     ("hdf5", looks_like_hdf5, scan_hdf5),
+    ("xgboost", looks_like_ubjson, scan_xgboost_ubjson),
+    ("catboost", looks_like_catboost, scan_catboost),
 )
 """Formats that are known by their first bytes and need no profile: name, recogniser, scanner."""
 

@@ -11,7 +11,9 @@ from interlock.artifacts.formats.config_file import judge_config
 from interlock.artifacts.formats.config_tree import Pairs, UnreadableConfigError, read_json, read_yaml
 from interlock.artifacts.formats.graph_text import graph_in_json, graph_in_text
 from interlock.artifacts.formats.keras_file import scan_keras_config
+from interlock.artifacts.formats.lightgbm_file import looks_like_lightgbm, scan_lightgbm
 from interlock.artifacts.formats.template import scan_template, scan_text_as_template
+from interlock.artifacts.formats.trees import scan_xgboost_json
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 
@@ -39,10 +41,10 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
         record: Where findings go.
 
     Returns:
-        ``json`` or ``text``, the format by content.
+        ``json``, ``xgboost``, ``lightgbm`` or ``text``, the format by content.
 
     Raises:
-        LimitPassedError: It is a configuration with more in it than may be read.
+        LimitPassedError: It is a configuration with more in it than may be read, or trees that are not read here.
     """
     record.looked(path)
     if text.lstrip()[:1] in ("{", "["):
@@ -52,14 +54,9 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
             record.error(rules.DUPLICATE_KEY, str(error), path)
             return "json"
         if value is not None:
-            judge_config(value, path=path, record=record)
-            record.document(path, value)
-            if isinstance(value, Pairs) and graph_in_json(value.keys()):
-                record.fail(
-                    path, "an ONNX model written as JSON is not read here: save it in binary form, and scan that"
-                )
-            _look_for_keras(text, value, path, record)
-            return "json"
+            return _scan_json(text, value, path, record)
+    if looks_like_lightgbm(text):
+        scan_lightgbm(text, path=path, record=record)
     graph = graph_in_text(text)
     if graph:
         record.fail(path, f"{graph} is not read here: save it in binary form, and scan that")
@@ -71,7 +68,26 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
         scan_text_as_template(text, path=path, record=record)
     if text.startswith("#!") or PurePosixPath(path).suffix.lower() in _SOURCE_SUFFIXES:
         record.warning(rules.SOURCE_CODE, "source code beside a model: it runs if somebody imports or starts it", path)
-    return "text"
+    return "lightgbm" if looks_like_lightgbm(text) else "text"
+
+
+def _scan_json(text: str, value: object, path: str, record: Record) -> str:
+    judge_config(value, path=path, record=record)
+    record.document(path, value)
+    if isinstance(value, Pairs) and graph_in_json(value.keys()):
+        record.fail(path, "an ONNX model written as JSON is not read here: save it in binary form, and scan that")
+    _look_for_keras(text, value, path, record)
+    if _is_xgboost(value):
+        scan_xgboost_json(text.encode(), path=path, record=record)
+        return "xgboost"
+    return "json"
+
+
+def _is_xgboost(value: object) -> bool:
+    return isinstance(value, Pairs) and any(
+        key == "learner" and isinstance(inner, Pairs) and inner.get("gradient_booster") is not None
+        for key, inner in value.items
+    )
 
 
 def _look_for_keras(text: str, value: object, path: str, record: Record) -> None:
