@@ -10,6 +10,8 @@ INSTALLED := .venv/.installed
 export INTERLOCK_HOME ?= $(CURDIR)/.demo/interlock
 # Great Expectations and torch take twice as long to import where Python may not keep bytecode.
 unexport PYTHONDONTWRITEBYTECODE
+# Two test processes have two processors: threads of BLAS and OpenMP beyond that wait for each other by spinning.
+ONE_THREAD := OMP_NUM_THREADS=1
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -56,13 +58,13 @@ policy: install ## the rules, by the real opa and regal (go install both; see .c
 	$(BIN)/interlock policy check
 
 test: install ## the fast tests, on two processors
-	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 coverage: install ## the fast tests once more, with branch coverage
 	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-slow: install ## the heavy ones: large inputs on two processors, then real Airflow processes and the whole demo
-	$(BIN)/python -m pytest -m "slow and not stack and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not stack and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "stack and not gpu" $(PYTEST_ARGS)
 
 test-airflow-versions: install ## the fast tests of the enforcement on the older Airflows that are supported
