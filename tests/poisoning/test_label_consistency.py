@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from benchmarks.poisoning.attacks import Dataset, flipped, targeted
 from tests.poisoning.conftest import rates
-from tests.poisoning.scanning import batches, knn, profile_of, shuffled
+from tests.poisoning.scanning import batches, knn, profile_of, same_scores, shuffled, tree
 
 from interlock.poisoning import LabelConsistency
-from interlock.poisoning.label_consistency import counted
+from interlock.poisoning.labels.rest import Rest
+from interlock.poisoning.labels.votes import counted
 from interlock.poisoning.neighbours import nearest
 from interlock.poisoning.overlap import spike, steady_shares
 
@@ -51,7 +54,8 @@ def test_labels_that_nothing_explains_raise_no_alarm(clean: Dataset, shares: tup
 
 
 def test_more_rows_than_are_asked_are_all_judged(monkeypatch: pytest.MonkeyPatch, clean: Dataset) -> None:
-    monkeypatch.setattr("interlock.poisoning.label_consistency.MAX_REFERENCES", 900)
+    for room in ("label_consistency", "labels.votes"):
+        monkeypatch.setattr(f"interlock.poisoning.{room}.MAX_REFERENCES", 900)
     poisoned = flipped(clean, rate=0.05, seed=0)
     found = knn(poisoned)
     hit, wrong = rates(found.flagged, poisoned)
@@ -150,3 +154,84 @@ def test_one_row_of_absurd_values_blinds_nobody(clean: Dataset) -> None:
 def test_what_cannot_be_judged_is_named(clean: Dataset, change: object, reason: str) -> None:
     data: Dataset = change(clean)  # type: ignore[operator]  # a lambda from the list above
     assert reason in LabelConsistency(profile=profile_of(batches(data))).unfit()
+
+
+@pytest.fixture
+def few_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("label_consistency", "labels.drawn", "labels.second_look"):
+        monkeypatch.setattr(f"interlock.poisoning.{room}.JUDGED", 900)
+
+
+@pytest.mark.usefixtures("few_judged")
+def test_what_a_draw_of_the_rows_says_is_named_in_all_of_them(clean: Dataset) -> None:
+    poisoned = flipped(clean, rate=0.05, seed=0)
+    found = knn(poisoned)
+    hit, wrong = rates(found.flagged, poisoned)
+    assert hit >= 0.6
+    assert wrong <= 0.01 * len(clean.labels)
+    assert found.rows.tolist() == list(range(len(clean.labels)))
+    (shift,) = found.shifts
+    assert 0 < shift.expected < 0.05 * len(clean.labels)
+
+
+@pytest.mark.usefixtures("few_judged")
+def test_flips_of_one_pair_are_named_in_all_rows() -> None:
+    poisoned = targeted(blobs(0.2, 0, rows=2500, classes=5), rate=0.06, source=1, target=3, seed=0)
+    found = knn(poisoned, one_scale=False)
+    hit, wrong = rates(found.flagged, poisoned)
+    assert [(one.label, one.resembles) for one in found.shifts] == [("3", "1")]
+    assert hit >= 0.9
+    assert wrong <= 0.002 * len(poisoned.labels)
+
+
+@pytest.mark.usefixtures("few_judged")
+@pytest.mark.parametrize("cuts", [[1, 300, 900], [1796], [100, 200, 300, 400, 1500]])
+def test_which_rows_are_drawn_depends_on_no_order_and_no_split(clean: Dataset, cuts: list[int]) -> None:
+    poisoned = flipped(clean, rate=0.05, seed=0)
+    found = knn(poisoned)
+    assert same_scores(knn(poisoned, cuts), found)
+    other, order = shuffled(poisoned, 1)
+    assert tuple(sorted(order[list(knn(other, cuts).flagged)].tolist())) == found.flagged
+
+
+@pytest.mark.usefixtures("few_judged")
+def test_without_an_alarm_only_the_draw_is_judged(clean: Dataset) -> None:
+    found = knn(clean)
+    assert not found.alarm
+    assert 900 <= len(found.rows) < len(clean.labels)
+
+
+@pytest.mark.usefixtures("few_judged")
+def test_an_excess_over_the_accepted_snapshot_is_named_in_all_rows(clean: Dataset) -> None:
+    poisoned = targeted(clean, rate=0.03, source=1, target=6, seed=0)
+    parts = batches(poisoned, [600])
+    detector = LabelConsistency(profile=profile_of(parts), accepted=knn(clean).pairs)
+    found: Any = detector.finalize(tree(detector, parts))
+    assert isinstance(found, Rest)
+    suspicions = [one for one in found.finalize(tree(found, parts)).suspicions if one.rule == "label-excess"]
+    assert [one.label for one in suspicions] == ["6"]
+    hit, wrong = rates(suspicions[0].rows, poisoned)
+    assert hit >= 0.85
+    assert wrong <= 0.01 * len(clean.labels)
+
+
+@pytest.mark.usefixtures("few_judged")
+def test_neighbours_alone_name_the_rest_where_there_are_many_classes(
+    monkeypatch: pytest.MonkeyPatch, clean: Dataset
+) -> None:
+    monkeypatch.setattr("interlock.poisoning.label_consistency.MAX_CLASSES", 9)
+    poisoned = flipped(clean, rate=0.05, seed=0)
+    hit, wrong = rates(knn(poisoned).flagged, poisoned)
+    assert hit >= 0.6
+    assert wrong <= 0.01 * len(clean.labels)
+
+
+def test_no_more_is_held_however_many_rows_come(monkeypatch: pytest.MonkeyPatch, clean: Dataset) -> None:
+    monkeypatch.setattr("interlock.poisoning.labels.drawn.JUDGED", 50)
+    monkeypatch.setattr("interlock.poisoning.label_consistency.JUDGED", 50)
+    parts = batches(clean, list(range(60, 1700, 60)))
+    detector = LabelConsistency(profile=profile_of(parts))
+    state = detector.partial(parts[0])
+    for part in parts[1:]:
+        state = detector.merge(state, detector.partial(part))
+        assert sum(len(one.points) for one in state) <= 2 * 50 + 60

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from interlock.gate import Gap, Location, OpenSubject, UsageError
 from interlock.gate.progress import counted
+from interlock.poisoning.hashing import row_hashes
+from interlock.poisoning.sharing import Once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,6 +192,23 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """The rows of a batch that carry a label; the same arrays for all who ask, so nobody may write to them.
+
+    Args:
+        rows: int64 array (n,): indices in the whole dataset.
+        labels: int64 array (n,): positions among the classes.
+        features: float32 array (n, d).
+        keys: uint64 array (n,): content hashes.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    features: NDArray[np.float32]
+    keys: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Some rows of the dataset, in file order.
 
@@ -206,6 +225,7 @@ class Batch:
         names: Of the features, in order, unverified; empty when nothing names them.
         unread: The rows whose image cannot be read: their features are NaN, their label is -1.
         resized: How many images had another size or colour than the rest.
+        shared: What several detectors ask of these rows.
     """
 
     start: int
@@ -220,6 +240,7 @@ class Batch:
     names: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
     resized: int = 0
+    shared: Once = field(default_factory=Once, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, block: Block, *, start: int, file: int) -> Batch:
@@ -251,6 +272,24 @@ class Batch:
     def codes(self, classes: Sequence[str]) -> NDArray[np.int64]:
         """int64 array (rows,): labels as positions in `classes`, -1 where there is none."""
         return Coded(codes=self.labels, vocabulary=self.vocabulary).among(classes)
+
+    def labelled(self, classes: tuple[str, ...], seed: int) -> Labelled:
+        """The rows that carry one of the classes as their label.
+
+        Args:
+            classes: Labels as text.
+            seed: Of the content hash.
+        """
+
+        def found() -> Labelled:
+            labels = self.codes(classes)
+            known = labels >= 0
+            features = self.features if known.all() else self.features[known]
+            return Labelled(
+                rows=self.rows[known], labels=labels[known], features=features, keys=row_hashes(features, seed)
+            )
+
+        return self.shared.get(("labelled", classes, seed), found)
 
 
 class BatchSource(Protocol):

@@ -11,9 +11,10 @@ labels are wrong, and models answer it better: `interlock.poisoning.labels.belie
 
 The neighbour graph is read once more for how far rows are apart: `interlock.poisoning.density`.
 
-Cost: n * min(n, 8,192) distances on at most 64 axes; every row is judged, and the rows with the smallest content hashes
-are the ones that it is compared with. Models of `HEARD` rows, of all rows after an alarm, and of tables always, which
-are read a second time for it.
+Cost: m * min(m, 8,192) distances on at most 64 axes for m rows, all or the `JUDGED` with the smallest content hashes;
+the first of these are the ones that all are compared with. Models of `HEARD` rows, of all m after an alarm, and of
+tables always, which are read a second time for it. Where there are more than m rows these decide whether labels are
+wrong, and the others are read only after an alarm (`interlock.poisoning.labels.rest`).
 
 What it cannot see: backdoored rows that are each other's neighbours; a handful of flips; flips of half a class or more;
 without an accepted snapshot, flips between classes that overlap anyway where there are fewer than four classes, and
@@ -23,49 +24,26 @@ most flips in tables: their rows are ranked all the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cache, partial
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.density import density
 from interlock.poisoning.detector import Scores
-from interlock.poisoning.hashing import first_of_each, row_hashes
 from interlock.poisoning.labels.cores import MIN_CLASSES
+from interlock.poisoning.labels.drawn import JUDGED, Drawn
 from interlock.poisoning.labels.judged import Judged
-from interlock.poisoning.labels.out_of_fold import MAX_CLASSES, chances
+from interlock.poisoning.labels.out_of_fold import MAX_CLASSES, Models
 from interlock.poisoning.labels.pairs import PairCount
+from interlock.poisoning.labels.rest import Rest
 from interlock.poisoning.labels.second_look import SecondLook
+from interlock.poisoning.labels.votes import MAX_REFERENCES, NEIGHBOURS, counted
 from interlock.poisoning.neighbours import nearest
-from interlock.poisoning.overlap import Votes
 from interlock.poisoning.survey import Profile, projected
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-NEIGHBOURS = 20
 MIN_ROWS = 5 * (NEIGHBOURS + 1)
-MAX_REFERENCES = 2**13
-"""Rows that are asked for their labels; more would only be nearer, and cost in proportion."""
 
 HEARD = 2**14
 """Rows whose chances decide whether there is an alarm; where there is one, those of all rows say which are named."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Projected:
-    """Rows on the principal axes.
-
-    Args:
-        rows: int64 array (n,): indices in the dataset.
-        keys: uint64 array (n,): content hashes.
-        labels: int64 array (n,): positions in the profile's classes.
-        points: float32 array (n, p).
-    """
-
-    rows: NDArray[np.int64]
-    keys: NDArray[np.uint64]
-    labels: NDArray[np.int64]
-    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,105 +77,49 @@ class LabelConsistency:
             return "every feature is constant"
         return ""
 
-    def partial(self, batch: Batch) -> tuple[Projected, ...]:
+    def partial(self, batch: Batch) -> tuple[Drawn, ...]:
         """Project one batch."""
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        return (
-            Projected(
-                rows=batch.rows[known],
-                keys=row_hashes(batch.features[known], self.seed),
-                labels=labels[known],
-                points=projected(batch.features[known], self.profile),
-            ),
-        )
+        import numpy as np
 
-    def merge(self, one: tuple[Projected, ...], other: tuple[Projected, ...]) -> tuple[Projected, ...]:
-        """Both; they are joined only when all are there."""
-        return one + other
+        mine = batch.labelled(self.profile.classes, self.seed)
+        points = projected(mine.features, self.profile)
+        of = np.arange(len(points))
+        return (Drawn(rows=mine.rows, keys=mine.keys, labels=mine.labels, of=of, points=points),)
 
-    def finalize(self, state: tuple[Projected, ...]) -> Scores | SecondLook:
+    def merge(self, one: tuple[Drawn, ...], other: tuple[Drawn, ...]) -> tuple[Drawn, ...]:
+        """Both; joined only when they hold far more than is judged, so that rows are not copied at every step."""
+        parts = one + other
+        held = sum(len(part.rows) for part in parts)
+        return (Drawn.joined(parts),) if held > 2 * JUDGED and len(parts) > 2 else parts
+
+    def finalize(self, state: tuple[Drawn, ...]) -> Scores | SecondLook | Rest:
         """Vote, count, and compare with the null."""
         import numpy as np
 
-        rows = np.concatenate([part.rows for part in state])
-        keys = np.concatenate([part.keys for part in state])
-        labels = np.concatenate([part.labels for part in state])
-        # One order for one content: equal distances are then cut in the same way however the rows came.
-        order = np.lexsort((rows, labels, keys))
-        rows, keys, labels = rows[order], keys[order], labels[order]
+        drawn = Drawn.joined(state)
         # Copies of a row must not vouch for each other's label: each content votes, and is counted, once.
-        first = first_of_each(keys, labels)
-        copy_of = np.cumsum(first) - 1
-        if int(first.sum()) < MIN_ROWS:
-            reason = f"fewer than {MIN_ROWS} distinct rows"
-            return Scores.silent(rows, unfit=reason)
-        points = np.concatenate([part.points for part in state])[order][first]
+        labels = drawn.labels[np.flatnonzero(np.diff(drawn.of, prepend=-1))]
+        if len(labels) < MIN_ROWS:
+            return Scores.silent(drawn.rows, unfit=f"fewer than {MIN_ROWS} distinct rows")
+        points, classes = drawn.points, len(self.profile.classes)
         found, _ = nearest(points, points[:MAX_REFERENCES], NEIGHBOURS, device=self.device, same=True)
-        votes = counted(found, labels[first], len(self.profile.classes))
+        votes = counted(found, labels, classes)
         apart = density(points, found, votes.labels)
-        judged = Judged.of(self.profile.classes, rows, copy_of, votes, apart=apart, accepted=self.accepted)
-        classes = len(self.profile.classes)
+        judged = Judged.of(self.profile.classes, drawn.rows, drawn.of, votes, apart=apart, accepted=self.accepted)
         if classes > MAX_CLASSES:
-            return judged.scores()
-        if SecondLook.can(self.profile):
-            return SecondLook(judged=judged, points=points)
-        said = None
+            return self._ended(judged.scores(), drawn)
+        models = cache(partial(Models.of, points, votes.neighbours, votes.labels, classes))
+        if not drawn.left and SecondLook.can(self.profile):
+            return SecondLook(judged=judged, points=points, models=models())
         if classes >= MIN_CLASSES:
-            said = chances(points[:HEARD], votes.neighbours[:HEARD], votes.labels[:HEARD], classes)
-            judged = judged.heard(said)
+            judged = judged.heard(models().chances(points[:HEARD], votes.neighbours[:HEARD]))
         if not judged.alarm:
             return judged.scores()
-        if said is None or len(said) < len(points):
-            said = chances(points, votes.neighbours, votes.labels, classes)
-        return judged.scores(said)
+        said = models().chances(points, votes.neighbours)
+        return self._ended(judged.scores(said), drawn, models())
 
-
-def counted(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Votes:
-    """What the neighbours of each row say.
-
-    Args:
-        found: int64 array (m, k): the neighbours' positions, nearest first.
-        labels: int64 array (m,): positions in `classes`.
-        classes: How many there are.
-    """
-    import numpy as np
-
-    n = len(labels)
-    own, rival = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    rival_votes, like_rival = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
-    step = max(1, 2**22 // classes)
-    for at in range(0, n, step):
-        block = slice(at, min(n, at + step))
-        said = labels[found[block]]
-        lines = np.arange(len(said))
-        table = np.zeros((len(said), classes), dtype=np.int64)
-        np.add.at(table, (lines[:, None], said), 1)
-        own[block] = table[lines, labels[block]]
-        table[lines, labels[block]] = -1
-        rival[block] = table.argmax(axis=1)
-        rival_votes[block] = table.max(axis=1)
-        agrees = said == rival[block][:, None]
-        like_rival[block] = np.where(agrees.any(axis=1), found[block][lines, agrees.argmax(axis=1)], -1)
-    return Votes(
-        labels=labels,
-        neighbours=labels[found],
-        own=own,
-        rival=rival,
-        rival_votes=rival_votes,
-        like_rival=like_rival,
-        in_place=_in_place(found),
-    )
-
-
-def _in_place(found: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Rows that are neighbours at least half as often as the average.
-
-    Those that nobody was compared with stand with the nearest of those that somebody was.
-    """
-    import numpy as np
-
-    n = len(found)
-    asked = min(n, MAX_REFERENCES)
-    frequent = np.bincount(found.ravel(), minlength=asked) * asked >= n * NEIGHBOURS // 2
-    return np.concatenate([frequent, frequent[found[asked:, 0]]])
+    def _ended(self, scores: Scores, drawn: Drawn, models: Models | None = None) -> Scores | Rest:
+        """What was found, or who looks for more of it among the rows that were left out."""
+        if not drawn.left or not scores.alarm:
+            return scores
+        return Rest(profile=self.profile, seed=self.seed, device=self.device, scores=scores, drawn=drawn, models=models)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from interlock.poisoning.hashing import multipliers
+from interlock.poisoning.batches import Batch
+from interlock.poisoning.hashing import multipliers, row_hashes
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
@@ -73,6 +74,41 @@ def coded(features: NDArray[np.float32], profile: Profile) -> NDArray[np.uint8]:
         np.copyto(place, np.float32(MISSING), where=np.isnan(place))
         codes[at : at + step] = place
     return codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedRows:
+    """Images with a label, on 255 codes; the same arrays for every detector that asks, so nobody may write to them.
+
+    Args:
+        rows: int64 array (n,): indices in the dataset.
+        labels: int64 array (n,): positions in the profile's classes.
+        keys: uint64 array (n,): content hashes of the codes.
+        codes: uint8 array (n, d): 0 to 254, and 255 for what is missing.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    codes: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, batch: Batch, profile: Profile, seed: int) -> CodedRows:
+        """Those of one batch.
+
+        Args:
+            batch: The rows.
+            profile: Of the whole dataset.
+            seed: Of the content hash.
+        """
+
+        def made() -> CodedRows:
+            labels = batch.codes(profile.classes)
+            known = labels >= 0
+            codes = coded(batch.features if known.all() else batch.features[known], profile)
+            return cls(rows=batch.rows[known], labels=labels[known], keys=row_hashes(codes, seed), codes=codes)
+
+        return batch.shared.get(("coded", id(profile), seed), made)
 
 
 def in_order(parts: Sequence[NDArray[np.uint8]], order: NDArray[np.int64]) -> NDArray[np.uint8]:

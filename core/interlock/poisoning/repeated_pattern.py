@@ -24,14 +24,14 @@ from interlock.poisoning.batches import Batch
 from interlock.poisoning.bounds import ALARM_DECADES, corrected
 from interlock.poisoning.contradiction import Candidate, Comparison, Content, Neighbours, Possible, surroundings
 from interlock.poisoning.detector import Pair, Scores, Trigger
-from interlock.poisoning.hashing import first_of_each, row_hashes
+from interlock.poisoning.hashing import first_of_each
 from interlock.poisoning.patches import (
     MIN_REPEATS,
     SIZES,
+    CodedRows,
     Images,
     Seed,
     Strip,
-    coded,
     in_order,
     levels_of,
     seeds_along,
@@ -54,21 +54,6 @@ MAX_EXAMINED = 64
 """Candidates that turned out natural before the closer look is given up, and said so."""
 
 PICTURES = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coded:
-    """Images on 255 codes.
-
-    Args:
-        rows: int64 array (n,): indices in the dataset.
-        labels: int64 array (n,): positions in the profile's classes.
-        codes: uint8 array (n, d): 0 to 254, and 255 for what is missing.
-    """
-
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    codes: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,24 +86,21 @@ class RepeatedPattern:
             return f"{profile.rows} images of {profile.width} values are more than {MAX_STATE_BYTES} bytes"
         return ""
 
-    def partial(self, batch: Batch) -> tuple[Coded, ...]:
+    def partial(self, batch: Batch) -> tuple[CodedRows, ...]:
         """Code one batch."""
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        codes = coded(batch.features if known.all() else batch.features[known], self.profile)
-        return (Coded(rows=batch.rows[known], labels=labels[known], codes=codes),)
+        return (CodedRows.of(batch, self.profile, self.seed),)
 
-    def merge(self, one: tuple[Coded, ...], other: tuple[Coded, ...]) -> tuple[Coded, ...]:
+    def merge(self, one: tuple[CodedRows, ...], other: tuple[CodedRows, ...]) -> tuple[CodedRows, ...]:
         """Both; they are joined only when all are there."""
         return one + other
 
-    def finalize(self, state: tuple[Coded, ...]) -> Scores:
+    def finalize(self, state: tuple[CodedRows, ...]) -> Scores:
         """Group, look closer, correct, rebuild."""
         import numpy as np
 
         rows = np.concatenate([part.rows for part in state])
         labels = np.concatenate([part.labels for part in state])
-        keys = np.concatenate([row_hashes(part.codes, self.seed) for part in state])
+        keys = np.concatenate([part.keys for part in state])
         order = np.lexsort((rows, labels, keys))
         rows, labels, keys = rows[order], labels[order], keys[order]
         distinct = first_of_each(keys)

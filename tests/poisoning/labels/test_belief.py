@@ -18,7 +18,7 @@ from tests.poisoning.scanning import batches, knn, profile_of, tree
 from interlock.poisoning import LabelConsistency, Scan, Scores, scan
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.labels.belief import Belief
-from interlock.poisoning.labels.out_of_fold import chances
+from interlock.poisoning.labels.out_of_fold import Models
 from interlock.poisoning.labels.second_look import SecondLook
 
 TABLE = dependent(2500, 0)
@@ -101,7 +101,8 @@ def test_clean_images_do_not_ask_cleanlab(monkeypatch: pytest.MonkeyPatch, clean
 def test_chances_are_of_models_that_did_not_see_the_row() -> None:
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(600, 5)).astype(np.float32), rng.integers(0, 4, 600)
-    said = chances(points, labels[rng.integers(0, 600, (600, 20))], labels, 4)
+    neighbours = labels[rng.integers(0, 600, (600, 20))]
+    said = Models.of(points, neighbours, labels, 4).chances(points, neighbours)
     assert said.sum(axis=1) == pytest.approx(1)
     assert (said.argmax(axis=1) == labels).mean() < 0.35
 

@@ -12,7 +12,14 @@ from interlock.poisoning.engines.shares import folded
 
 
 class LocalEngine:
-    """Runs everything here."""
+    """Runs everything here.
+
+    Args:
+        threads: How many looks see one batch side by side; as many as torch uses threads when None.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        self._threads = threads
 
     @property
     def name(self) -> str:
@@ -27,7 +34,9 @@ class LocalEngine:
         lengths: Sequence[int] | None = None,  # noqa: ARG002 (one reading from the beginning needs none)
     ) -> tuple[Any, ...]:
         """One pass, in the order of the files; see `Engine`."""
-        return folded(looks, source.batches())
+        import torch
+
+        return folded(looks, source.batches(), threads=self._threads or torch.get_num_threads())
 
     def __enter__(self) -> Self:
         return self

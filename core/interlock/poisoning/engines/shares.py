@@ -8,6 +8,7 @@ that saves the work on the rows, not the reading, so such a file is cut into no 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -93,15 +94,49 @@ def files_of(source: Source, places: Iterable[int] | None = None) -> tuple[str, 
     return tuple(sorted({file for place in chosen for file in source.parts[place].held(source.columns)}))
 
 
-def folded(looks: Sequence[Look[Any]], batches: Iterable[Batch]) -> tuple[Any, ...]:
-    """Show every batch to every look, and join the states as they come; None for each when there is no batch."""
+def folded(looks: Sequence[Look[Any]], batches: Iterable[Batch], *, threads: int = 1) -> tuple[Any, ...]:
+    """Show every batch to every look, and join the states as they come; None for each when there is no batch.
+
+    Args:
+        looks: What looks. Each is shown the batches in their order, one at a time.
+        batches: The rows.
+        threads: So many looks look at one batch side by side, while the next one is read. Which states are joined with
+            which, and in which order, does not depend on it.
+    """
     states: list[Any] = [None] * len(looks)
-    seen = False
-    for batch in batches:
-        parts = [look.partial(batch) for look in looks]
-        states = [look.merge(*pair) for look, *pair in zip(looks, states, parts, strict=True)] if seen else parts
-        seen = True
+    seen: list[bool] = [False] * len(looks)
+
+    def show(at: int, batch: Batch) -> None:
+        part = looks[at].partial(batch)
+        states[at] = looks[at].merge(states[at], part) if seen[at] else part
+        seen[at] = True
+
+    if threads == 1:
+        for batch in batches:
+            for at in range(len(looks)):
+                show(at, batch)
+        return tuple(states)
+    with ThreadPoolExecutor(threads) as pool:
+        shown: list[Future[None]] = []
+        for batch in _one_after_the_other(batches, shown):
+            shown += [pool.submit(show, at, batch) for at in range(len(looks))]
     return tuple(states)
+
+
+def _one_after_the_other(batches: Iterable[Batch], shown: list[Future[None]]) -> Iterator[Batch]:
+    """Each batch when the one before it was seen by all, but read while they look; what they raise comes first."""
+    reading = iter(batches)
+    while True:
+        try:
+            batch = next(reading, None)
+        finally:
+            for look in shown:
+                look.result()
+            shown.clear()
+        if batch is None:
+            return
+        yield batch
+        del batch
 
 
 def joined(looks: Sequence[Look[Any]], one: Sequence[Any], other: Sequence[Any]) -> tuple[Any, ...]:

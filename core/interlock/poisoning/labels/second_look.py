@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from interlock.poisoning.batches import Batch, Coded
 from interlock.poisoning.detector import Scores
 from interlock.poisoning.labels.cores import MIN_CLASSES
+from interlock.poisoning.labels.drawn import JUDGED
 from interlock.poisoning.labels.judged import Judged
-from interlock.poisoning.labels.out_of_fold import MAX_TREE_CLASSES, MIN_TREE_ROWS, Columns, chances
+from interlock.poisoning.labels.out_of_fold import MAX_TREE_CLASSES, MIN_TREE_ROWS, Columns, Models
 from interlock.poisoning.survey import Profile
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_COLUMNS = 64
-MAX_ROWS = 2**17
-"""Of larger tables neighbours and the kernel speak alone: the columns of all rows are held."""
-
 MAX_TEXTS = 254
 """Texts of a column that are told apart, the commonest; the trees take so many codes and one for all others."""
 
@@ -56,10 +54,12 @@ class SecondLook:
     Args:
         judged: What the first look found.
         points: float32 array (m, p): the distinct rows.
+        models: Learned from the first of them.
     """
 
     judged: Judged = field(repr=False)
     points: NDArray[np.float32] = field(repr=False)
+    models: Models = field(repr=False)
 
     @staticmethod
     def can(profile: Profile) -> bool:
@@ -67,7 +67,7 @@ class SecondLook:
         return (
             profile.width <= MAX_COLUMNS
             and len(profile.classes) <= MAX_TREE_CLASSES
-            and MIN_TREE_ROWS <= profile.labelled <= MAX_ROWS
+            and MIN_TREE_ROWS <= profile.labelled <= JUDGED
             and importlib.util.find_spec("sklearn") is not None
         )
 
@@ -105,8 +105,8 @@ class SecondLook:
         )
         classes = len(judged.classes)
         if classes >= MIN_CLASSES:
-            judged = judged.heard(chances(self.points, votes.neighbours, votes.labels, classes))
-        said = chances(self.points, votes.neighbours, votes.labels, classes, table)
+            judged = judged.heard(self.models.chances(self.points, votes.neighbours))
+        said = self.models.chances_beside(self.points, votes.neighbours, votes.labels, table)
         return judged.scores(said, of_columns=True)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.hashing import first_of_each, row_hashes
+from interlock.poisoning.hashing import first_of_each
 from interlock.poisoning.patterns.views import View, seen
 from interlock.poisoning.survey import Profile
 
@@ -57,13 +57,12 @@ class Sample:
             room: Rows of each class.
             seed: Of the content hash.
         """
-        labels = batch.codes(profile.classes)
-        known = labels >= 0
-        labels, rows, features = labels[known], batch.rows[known], batch.features[known]
-        keys = row_hashes(features, seed)
-        kept = smallest(rows, labels, keys, room)
-        points = seen(features[kept], profile, views)
-        return cls(rows=rows, places=rows[kept], labels=labels[kept], keys=keys[kept], points=points)
+        mine = batch.labelled(profile.classes, seed)
+        kept = smallest(mine.rows, mine.labels, mine.keys, room)
+        points = seen(mine.features[kept], profile, views)
+        return cls(
+            rows=mine.rows, places=mine.rows[kept], labels=mine.labels[kept], keys=mine.keys[kept], points=points
+        )
 
     def merged(self, other: Sample, room: int) -> Sample:
         """The sample of both."""

@@ -122,7 +122,7 @@ class Rows:
         if not (kinds.is_list(column.type) and kinds.is_numeric(column.type.value_type)):
             raise SubjectError(f"embedding column {name!r} holds {column.type}, not lists", where=self.name)
         lengths = pc.call_function("list_value_length", [column])
-        there = column.is_valid().to_numpy(zero_copy_only=False)
+        there = column.is_valid()
         found = lengths.drop_null().unique().to_pylist()
         if len(found) > 1:
             raise SubjectError(
@@ -132,10 +132,15 @@ class Rows:
             )
         width = found[0] if found else getattr(column.type, "list_size", 0)
         check_width(width, self.name, self.columns)
-        features = np.full((len(column), width), np.nan, dtype=np.float32)
+        values = column.filter(there).flatten()
+        if not pa.types.is_float32(values.type):
+            values = values.cast(pa.float64())
         with np.errstate(over="ignore"):
-            values = column.filter(column.is_valid()).flatten().cast(pa.float64())
-            features[there] = values.to_numpy(zero_copy_only=False).reshape(-1, width)
+            given = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, width)
+        if not column.null_count:
+            return given
+        features = np.full((len(column), width), np.nan, dtype=np.float32)
+        features[there.to_numpy(zero_copy_only=False)] = given
         return features
 
 

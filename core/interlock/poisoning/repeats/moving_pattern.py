@@ -26,8 +26,8 @@ from interlock.gate.documents import canonical_json
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.contradiction import NEIGHBOURS
 from interlock.poisoning.detector import Pair, Scores, Suspicion
-from interlock.poisoning.hashing import first_of_each, row_hashes
-from interlock.poisoning.patches import coded, in_order, unfit_as_images
+from interlock.poisoning.hashing import first_of_each
+from interlock.poisoning.patches import CodedRows, in_order, unfit_as_images
 from interlock.poisoning.repeats.album import Album
 from interlock.poisoning.repeats.believed import Believed
 from interlock.poisoning.repeats.everywhere import Carriers
@@ -108,11 +108,8 @@ class MovingPattern:
 
     def partial(self, batch: Batch) -> tuple[Held, ...]:
         """Code one batch."""
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        codes = coded(batch.features if known.all() else batch.features[known], self.profile)
-        keys = row_hashes(codes, self.seed)
-        return (Held(seen=int(known.sum()), keys=keys, rows=batch.rows[known], labels=labels[known], codes=codes),)
+        mine = CodedRows.of(batch, self.profile, self.seed)
+        return (Held(seen=len(mine.rows), keys=mine.keys, rows=mine.rows, labels=mine.labels, codes=mine.codes),)
 
     def merge(self, one: tuple[Held, ...], other: tuple[Held, ...]) -> tuple[Held, ...]:
         """Both; joined now and then only, so that images are not copied at every step."""
