@@ -125,7 +125,7 @@ def _plain(features: NDArray[np.float32], image_shape: tuple[int, ...] | None) -
     if not features.shape[1]:
         return np.ones(len(features), dtype=np.bool_)
     channels = (*image_shape, 1)[2] if image_shape is not None else 1
-    dots = features.reshape(len(features), -1, channels)
+    dots = features.reshape(len(features), features.shape[1] // channels, channels)
     return np.asarray((dots == dots[:, :1]).all(axis=(1, 2)))
 
 
