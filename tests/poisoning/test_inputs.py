@@ -26,7 +26,7 @@ from tests.poisoning.reading.writers import (
     read,
 )
 
-from interlock.gate import SubjectError, UnsafeSubjectError, UsageError
+from interlock.gate import Level, SubjectError, UnsafeSubjectError, UsageError
 from interlock.poisoning import BatchStream, Block, Columns, PoisoningGate, Source
 
 Write = Callable[..., Path]
@@ -241,3 +241,20 @@ def test_tables_are_read_without_pandas(write: Write, hold: Hold) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == str(ROWS)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (4, 4, 3), None], ids=["grey", "colour", "table"])
+@pytest.mark.parametrize("unlabelled", [0, 3], ids=["first", "last"])
+def test_a_batch_without_a_label_among_others_is_no_obstacle(shape: tuple[int, ...] | None, unlabelled: int) -> None:
+    rng = np.random.default_rng(0)
+    width = 48 if shape == (4, 4, 3) else 64
+    made = [
+        Block(
+            features=rng.integers(0, 255, (100, width)).astype(np.float32),
+            labels=[None] * 100 if place == unlabelled else rng.integers(0, 3, 100).astype(str).tolist(),
+        )
+        for place in range(4)
+    ]
+    seen = PoisoningGate().examine(BatchStream(lambda: made, image_shape=shape))
+    assert {one.name: one.value for one in seen.measures}["unlabelled_rows"] == 100
+    assert not [one for one in seen.findings if one.level is Level.ERROR]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ class BatchStream:
             features, labels = (np.asarray(part) for part in given)
             if features.dtype.kind not in "biuf" or features.ndim < 1 or labels.ndim != 1:
                 raise self._wrong(f"features {features.dtype}{features.shape}, labels {labels.shape}", start)
-            flat = features.reshape(len(features), -1).astype(np.float32)
+            flat = features.reshape(len(features), math.prod(features.shape[1:])).astype(np.float32)
             given = Block(features=flat, labels=labels.tolist())
         if given.features.ndim != 2 or len(given.features) != len(given.labels):
             raise self._wrong(f"{len(given.labels)} labels for features of shape {given.features.shape}", start)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from tests.poisoning.engines.trees import COLUMNS, TreeEngine, check_same, held,
 
 from interlock.gate import SubjectError
 from interlock.poisoning import Columns, Scan
-from interlock.poisoning.batches import Source
-from interlock.poisoning.engines import shares_of
+from interlock.poisoning.batches import Batch, Source
+from interlock.poisoning.engines import LocalEngine, shares_of
+from interlock.poisoning.engines.shares import folded
 
 DATA = poisoned()
 SPLITS = given(count=st.integers(1, 12), order=st.integers(0, 2**16))
@@ -115,3 +117,47 @@ def test_rows_that_no_share_holds_are_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,label\n")
     with pytest.raises(SubjectError, match="no rows"):
         scanned(Source.of(held(tmp_path), Columns(label="label")), TreeEngine(3), quick)
+
+
+def test_looks_that_look_side_by_side_see_what_they_see_one_after_the_other(source: Source, whole: Scan) -> None:
+    check_same(scanned(source, LocalEngine(threads=3)), whole)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A look that keeps the rows in the order in which it was shown them, and stumbles over one."""
+
+    stumbles: int = -1
+
+    def partial(self, batch: Batch) -> list[int]:
+        if batch.start == self.stumbles:
+            raise ArithmeticError("stumbled")
+        return [batch.start]
+
+    def merge(self, one: list[int], other: list[int]) -> list[int]:
+        return one + other
+
+
+def read(count: int, breaks: int = -1) -> Iterator[Batch]:
+    for start in range(count):
+        if start == breaks:
+            raise SubjectError("the file ends here")
+        yield Batch(
+            start=start, file=0, features=np.zeros((1, 1), np.float32), labels=np.zeros(1, int), vocabulary=("a",)
+        )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_each_look_is_shown_the_batches_in_their_order(threads: int) -> None:
+    assert folded([Order()] * 4, read(50), threads=threads) == (list(range(50)),) * 4
+    assert folded([Order()] * 4, read(0), threads=threads) == (None,) * 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_whoever_stumbles_first_is_heard(threads: int) -> None:
+    with pytest.raises(ArithmeticError, match="stumbled"):
+        folded([Order(), Order(stumbles=7)], read(50), threads=threads)
+    with pytest.raises(SubjectError, match="the file ends here"):
+        folded([Order(), Order()], read(50, breaks=8), threads=threads)
+    with pytest.raises(ArithmeticError, match="stumbled"):
+        folded([Order(), Order(stumbles=7)], read(50, breaks=8), threads=threads)

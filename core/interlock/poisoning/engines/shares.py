@@ -116,7 +116,7 @@ def folded(looks: Sequence[Look[Any]], batches: Iterable[Batch], *, threads: int
             for at in range(len(looks)):
                 show(at, batch)
         return tuple(states)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(min(threads, max(1, len(looks)))) as pool:
         shown: list[Future[None]] = []
         for batch in _one_after_the_other(batches, shown):
             shown += [pool.submit(show, at, batch) for at in range(len(looks))]

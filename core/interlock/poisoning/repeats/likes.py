@@ -44,7 +44,7 @@ def picture_sketches(features: NDArray[np.float32], shape: tuple[int, ...]) -> N
 
     height, width, channels = (*shape, 1)[:3]
     down, right = _cosines(height), _cosines(width)
-    grey = features if channels == 1 else features.reshape(len(features), -1, channels).mean(axis=2)
+    grey = features if channels == 1 else features.reshape(-1, height * width, channels).mean(axis=2)
     # float64: a sign must not hang on the size of the batch.
     waves = np.einsum("uy,vx->yxuv", down, right).reshape(height * width, -1)
     power = grey.astype(np.float64) @ waves
