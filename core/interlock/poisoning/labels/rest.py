@@ -21,6 +21,7 @@ from interlock.poisoning.labels.drawn import Drawn
 from interlock.poisoning.labels.out_of_fold import Models
 from interlock.poisoning.labels.votes import MAX_REFERENCES, NEIGHBOURS, counted
 from interlock.poisoning.neighbours import nearest
+from interlock.poisoning.overlap import Votes
 from interlock.poisoning.survey import Profile, projected
 
 if TYPE_CHECKING:
@@ -129,18 +130,23 @@ class Rest:
 
         labels, points = mine.labels[beyond], projected(mine.features[beyond], self.profile)
         asked = np.arange(len(labels))
-        if self.models is not None:
-            words = self.models.ridge.of_strangers(points)
-            own = words[asked, labels]
-            asked = np.flatnonzero((own < SURE) | (own < words.max(axis=1)))
+        if self.models is None:
+            votes = self._votes(points, labels)
+            doubt = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
+            return asked, Belief(resembles=np.where(votes.outvoted, votes.rival, labels), doubt=doubt)
+        words = self.models.ridge.of_strangers(points)
+        own = words[asked, labels]
+        asked = np.flatnonzero((own < SURE) | (own < words.max(axis=1)))
+        votes = self._votes(points[asked], labels[asked])
+        said = self.models.of_strangers(words[asked], votes.neighbours)
+        return asked, Belief.of(said, votes.labels, votes.own / NEIGHBOURS)
+
+    def _votes(self, points: NDArray[np.float32], labels: NDArray[np.int64]) -> Votes:
+        import numpy as np
+
         there = np.flatnonzero(np.diff(self.drawn.of, prepend=-1))[:MAX_REFERENCES]
-        near, _ = nearest(points[asked], self.drawn.points[: len(there)], NEIGHBOURS, device=self.device)
-        votes = counted(near, labels[asked], len(self.profile.classes), self.drawn.labels[there])
-        if self.models is not None:
-            said = self.models.of_strangers(words[asked], votes.neighbours)
-            return asked, Belief.of(said, votes.labels, votes.own / NEIGHBOURS)
-        doubt = np.where(votes.outvoted, 1 - votes.own / NEIGHBOURS, 0.0)
-        return asked, Belief(resembles=np.where(votes.outvoted, votes.rival, votes.labels), doubt=doubt)
+        near, _ = nearest(points, self.drawn.points[: len(there)], NEIGHBOURS, device=self.device)
+        return counted(near, labels, len(self.profile.classes), self.drawn.labels[there])
 
     def _with_more(self, one: Found, resembles: str, rest: Doubted) -> Found:
         """A finding with the rows of the rest that it names."""

@@ -136,7 +136,7 @@ class Rows:
         if not pa.types.is_float32(values.type):
             values = values.cast(pa.float64())
         with np.errstate(over="ignore"):
-            given = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, width)
+            given: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, width)
         if not column.null_count:
             return given
         features = np.full((len(column), width), np.nan, dtype=np.float32)
