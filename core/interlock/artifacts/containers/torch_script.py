@@ -21,7 +21,7 @@ from interlock.artifacts.source import Buffer
 
 PROFILE: Final = "torchscript"
 _CODE: Final = "code/"
-_MOST_CODE: Final = 4 << 20
+_MOST_CODE: Final = 1 << 20
 
 
 def is_script(names: Mapping[str, Member]) -> bool:
@@ -58,7 +58,7 @@ def script_profile(
     code = {name: member for name, member in by_name.items() if is_code(name)}
     total = sum(member.size for member in code.values())
     if total > _MOST_CODE:
-        # A syntax tree takes some hundred times the memory of its text.
+        # A syntax tree takes some 600 times the memory of its text.
         raise LimitPassedError(f"TorchScript code of {total:,} bytes, more than {_MOST_CODE:,}")
     sources = {name: whole(data, member, record).decode("utf-8", "replace") for name, member in code.items()}
     scan_code(sources, path, record)
