@@ -248,7 +248,7 @@ def broken_pickles() -> list[Hostile]:
         one("key-that-branches", branching, "malformed-pickle"),
         one("endless-marks", b"\x80\x02" + b"(" * 5000 + b"t" * 5000 + b"."),
         one("torch-legacy", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00.",
-            "several-pickles"),
+            "torch-legacy"),
     ]  # fmt: skip
 
 
@@ -515,6 +515,7 @@ def hostile() -> list[Hostile]:
     """Every hostile subject."""
     # These modules are written with the tools of this one.
     from tests.artifacts import (
+        corpus_checkpoints,
         corpus_containers,
         corpus_gguf,
         corpus_hf,
@@ -524,7 +525,8 @@ def hostile() -> list[Hostile]:
         corpus_trees,
     )
 
-    beside = (corpus_containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates, corpus_trees)
+    containers = (corpus_checkpoints, corpus_containers)
+    beside = (*containers, corpus_gguf, corpus_hf, corpus_keras, corpus_skops, corpus_templates, corpus_trees)
     return [case for group in (*GROUPS, *(given for module in beside for given in module.GROUPS)) for case in group()]
 
 

@@ -58,14 +58,14 @@ def arrays(save: Callable[..., None], **values: Any) -> bytes:
     return out.getvalue()
 
 
-def _network() -> torch.nn.Module:
+def network() -> torch.nn.Module:
     torch.manual_seed(0)
     return torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2)
     )
 
 
-def _trained() -> dict[str, object]:
+def trained() -> dict[str, object]:
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2])
@@ -101,7 +101,7 @@ def _numpy_values() -> dict[str, object]:
     }  # fmt: skip
 
 
-def _every_dtype() -> dict[str, torch.Tensor]:
+def every_dtype() -> dict[str, torch.Tensor]:
     names = [
         "float64",
         "float32",
@@ -124,7 +124,7 @@ def _every_dtype() -> dict[str, torch.Tensor]:
     return {name: torch.zeros(3).to(getattr(torch, name)) for name in names}
 
 
-def _views() -> dict[str, torch.Tensor]:
+def views() -> dict[str, torch.Tensor]:
     base = torch.arange(24.0).reshape(4, 6)
     return {"base": base, "row": base[1], "column": base[:, 2], "transposed": base.t(), "tail": base[2:, 3:],
             "expanded": torch.ones(1).expand(5), "scalar": torch.tensor(1.0), "empty": torch.zeros(0, 3),
@@ -148,13 +148,13 @@ def _model_folder() -> Harmless:
 def _state_dicts() -> dict[str, Harmless]:
     small = torch.nn.Linear(2, 2).state_dict()
     values: dict[str, object] = {
-        "state-dict": _network().state_dict(),
+        "state-dict": network().state_dict(),
         "plain-dict-of-tensors": dict(small),
         "one-tensor": torch.randn(3, 3),
         "parameter": torch.nn.Parameter(torch.ones(2)),
         "list-of-tensors": [torch.ones(1), torch.zeros(2)],
-        "every-dtype": _every_dtype(),
-        "views-of-one-storage": _views(),
+        "every-dtype": every_dtype(),
+        "views-of-one-storage": views(),
         "module-metadata": torch.nn.BatchNorm1d(3).state_dict(),
         "many-layers": torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(300))).state_dict(),
         "tied-weights": {"a": small["weight"], "b": small["weight"]},
@@ -169,7 +169,7 @@ def _state_dicts() -> dict[str, Harmless]:
 
 def _checkpoints() -> dict[str, Harmless]:
     cases = {
-        "checkpoint-with-optimizer": saved(_trained()),
+        "checkpoint-with-optimizer": saved(trained()),
         "checkpoint-odd-python": saved(_odd_python()),
         "checkpoint-numpy": saved(_numpy_values()),
         "checkpoint-protocol-4": saved(_odd_python() | _numpy_values(), pickle_protocol=4),

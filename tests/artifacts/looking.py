@@ -13,7 +13,7 @@ from interlock.artifacts.record import Record
 from interlock.artifacts.scan import scan_bytes
 from interlock.gate import Level, Observation, OpenSubject, Subject
 
-PROFILES = ("torch-state-dict", "torch-checkpoint", "numpy")
+PROFILES = ("torch-state-dict", "torch-checkpoint", "torch-dcp", "numpy")
 
 
 def record_of(data: bytes, profile: str = "torch-checkpoint", limits: Limits | None = None) -> Record:

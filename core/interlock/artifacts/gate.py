@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from interlock.artifacts.containers.checkpoint_folder import check_slices
 from interlock.artifacts.declared import model_facts
 from interlock.artifacts.folders.whole import look_at_folder
 from interlock.artifacts.formats.allow_lists import documents
-from interlock.artifacts.limits import Budget, Limits
+from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
@@ -75,6 +76,10 @@ class ArtifactGate:
         for relative, name in names.items():
             file = opened.path / relative if relative else opened.path
             scan_file(file, name, profile=self.profile, record=record)
+        try:
+            check_slices(record, frozenset(names.values()))
+        except LimitPassedError as error:
+            record.fail(opened.subject.name, str(error))
         record.settle()
         if "" not in names:
             look_at_folder(tuple(names.values()), record)

@@ -104,6 +104,8 @@ class Record:
         self.tensors: dict[str, frozenset[str]] = {}
         self.files = 0
         self.bytes = 0
+        self.slices: list[tuple[str, object, object, object]] = []
+        self.pieces: dict[str, frozenset[tuple[int, int]]] = {}
         self._kept: Counter[tuple[str, Level]] = Counter()
 
     def error(self, rule: str, message: str, path: str, offset: int | None = None, **evidence: Json) -> None:
@@ -154,6 +156,10 @@ class Record:
         """Count a global outside the profile; distinct names, so that one name used often counts once."""
         if len(self.unsafe_globals) < MOST_NAMES:
             self.unsafe_globals.add(name)
+
+    def add_slice(self, path: str, fields: Mapping[str, object]) -> None:
+        """A checkpoint's metadata says which bytes of which file a tensor is; checked when every file was seen."""
+        self.slices.append((path, fields["relative_path"], fields["offset"], fields["length"]))
 
     def merge(self, other: Record) -> None:
         """Take over what a probe saw. Its opcodes were spent from the same budget already."""

@@ -12,6 +12,7 @@ from interlock.artifacts.containers.streams import ScanHeld, scan_stream, stream
 from interlock.artifacts.containers.tar_archive import scan_tar
 from interlock.artifacts.containers.tar_container import has_tar_header, says_it_is_tar
 from interlock.artifacts.containers.torch_archive import scan_zip
+from interlock.artifacts.containers.torch_legacy import is_torch_legacy, scan_torch_legacy
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
@@ -31,13 +32,19 @@ def container_of(data: Buffer, path: str, *, profile: Profile, record: Record) -
         profile: What pickles may do.
         record: Where findings go.
     """
-    head = data[:16]
+    head = data[:32]
     if head.startswith(zip_container.MAGICS):
         return lambda inner: scan_zip(data, path=path, profile=profile, record=record, inner=inner)
-    for magic, what in OTHERS.items():
-        if head.startswith(magic):
-            return lambda inner: scan_packed(data, what, path=path, record=record, inner=inner)
-    if head.startswith(_ZFILE):
+    if is_torch_legacy(head):
+        return lambda _: scan_torch_legacy(data, path=path, profile=profile, record=record)
+    others = next((what for magic, what in OTHERS.items() if head.startswith(magic)), "")
+    if others:
+        return lambda inner: scan_packed(data, others, path=path, record=record, inner=inner)
+    return _stream_or_tar(data, path, profile=profile, record=record)
+
+
+def _stream_or_tar(data: Buffer, path: str, *, profile: Profile, record: Record) -> ScanContainer | None:
+    if data[: len(_ZFILE)] == _ZFILE:
         return lambda _: _old_joblib(path, record)
     form = stream_format(data, profile=profile, record=record)
     if form:

@@ -26,6 +26,7 @@ from interlock.artifacts.containers.zip_container import (
     content,
     inside,
     read_members,
+    rows_of,
     whole,
 )
 from interlock.artifacts.formats.hdf5_file import scan_hdf5
@@ -34,9 +35,9 @@ from interlock.artifacts.formats.numpy_file import plain_array, scan_numpy_heade
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
 from interlock.artifacts.pickles.judge import UNKNOWN_SIZE
-from interlock.artifacts.pickles.profiles import Profile
+from interlock.artifacts.pickles.profiles import DISTRIBUTED, Profile
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer
+from interlock.artifacts.source import Buffer, hold, stretches
 
 _SMALL_MEMBERS: Final = {
     "version": re.compile(rb"\d{1,4}\n?\Z"),
@@ -61,11 +62,19 @@ def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner
         inner: Scans a member as a file.
 
     Returns:
-        ``torch-zip``, ``torchscript``, ``torch-export``, ``keras``, ``skops``, ``numpy`` or ``zip``.
+        ``torch-zip``, ``torchscript``, ``torch-zip-row``, ``torch-export``, ``keras``, ``skops``, ``numpy`` or ``zip``.
 
     Raises:
         LimitPassedError: It has too many members.
     """
+    row = rows_of(data)
+    if len(row) > 1:
+        return _scan_row(data, row, path=path, profile=profile, record=record, inner=inner)
+    record.pieces[path] = frozenset({(0, len(data))})
+    return _scan_one(data, path=path, profile=profile, record=record, inner=inner)
+
+
+def _scan_one(data: Buffer, *, path: str, profile: Profile, record: Record, inner: ScanHeld) -> str:
     try:
         members = [member for member in read_members(data, path=path, record=record) if not member.is_folder]
     except ZipStructureError as error:
@@ -89,6 +98,34 @@ def scan_zip(data: Buffer, *, path: str, profile: Profile, record: Record, inner
         return "torch-export"
     record.fail(path, "a zip file of no known kind: not torch's, numpy's, Keras's or skops's")
     return "zip"
+
+
+def _scan_row(
+    data: Buffer,
+    row: Sequence[tuple[int, int]],
+    *,
+    path: str,
+    profile: Profile,
+    record: Record,
+    inner: ScanHeld,
+) -> str:
+    """A ``*.distcp`` file of torch.distributed.checkpoint: one archive of torch.save behind the other."""
+    if len(row) > record.budget.limits.members:
+        raise LimitPassedError(f"more than {record.budget.limits.members:,} archives in a row")
+    if profile.name != DISTRIBUTED:
+        what = f"{len(row):,} zip files in a row, of which readers open the first or the last; only a checkpoint of"
+        record.error(
+            rules.ZIP_STRUCTURE,
+            f"{what} torch.distributed.checkpoint has that (profile {DISTRIBUTED})",
+            path,
+            row[1][0],
+        )
+    record.pieces[path] = frozenset((start, end - start) for start, end in row)
+    for start, end in row:
+        with hold(stretches(data, start, end), most=record.budget.limits.expanded_bytes) as piece:
+            inner(piece, f"{path}!{start}")
+    record.looked(path)
+    return "torch-zip-row"
 
 
 def _checked(data: Buffer, member: Member, path: str, record: Record) -> bool:

@@ -31,6 +31,7 @@ _NEWEST = 63
 STORED, DEFLATED = 0, 8
 _ENCRYPTED = 0x2041
 _DESCRIPTOR = 0x0008
+_UNICODE_PATH = 0x7075  # Info-ZIP's, 4.6.9; Python's zipfile follows it since 3.13
 _KNOWN_FLAGS = 0x0806 | _DESCRIPTOR
 _CHUNK = 1 << 20
 _LARGE = 16 << 20
@@ -89,6 +90,31 @@ def find_end(data: Buffer) -> int | None:
             return at
         at = data.rfind(b"PK\x05\x06", first, at)
     return None
+
+
+def rows_of(data: Buffer) -> tuple[tuple[int, int], ...]:
+    """Start and end of each archive of a row of them, or nothing if this is no row.
+
+    Found from the end on, by what each directory says of its own place, so that nothing is searched.
+    """
+    pieces: list[tuple[int, int]] = []
+    end = len(data)
+    while end:
+        at = end - _END.size
+        if at < 0 or data[at : at + 4] != b"PK\x05\x06":
+            return ()
+        _, _, _, _, _, size, offset, comment = _END.unpack_from(data, at)
+        directory_end = at
+        locator = at - _LOCATOR64.size
+        if locator >= _END64.size and data[locator : locator + 4] == b"PK\x06\x07":
+            directory_end = locator - _END64.size
+            *_, size, offset = _END64.unpack_from(data, directory_end)
+        start = directory_end - size - offset
+        if comment or start < 0 or start >= directory_end:
+            return ()
+        pieces.append((start, end))
+        end = start
+    return tuple(reversed(pieces))
 
 
 def read_members(data: Buffer, *, path: str, record: Record) -> tuple[Member, ...]:
@@ -188,6 +214,8 @@ def _zip64(extra: bytes, fields: tuple[int, ...], at: int) -> tuple[int, ...]:
             raise ZipStructureError("a size that is missing from the zip64 field", at)
         wide.append(int.from_bytes(values[:8], "little"))
         values = values[8:]
+    if values:
+        raise ZipStructureError("a zip64 field with more than the header asks for", at)
     return tuple(wide)
 
 
@@ -198,6 +226,8 @@ def _extra_field(extra: bytes, wanted: int, at: int) -> bytes:
     while position + 4 <= len(extra):
         kind = int.from_bytes(extra[position : position + 2], "little")
         size = int.from_bytes(extra[position + 2 : position + 4], "little")
+        if kind == _UNICODE_PATH:
+            raise ZipStructureError("a second name in an extra field, which only some readers take", at)
         if kind == wanted:
             found = extra[position + 4 : position + 4 + size]
             seen += 1

@@ -13,9 +13,6 @@ from interlock.artifacts.pickles.walk import PickleWalk, WalkEnd
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 
-TORCH_LEGACY_MAGIC = bytes.fromhex("8002 8a0a 6cfc9c46f9206aa85019 2e")
-"""What torch.serialization.MAGIC_NUMBER looks like at the start of a file from before torch 1.6."""
-
 
 def has_protocol(head: bytes) -> bool:
     """Whether bytes start as a pickle of protocol 2 or later: PROTO and its number."""
@@ -62,12 +59,7 @@ def scan_pickle(
 def _judge_rest(data: Buffer, position: int, *, path: str, profile: Profile, record: Record) -> None:
     """What stands after STOP: another pickle is walked too, so that the report shows what it would do."""
     rest = f"{len(data) - position:,} bytes after STOP"
-    if bytes(data[: len(TORCH_LEGACY_MAGIC)]) == TORCH_LEGACY_MAGIC:
-        record.error(
-            rules.SEVERAL_PICKLES, "torch's format from before 1.6, a row of pickles: save it again", path, position
-        )
-    else:
-        record.error(rules.TRAILING_DATA, f"{rest}, which a loader may read as something else", path, position)
+    record.error(rules.TRAILING_DATA, f"{rest}, which a loader may read as something else", path, position)
     pickles = 1
     while position < len(data):
         judge = Judge(profile, record, path)

@@ -11,6 +11,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Mapping
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.pickles.fields import FIELDS, STORAGE_INFO
 from interlock.artifacts.pickles.kinds import (
     Instance,
     is_device,
@@ -21,7 +22,7 @@ from interlock.artifacts.pickles.kinds import (
     state_allowed,
     tensor_fits,
 )
-from interlock.artifacts.pickles.profiles import GlobalRule, Profile
+from interlock.artifacts.pickles.rules import GlobalRule, Profile
 from interlock.artifacts.pickles.values import UNKNOWN, DictValue, Value, preview
 from interlock.artifacts.record import Record, shown
 from interlock.gate.values import Json
@@ -53,7 +54,13 @@ class Judge:
         self.storages_used: set[str] = set()
         self.named_a_global = False
         self.called = False
+        self.misused = False
         self.refusals = 0
+
+    @property
+    def acts(self) -> bool:
+        """Something was named and called, or what the profile allows was used in a way that it does not."""
+        return self.called and (self.named_a_global or self.misused)
 
     def find_global(self, module: str, name: str, protocol: int, at: int) -> object:
         """GLOBAL and STACK_GLOBAL, as CPython's ``Unpickler.find_class`` resolves them.
@@ -120,12 +127,18 @@ class Judge:
         self.called = True
         return self._refuse(f"uses {opcode}, which no profile allows", kind, arguments, at)
 
-    def build(self, instance: object, state: object, at: int) -> None:
-        """BUILD: ``instance.__setstate__(state)``, or attributes set from `state`."""
+    def build(self, instance: object, state: object, at: int) -> bool:
+        """BUILD: ``instance.__setstate__(state)``, or attributes set from `state`; whether that is allowed."""
         self.called = True
-        if instance is UNKNOWN or (isinstance(instance, Instance) and state_allowed(instance, state)):
-            return
-        self._refuse("sets a state that the profile does not allow", instance, state, at)
+        if isinstance(instance, Instance) and state_allowed(instance, state):
+            if instance.rule.build in FIELDS:
+                instance.built = True
+            if instance.rule.build == STORAGE_INFO and isinstance(state, DictValue):
+                self.record.add_slice(self.path, state.known or {})
+            return True
+        if instance is not UNKNOWN:
+            self._refuse("sets a state that the profile does not allow", instance, state, at)
+        return False
 
     def append(self, target: object, at: int) -> None:
         """APPEND and APPENDS on anything but a list: calls its ``extend`` or ``append``."""
@@ -230,6 +243,7 @@ class Judge:
 
     def _refuse(self, what: str, function: object, arguments: object, at: int) -> object:
         name = function.path if isinstance(function, GlobalRule) else preview(function)
+        self.misused |= isinstance(function, GlobalRule | Instance)
         self._error(rules.UNSAFE_CALL, what, at, callable=shown(name), arguments=shown(preview(arguments), limit=400))
         return UNKNOWN
 

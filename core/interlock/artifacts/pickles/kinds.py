@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from interlock.artifacts.pickles.profiles import GlobalRule
+from interlock.artifacts.pickles.fields import FIELDS
+from interlock.artifacts.pickles.rules import GlobalRule
 from interlock.artifacts.pickles.values import BYTEARRAY, DATA, FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, Value
 
 LARGEST: Final = (1 << 63) - 1
@@ -21,6 +22,8 @@ LARGEST: Final = (1 << 63) - 1
 _PLAIN_DTYPE: Final = re.compile(r"(?:b1|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[mM]8|[SUV]\d{1,9})\Z")
 _OBJECT_FLAGS: Final = 63
 _UNICODE_FLAGS: Final = 8
+_FILE_NAME: Final = re.compile(r"(?!\.+\Z)[\w.+-]{1,200}\Z")
+_LAYOUTS: Final = ("torch.strided", "torch.sparse_coo", "torch.sparse_csr", "torch.sparse_csc")
 _DEVICE: Final = re.compile(r"(?:cpu|cuda|mps|xpu|meta|xla|hpu|npu|privateuseone)(?::\d{1,4})?\Z")
 _TENSOR_METADATA: Final = frozenset({"conj", "neg"})
 
@@ -32,11 +35,12 @@ class Instance(Value):
         rule: The global that was called.
     """
 
-    __slots__ = ("rule",)
+    __slots__ = ("built", "rule")
 
     def __init__(self, kind: str, rule: GlobalRule, fact: object = None) -> None:
         super().__init__(kind, fact)
         self.rule = rule
+        self.built = False
 
 
 def kind_of(value: object) -> str:
@@ -132,6 +136,19 @@ KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "plain-type": _one_of("plain-type"),
     "ndarray-type": _one_of("ndarray-type"),
     "dtype-text": _is_dtype_text,
+    "numpy-dtype": _one_of("numpy-dtype"),
+    "array-type": _one_of("ndarray-type", "array-subclass"),
+    "alignment": lambda value: value is None or (is_size(value) and value in range(1, 256)),
+    "any": lambda _: True,
+    "size-or-none": lambda value: value is None or is_size(value),
+    "sizes-or-none": lambda value: value is None or sizes_of(value) is not None,
+    "str-or-none": lambda value: value is None or _is_text(value),
+    "path-or-none": lambda value: value is None or _is_text(value) or kind_of(value) == "path",
+    "file-name": lambda value: isinstance(value, str) and _FILE_NAME.match(value) is not None,
+    "layout-name": _constant(_LAYOUTS),
+    "memory-format-number": _constant((0, 1, 2)),
+    "dcp-properties": _one_of("dcp-properties"),
+    "dcp-storage-meta-or-none": lambda value: value is None or kind_of(value) == "dcp-storage-meta",
     "plain-dtype": _is_plain_dtype,
     "anything": lambda _: True,
 }
@@ -198,6 +215,14 @@ def tensor_fits(rule: GlobalRule, arguments: tuple[object, ...]) -> bool:
     return last < int(room)
 
 
+def element_size(dtype: object) -> int | None:
+    """Bytes of one element of a numpy dtype, None for one of Python objects."""
+    text = dtype.fact if isinstance(dtype, Value) and isinstance(dtype.fact, str) else "O8"
+    if text == "O8":
+        return None
+    return int(text[1:]) * (4 if text[0] == "U" else 1)
+
+
 def state_allowed(instance: Instance, state: object) -> bool:
     """Whether BUILD may set `state` on `instance`."""
     check = STATES.get(instance.rule.build)
@@ -258,10 +283,42 @@ def _ndarray_state(_: Instance, state: object) -> bool:
     return _is_bytes(content) if _is_plain_dtype(dtype) else content is LIST
 
 
+def _dcp_properties(_: Instance, state: object) -> bool:
+    """`TensorProperties.__setstate__`: (dtype, layout, requires_grad, memory format, pin_memory)."""
+    signature = ("torch-dtype", "torch-layout", "bool", "memory-format", "bool")
+    if not isinstance(state, tuple) or len(state) != len(signature):
+        return False
+    return all(
+        isinstance(value, bool) if kind == "bool" else kind_of(value) == kind
+        for kind, value in zip(signature, state, strict=True)
+    )
+
+
+def _fields_match(instance: Instance, state: object) -> bool:
+    """A dict whose every field is known and of its kind, set once: a second state would be mixed with the first."""
+    if (
+        instance.built
+        or not isinstance(state, DictValue)
+        or state.known is None
+        or state.more
+        or len(state.keys) != len(state.known)
+    ):
+        return False
+    kinds = FIELDS[instance.rule.build]
+    needed = {field for field in kinds if not field.endswith("?")}
+    possible = {field.rstrip("?"): kind for field, kind in kinds.items()}
+    known = state.known
+    if not needed <= known.keys() <= possible.keys():
+        return False
+    return all(KINDS[possible[field]](value) for field, value in known.items())
+
+
 STATES: Final[Mapping[str, Callable[[Instance, object], bool]]] = {
     "module-metadata": _module_metadata,
     "attributes": _attributes,
     "numpy-dtype-state": _numpy_dtype_state,
     "ndarray-state": _ndarray_state,
+    "dcp-properties": _dcp_properties,
+    **dict.fromkeys(FIELDS, _fields_match),
 }
 """Name of a kind of state to its check."""

@@ -11,8 +11,10 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.pickles import constants, text
+from interlock.artifacts.pickles import constants, joblib_array, text
 from interlock.artifacts.pickles.constants import Handler
+from interlock.artifacts.pickles.fields import ARRAY_WRAPPER, FIELDS
+from interlock.artifacts.pickles.kinds import Instance
 from interlock.artifacts.pickles.text import MalformedError
 from interlock.artifacts.pickles.values import FROZENSET, LIST, LONGEST_TEXT, SET, DictValue
 
@@ -136,16 +138,26 @@ def _fill(walk: PickleWalk, at: int, target: object, items: list[object]) -> int
     if len(items) % 2:
         raise MalformedError("a key without a value")
     walk.judge.set_items(target, items[::2], at - 1)
+    if type(target) is DictValue and _is_state(walk):
+        target.keep(items)
     return at
+
+
+def _is_state(walk: PickleWalk) -> bool:
+    """Whether what stands on top is filled to be the state of the object below it, field by field."""
+    below = walk.stack[-2] if len(walk.stack) > 1 else None
+    return type(below) is Instance and below.rule.build in FIELDS
 
 
 def _setitem(walk: PickleWalk, at: int) -> int:
     stack = walk.stack
-    stack.pop()
+    value = stack.pop()
     key = stack.pop()
     target = stack[-1]
     if type(target) is DictValue and type(key) is not tuple:
         target.add((key,))
+        if _is_state(walk):
+            target.keep((key, value))
     else:
         walk.judge.set_items(target, [key], at - 1)
     return at
@@ -290,8 +302,13 @@ def _obj(walk: PickleWalk, at: int) -> int:
 
 def _build(walk: PickleWalk, at: int) -> int:
     state = walk.stack.pop()
-    walk.judge.build(walk.stack[-1], state, at - 1)
-    return at
+    instance = walk.stack[-1]
+    allowed = walk.judge.build(instance, state, at - 1)
+    if type(instance) is not Instance or instance.rule.build != ARRAY_WRAPPER:
+        return at
+    if not allowed:
+        raise MalformedError("an array wrapper that does not say what array follows")
+    return joblib_array.read_array(walk, state, at)
 
 
 def _persid(walk: PickleWalk, at: int) -> int:
@@ -351,7 +368,7 @@ def _frame(walk: PickleWalk, at: int) -> int:
 
 
 def _stop(walk: PickleWalk, _: int) -> int:
-    walk.stack.pop()
+    walk.result = walk.stack.pop()
     raise StoppedError
 
 

@@ -40,13 +40,20 @@ class DictValue:
     Args:
         keys: The first `MOST_KEYS` keys.
         more: There are further ones.
+        known: The values too, for the few dicts that are to be the state of an object whose fields are looked at.
     """
 
-    __slots__ = ("keys", "more")
+    __slots__ = ("keys", "known", "more")
 
     def __init__(self) -> None:
         self.keys: Sequence[object] = ()
         self.more = False
+        self.known: dict[str, object] | None = None
+
+    def keep(self, items: Sequence[object]) -> None:
+        """Keep keys and values, which alternate; a key that is no text is left out, and then the numbers differ."""
+        known = self.known = self.known or {}
+        known.update((key, value) for key, value in zip(items[::2], items[1::2], strict=True) if isinstance(key, str))
 
     def add(self, keys: Sequence[object]) -> None:
         """Note keys that are set."""

@@ -15,7 +15,7 @@ from struct import error as StructError  # noqa: N812
 
 from interlock.artifacts.limits import Budget, LimitPassedError
 from interlock.artifacts.pickles.judge import Judge
-from interlock.artifacts.pickles.opcodes import ONE_BYTE_ARGUMENTS, TABLE, StoppedError
+from interlock.artifacts.pickles.opcodes import HANDLERS, ONE_BYTE_ARGUMENTS, TABLE, StoppedError
 from interlock.artifacts.pickles.text import MalformedError
 from interlock.artifacts.source import Buffer, find_newline
 
@@ -80,6 +80,7 @@ class PickleWalk:
         start: int = 0,
         end: int | None = None,
         strict: bool = True,
+        arrays: bool = True,
     ) -> None:
         self.data = data
         self.judge = judge
@@ -87,6 +88,8 @@ class PickleWalk:
         self.start = start
         self.end = len(data) if end is None else end
         self.strict = strict
+        self.arrays = arrays
+        self.result: object = None
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.push = self.stack.append
@@ -182,6 +185,26 @@ class PickleWalk:
         if self.marks or self.stack:
             return "leaves values on the stack at STOP"
         return ""
+
+    def plain(self, start: int) -> PickleWalk:
+        """A walk of a pickle inside this one, as joblib starts one for an array of objects."""
+        return PickleWalk(
+            self.data, self.judge, self.budget, start=start, end=self.end, strict=self.strict, arrays=False
+        )
+
+    def continued(self, start: int, judge: Judge) -> PickleWalk:
+        """This walk as plain `pickle.load` would go on from `start`, with copies of everything it has."""
+        other = PickleWalk(self.data, judge, self.budget, start=start, end=self.end, strict=False, arrays=False)
+        other.stack = list(self.stack)
+        other.push = other.stack.append
+        other.marks = [list(items) for items in self.marks]
+        other.memo = dict(self.memo)
+        other.protocol = self.protocol
+        return other
+
+    def starts_opcode(self, at: int) -> bool:
+        """Whether the byte at `at` is an opcode."""
+        return self.data[at] in HANDLERS
 
     def pop_mark(self) -> list[object]:
         """Take everything above the last MARK."""

@@ -1,0 +1,105 @@
+"""joblib's pickles: the bytes of an array stand in the stream, behind the BUILD of the wrapper that describes it.
+
+``joblib.numpy_pickle`` (joblib 1.6) dumps a `NumpyArrayWrapper` in place of an array, ends the frame, and writes the
+elements: a byte that counts the padding, the padding (0xff), the elements; or, for an array of objects, a pickle of
+its own. `joblib.load` reads them at BUILD and goes on behind. Files of joblib 1.1 and before have no padding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from interlock.artifacts import record as rules
+from interlock.artifacts.pickles.judge import Judge
+from interlock.artifacts.pickles.kinds import LARGEST, element_count, element_size, kind_of, sizes_of
+from interlock.artifacts.pickles.text import MalformedError
+from interlock.artifacts.pickles.values import DictValue, Value
+from interlock.artifacts.record import Record
+
+if TYPE_CHECKING:
+    from interlock.artifacts.pickles.walk import PickleWalk
+
+_ARRAY: Final = Value("ndarray")
+
+
+def read_array(walk: PickleWalk, state: object, at: int) -> int:
+    """Go over the array that stands at `at`, and put it in the place of its wrapper.
+
+    Args:
+        walk: The machine, the wrapper on top of its stack.
+        state: What the wrapper was built with.
+        at: Offset after BUILD.
+
+    Returns:
+        Offset after the array.
+
+    Raises:
+        MalformedError: No array can be read there.
+    """
+    if not walk.arrays:
+        if walk.strict:
+            raise MalformedError("an array wrapper where joblib reads no array")
+        return at
+    known = state.known if isinstance(state, DictValue) else None
+    shape = sizes_of(known.get("shape")) if known else None
+    if known is None or shape is None:
+        raise MalformedError("an array wrapper that does not say what array follows")
+    _end_frame(walk, at)
+    size = element_size(known["dtype"])
+    if size is None:
+        if known["allow_mmap"]:
+            raise MalformedError("an array of objects that may be mapped")
+        return _nested(walk, at)
+    start = at if known.get("numpy_array_alignment_bytes") is None else _padding(walk, at)
+    needed = element_count(shape) * size
+    if not size or needed > LARGEST:
+        raise MalformedError("an array of elements without a size, or larger than any can be")
+    _read_by_others(walk, at)
+    walk.stack[-1] = _ARRAY
+    return walk.raw(start, needed)
+
+
+def _end_frame(walk: PickleWalk, at: int) -> None:
+    """The array is read from the file, so a frame that goes on behind BUILD would be read after it."""
+    if walk.frame_end not in {0, at}:
+        raise MalformedError("an array in the middle of a frame")
+    walk.frame_end = 0
+
+
+def _padding(walk: PickleWalk, at: int) -> int:
+    start = walk.raw(at, 1)
+    length = walk.data[at]
+    following = walk.raw(start, length)
+    if walk.data[start:following] != b"\xff" * length:
+        raise MalformedError("padding before an array that joblib does not write")
+    return following
+
+
+def _nested(walk: PickleWalk, at: int) -> int:
+    inner = walk.plain(at)
+    end = inner.run()
+    if not end.stopped or end.problem:
+        raise MalformedError(f"an array of objects that is no whole pickle: {end.problem}")
+    if kind_of(inner.result) != "ndarray":
+        raise MalformedError("an array of objects whose pickle is no array")
+    walk.stack[-1] = inner.result
+    return end.position
+
+
+def _read_by_others(walk: PickleWalk, at: int) -> None:
+    """Plain `pickle.load` takes the array's bytes for opcodes and goes on with them.
+
+    The padding count is no opcode, so it stops there; without padding the elements decide.
+    """
+    if not walk.strict or at >= walk.end:
+        return
+    walk.budget.check_time()
+    scratch = Record(walk.budget)
+    judge = Judge(walk.judge.profile, scratch, walk.judge.path)
+    if walk.starts_opcode(at):
+        walk.continued(at, judge).run()
+    if judge.acts:
+        walk.judge.record.merge(scratch)
+        walk.judge.record.error(
+            rules.POLYGLOT, "an array whose bytes are opcodes that act in plain pickle.load", walk.judge.path, at
+        )
