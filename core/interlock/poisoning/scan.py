@@ -161,8 +161,9 @@ def _rounds(detectors: Sequence[Detector[Any]], fold: Callable[[Sequence[Look[An
     found: dict[int, Scores] = {}
     waiting = dict(enumerate(detectors))
     while waiting:
-        states = fold(tuple(waiting.values()))
-        ended = {at: look.finalize(state) for (at, look), state in zip(waiting.items(), states, strict=True)}
+        states = list(fold(tuple(waiting.values())))
+        # A state is let go as soon as its detector needs it no more: together they are most of what is held.
+        ended = {at: look.finalize(states.pop(0)) for at, look in waiting.items()}
         found |= {at: end for at, end in ended.items() if isinstance(end, Scores)}
         waiting = {at: end for at, end in ended.items() if not isinstance(end, Scores)}
     return [found[at] for at in range(len(detectors))]
