@@ -21,7 +21,7 @@ from interlock.gate.errors import SubjectError
 from interlock.gate.protocols import OpenSubject
 from interlock.gate.values import Json, Observation, Tool
 
-SCANNER_VERSION = "1"
+SCANNER_VERSION = "2"
 """Changes whenever a scanner says something else of the same bytes."""
 
 

@@ -19,6 +19,7 @@ from interlock.poisoning import LabelConsistency, Scan, Scores, scan
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.labels.belief import Belief
 from interlock.poisoning.labels.out_of_fold import Models
+from interlock.poisoning.labels.rest import Rest
 from interlock.poisoning.labels.second_look import SecondLook
 
 TABLE = dependent(2500, 0)
@@ -31,7 +32,7 @@ def looked(table: Any) -> Scan:
     )
 
 
-def second(scores: Scores | SecondLook, parts: list[Batch]) -> Scores:
+def second(scores: Scores | SecondLook | Rest, parts: list[Batch]) -> Scores:
     assert isinstance(scores, SecondLook)
     return scores.finalize(tree(scores, parts))
 

@@ -15,7 +15,7 @@ test_a_pickle_is_denied if {
 	changed := examples.changed(examples.artifact, "report/findings/0/evidence", `{"format": "pickle"}`)
 	{[reason.id, reason.message] | some reason in formats.deny} == {[
 		"model.formats",
-		"1 files of formats [pickle]; profile standard allows safetensors, torch-zip, json, text",
+		"1 files of formats [pickle]; profile standard allows safetensors, torch-zip, gguf, onnx, onnx-external-data, skops, xgboost, lightgbm, json, text",
 	]} with input as changed
 }
 
@@ -23,7 +23,7 @@ test_a_finding_that_names_no_format_is_denied if {
 	changed := examples.changed(examples.artifact, "report/findings/0/evidence", "not json")
 	{[reason.id, reason.message] | some reason in formats.deny} == {[
 		"model.formats",
-		"1 files of formats [null]; profile standard allows safetensors, torch-zip, json, text",
+		"1 files of formats [null]; profile standard allows safetensors, torch-zip, gguf, onnx, onnx-external-data, skops, xgboost, lightgbm, json, text",
 	]} with input as changed
 }
 
@@ -31,7 +31,7 @@ test_a_file_without_a_format_is_denied if {
 	changed := examples.changed(examples.artifact, "report/measures/files/value", 2)
 	{[reason.id, reason.message] | some reason in formats.deny} == {[
 		"model.formats",
-		"2 files of formats [safetensors]; profile standard allows safetensors, torch-zip, json, text",
+		"2 files of formats [safetensors]; profile standard allows safetensors, torch-zip, gguf, onnx, onnx-external-data, skops, xgboost, lightgbm, json, text",
 	]} with input as changed
 }
 
@@ -39,7 +39,7 @@ test_a_model_without_files_is_denied if {
 	changed := examples.changed(examples.artifact, "report/measures/files/value", 0)
 	{[reason.id, reason.message] | some reason in formats.deny} == {[
 		"model.formats",
-		"0 files of formats [safetensors]; profile standard allows safetensors, torch-zip, json, text",
+		"0 files of formats [safetensors]; profile standard allows safetensors, torch-zip, gguf, onnx, onnx-external-data, skops, xgboost, lightgbm, json, text",
 	]} with input as changed
 }
 
