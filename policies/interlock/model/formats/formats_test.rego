@@ -8,7 +8,7 @@ import data.interlock.model.formats
 told(files, formats) := sprintf("%d files of formats [%s]; profile standard allows %s", [
 	files,
 	formats,
-	concat(", ", data.interlock.profiles.standard.artifacts.formats),
+	concat(", ", object.get(data.interlock.profiles, ["standard", "artifacts", "formats"], [])),
 ])
 
 test_the_example_passes if {
