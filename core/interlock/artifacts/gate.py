@@ -16,9 +16,10 @@ from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
+from interlock.artifacts.signed import signature_facts
 from interlock.gate.documents import canonical_json
 from interlock.gate.errors import SubjectError
-from interlock.gate.protocols import OpenSubject
+from interlock.gate.protocols import OpenSubject, References
 from interlock.gate.values import Json, Observation, Tool
 
 SCANNER_VERSION = "2"
@@ -45,6 +46,11 @@ class ArtifactGate:
     def __init__(self, *, profile: str = "torch-state-dict", limits: Limits | None = None) -> None:
         self.profile = profile_named(profile)
         self.limits = limits or Limits()
+        self._references: References | None = None
+
+    def refer(self, references: References) -> None:
+        """Take what knows whose signatures of models count."""
+        self._references = references
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -85,7 +91,7 @@ class ArtifactGate:
             look_at_folder(tuple(names.values()), record)
         facts: dict[str, Json] = {}
         try:
-            facts = model_facts(opened)
+            facts = model_facts(opened) | signature_facts(opened, self._references, record)
         except SubjectError as error:  # what was found in the files must not be lost with a broken card
             record.fail(error.where, error.what)
         return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))

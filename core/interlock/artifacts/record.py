@@ -63,6 +63,7 @@ CODE_REFERENCE = "artifact-scan.code-reference"
 OUTSIDE_PATH = "artifact-scan.outside-path"
 WEIGHT_INDEX = "artifact-scan.weight-index"
 SEVERAL_WEIGHTS = "artifact-scan.several-weights"
+SIGNATURE = "artifact-scan.signature"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000

@@ -14,6 +14,7 @@ from interlock.gate.errors import EXIT_UNDECIDED, EXIT_USAGE, InterlockError
 _COMMANDS = {
     "airflow": ("interlock.cli.airflow", "airflow"),
     "approve": ("interlock.cli.approve", "approve"),
+    "artifacts": ("interlock.cli.artifacts", "artifacts"),
     "demo": ("interlock.cli.demo", "demo"),
     "doctor": ("interlock.cli.doctor", "doctor"),
     "exempt": ("interlock.cli.exempt", "exempt"),

@@ -54,7 +54,8 @@ def create() -> int:
 @click.option("--gate", "gates", multiple=True, type=click.Choice(GATE_KINDS), help="May sign only this; repeatable.")
 @click.option("--exemptions", is_flag=True, help="May sign exemptions; and no receipts, unless --gate says which.")
 @click.option("--approvals", is_flag=True, help="May sign approvals; and no receipts, unless --gate says which.")
-def trust(*, pem: Path, name: str, gates: tuple[str, ...], exemptions: bool, approvals: bool) -> int:
+@click.option("--models", is_flag=True, help="May sign models; and no receipts, unless --gate says which.")
+def trust(*, pem: Path, name: str, gates: tuple[str, ...], exemptions: bool, approvals: bool, models: bool) -> int:
     """Trust a public key (PEM): receipts it signed open guards on this deployment."""
     from interlock.evidence import KeyRing
     from interlock.evidence.keys import public_key_of
@@ -69,7 +70,8 @@ def trust(*, pem: Path, name: str, gates: tuple[str, ...], exemptions: bool, app
     if target.exists():
         raise UsageError("a key of that name is trusted already", where=str(target), next_step="give another --name")
     settings.trusted_keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    limits = {name: True for name, said in (("exemptions", exemptions), ("approvals", approvals)) if said}
+    rights = (("exemptions", exemptions), ("approvals", approvals), ("models", models))
+    limits = {name: True for name, said in rights if said}
     if gates or limits:  # the limits first: there is no moment in which the key is trusted for everything
         write_whole(target.with_suffix(".json"), json.dumps({"gates": list(gates), **limits}).encode())
     write_whole(target, content)
@@ -90,5 +92,6 @@ def fetch(uri: str) -> int:
 
 def _rights(key: TrustedKey) -> str:
     gates = ["all gates"] if key.gates is None else sorted(key.gates)
-    more = [name for name, may in (("exemptions", key.exemptions), ("approvals", key.approvals)) if may]
+    rights = (("exemptions", key.exemptions), ("approvals", key.approvals), ("models", key.models))
+    more = [name for name, may in rights if may]
     return ", ".join([*gates, *more]) or "nothing any more"

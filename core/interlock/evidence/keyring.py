@@ -6,6 +6,7 @@
 - ``gates``: kinds of gate (an empty list: none any more, its old receipts can only be read); all, unless said;
 - ``exemptions``, ``approvals``: whether it may sign these; no, unless said (the dev key may, and policy sees that it
   is one);
+- ``models``: whether models count as signed by it; no, unless said;
 - ``dev``: whether it is a dev key.
 """
 
@@ -28,7 +29,7 @@ from interlock.gate.values import GATE_KINDS
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-_KNOWN = frozenset({"gates", "dev", "exemptions", "approvals"})
+_KNOWN = frozenset({"gates", "dev", "exemptions", "approvals", "models"})
 _PROBLEM = "what a key may sign cannot be read"
 
 
@@ -43,6 +44,7 @@ class TrustedKey:
         dev: Whether it is a dev key.
         exemptions: Whether it may sign exemptions.
         approvals: Whether it may sign approvals.
+        models: Whether it may sign models.
     """
 
     name: str
@@ -51,6 +53,7 @@ class TrustedKey:
     dev: bool = False
     exemptions: bool = False
     approvals: bool = False
+    models: bool = False
 
     @property
     def keyid(self) -> str:
@@ -127,6 +130,7 @@ def _narrower(one: TrustedKey, other: TrustedKey) -> TrustedKey:
         dev=one.dev or other.dev,
         exemptions=one.exemptions and other.exemptions,
         approvals=one.approvals and other.approvals,
+        models=one.models and other.models,
     )
 
 
@@ -142,6 +146,7 @@ def _trusted(place: Path) -> TrustedKey:
         dev=_flag(said, "dev", limits) or is_dev,
         exemptions=_flag(said, "exemptions", limits, default=is_dev),
         approvals=_flag(said, "approvals", limits, default=is_dev),
+        models=_flag(said, "models", limits),
     )
 
 

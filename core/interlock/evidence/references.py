@@ -13,11 +13,13 @@ from contextlib import AbstractContextManager
 
 from interlock.evidence.keyring import KeyRing
 from interlock.evidence.ledger_check import LedgerEntry
+from interlock.evidence.model_signing import models_of, read_signature, verify_model
+from interlock.evidence.model_signing.statement import GIT, below
 from interlock.evidence.receipt import Receipt
 from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.evidence.verification import authentic, check_key
 from interlock.gate.errors import EvidenceError, ReceiptError
-from interlock.gate.protocols import Allowed, Opener, OpenSubject
+from interlock.gate.protocols import Allowed, Opener, OpenSubject, SignedBy
 from interlock.gate.values import Stage, Verdict
 
 
@@ -40,6 +42,12 @@ class LedgerReferences:
     def open(self, uri: str) -> AbstractContextManager[OpenSubject]:
         """Hold other bytes still, as those of a subject."""
         return self._opener.open(uri)
+
+    def signature(self, model: OpenSubject, place: str) -> SignedBy:
+        """Who signed a model; see the protocol."""
+        found = verify_model(str(model.path), read_signature(model.path / place), models_of(self._keyring()), own=place)
+        loose = tuple(file for file in found.unsigned if not below(file, GIT))
+        return SignedBy(signer=found.signer, unsigned=loose)
 
     def allowed(self, *, gate: str, digest: str) -> tuple[Allowed, ...]:
         """Every receipt of `gate` that allows the bytes of `digest`, oldest first; see the protocol."""

@@ -114,6 +114,10 @@ class SignatureError(EvidenceError):
     """No trusted key speaks for these bytes."""
 
 
+class UnknownSignerError(SignatureError):
+    """The signature may hold, but its key is not trusted for this."""
+
+
 class ReceiptError(EvidenceError):
     """A receipt is malformed, expired, not valid yet, or speaks of something else."""
 

@@ -83,6 +83,19 @@ class Allowed:
     facts: Mapping[str, Json]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedBy:
+    """Who signed a model.
+
+    Args:
+        signer: The name under which the key is trusted.
+        unsigned: Files of the model that the signature leaves out, beside itself and git's own.
+    """
+
+    signer: str
+    unsigned: tuple[str, ...] = ()
+
+
 class References(Protocol):
     """What a gate may look up beside its subject. Implemented by `interlock.evidence`."""
 
@@ -103,6 +116,19 @@ class References(Protocol):
         Raises:
             EvidenceError: There is none, or the newest receipt says something else; says what to do.
             UnavailableError: The ledger did not answer; try again.
+        """
+        ...
+
+    def signature(self, model: OpenSubject, place: str) -> SignedBy:
+        """Who signed a model, by a signature that lies among its files.
+
+        Args:
+            model: Held.
+            place: Of the signature, one of `model.files`.
+
+        Raises:
+            UnknownSignerError: Whoever signed it, it is nobody whose signature of models counts.
+            SignatureError: The signature is malformed, or of other bytes.
         """
         ...
 
