@@ -110,6 +110,15 @@ GADGETS: Mapping[str, tuple[str, str]] = {
     # CVE-2025-10157 / GHSA-f7qq-56ww-84cr: a submodule of a listed module.
     "cve-2025-10157-asyncio": ("asyncio.unix_events", "_UnixSubprocessTransport._start"),
     # GHSA-655q-fx9r-782v, GHSA-769v-p64c-89pr, GHSA-9gvj-pp9x-gcfr and their kin: library functions that run text.
+    # GHSA-gx77-x2pv-48v7: the three of CVE-2025-10155 to 10157; of those, another submodule.
+    "ghsa-gx77-x2pv-48v7-base-subprocess": ("asyncio.base_subprocess", "BaseSubprocessTransport"),
+    "ghsa-m273-6v24-x4m4-_operator.methodcaller": ("_operator", "methodcaller"),
+    "ghsa-955r-x9j8-7rhh-_operator.attrgetter": ("_operator", "attrgetter"),
+    "ghsa-84r2-jw7c-4r5q-_pickle.loads": ("_pickle", "loads"),
+    "ghsa-vqmv-47xg-9wpr-venv.create": ("venv", "create"),
+    "ghsa-hgrh-qx5j-jfwx-http.client": ("http.client", "HTTPSConnection"),
+    "ghsa-46h3-79wf-xr6c-pdb.run": ("pdb", "run"),
+    "ghsa-vvpj-8cmc-gx39-pkgutil.resolve_name": ("pkgutil", "resolve_name"),
     "timeit.timeit": ("timeit", "timeit"),
     "cProfile.run": ("cProfile", "run"),
     "profile.Profile.runctx": ("profile", "Profile.runctx"),

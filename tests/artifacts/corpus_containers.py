@@ -196,7 +196,7 @@ def tars() -> list[Hostile]:
         one("pickle-that-is-also-a-tar", _pickle_and_tar(), "tar-structure"),
         one("torch-tar", tar(TORCH_TAR), "torch-archive"),
         one("torch-tar-with-a-call", tar([*TORCH_TAR[:2], ("pickle", EVIL)]), "unsafe-global"),
-        one("torch-tar-with-a-call-among-its-storages",
+        one("cve-2025-32434-torch-tar-with-a-call-among-its-storages",
             tar([("storages", pickle.dumps(1, 2) + EVIL), *TORCH_TAR[1:]]), "unsafe-global"),
         one("torch-tar-with-a-second-pickle", tar([*TORCH_TAR, ("extra", EVIL)]), "unsafe-global"),
         one("safetensors-that-is-also-a-zip-in-a-tar",
