@@ -54,6 +54,8 @@ def test_facts_are_what_the_files_say(tmp_path: Path, files: dict[str, str], fac
         pytest.param({"bom.json": '{"bomFormat": "SPDX", "specVersion": "1.6"}'}, id="bom of another format"),
         pytest.param({"model.cdx.json": '{"bomFormat": "CycloneDX"}'}, id="bom without a version"),
         pytest.param({"README.md": "---\nbase_model: {a: [}\n---\n"}, id="card is no YAML"),
+        pytest.param({"README.md": '---\nbase_model: "\\ud800"\n---\n'}, id="half of a character in YAML"),
+        pytest.param({"adapter_config.json": '{"base_model_name_or_path": "\\udc00"}'}, id="the same in JSON"),
     ],
 )
 def test_a_broken_word_is_an_error(tmp_path: Path, files: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -132,3 +133,19 @@ def test_files_that_the_signature_leaves_out_are_not_verified(interlock: Interlo
     assert "not signed: config.json" in interlock("artifacts", "verify", model).out
     report = json.loads(interlock("gate", "artifact-scan", model, "--format", "json").out)
     assert report["report"]["facts"]["model"]["signature"] == {"verified": False, "signer": "release"}
+
+
+def test_a_bill_of_materials_names_datasets_by_their_bytes_and_the_pinned_libraries(
+    interlock: Interlock, model: Path, tmp_path: Path
+) -> None:
+    data, lock = tmp_path / "reviews.csv", tmp_path / "lock.txt"
+    data.write_text("a,b\n")
+    lock.write_text("torch==2.13.0\n")
+    said = interlock("artifacts", "bom", model, "--dataset", data, "--requirements", lock, "--out", model / "bom.json")
+    assert said.status == 0
+    parts = json.loads((model / "bom.json").read_text())["components"]
+    assert [one["type"] for one in parts] == ["data", "library", "file", "file"]
+    assert parts[0]["hashes"][0]["content"] == hashlib.sha256(b"a,b\n").hexdigest()
+    report = json.loads(interlock("gate", "artifact-scan", model, "--format", "json").out)
+    assert report["report"]["facts"]["model"]["bom"] == {"format": "CycloneDX", "version": "1.7"}
+    assert json.loads(interlock("artifacts", "bom", model / "config.json", "--spec", "1.6").out)["specVersion"] == "1.6"

@@ -1,7 +1,8 @@
-"""`interlock artifacts ...`: sign a model, and verify who signed one."""
+"""`interlock artifacts ...`: sign a model, verify who signed one, and write its bill of materials."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ NAMED = 10
 
 @click.group()
 def artifacts() -> None:
-    """Model files: signatures in the format of OpenSSF model signing."""
+    """Model files: signatures (OpenSSF model signing) and bills of materials (CycloneDX)."""
 
 
 @artifacts.command()
@@ -67,6 +68,37 @@ def verify(*, model: Path, signature: Path | None, keys: tuple[Path, ...]) -> in
     if found.unsigned:
         some = ", ".join(found.unsigned[:NAMED])
         show.say(f"not signed: {some}{', ...' if len(found.unsigned) > NAMED else ''}")
+    return 0
+
+
+@artifacts.command()
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.option("--dataset", "datasets", multiple=True, metavar="PATH|URL", help="What it was trained on; repeatable.")
+@click.option(
+    "--requirements",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The libraries that it was trained with: a lock file, of which lines with == count.",
+)
+@click.option("--spec", default="1.7", show_default=True, help="Version of CycloneDX: 1.6 or 1.7.")
+@click.option("--out", type=click.Path(path_type=Path), help="A file, bom.json in the folder for one; standard output.")
+def bom(*, model: Path, datasets: tuple[str, ...], requirements: Path | None, spec: str, out: Path | None) -> int:
+    """Write a model's bill of materials (CycloneDX ML-BOM)."""
+    from interlock.artifacts.bill_of_materials import Ingredients, bill_of_materials, pinned
+    from interlock.evidence import take_snapshot
+    from interlock.reporting import write_whole
+
+    taken = take_snapshot(str(model))
+    made_of = Ingredients(
+        datasets=[take_snapshot(one).subject for one in datasets],
+        libraries=pinned(requirements) if requirements else None,
+    )
+    files = {"": taken.digest} if taken.single_file else {entry.path: entry.sha256 for entry in taken.files}
+    text = json.dumps(bill_of_materials(model, taken.name, files, made_of, spec=spec), indent=2, ensure_ascii=False)
+    if out is None:
+        click.echo(text)
+        return 0
+    write_whole(out, text + "\n")
+    show.say(f"{out}: CycloneDX {spec}, {taken.name} with {len(files)} files and {len(datasets)} datasets")
     return 0
 
 

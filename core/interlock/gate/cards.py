@@ -114,4 +114,6 @@ def _named(entry: Any, card: str, key: str) -> str:
         entry = next((entry[name] for name in ("@id", "url", "name") if isinstance(entry.get(name), str)), None)
     if not isinstance(entry, str) or not entry.strip() or len(entry) > MAX_TEXT:
         raise broken_card(card, f"{key} holds something else than a text of up to {MAX_TEXT} characters")
+    if any("\ud800" <= sign <= "\udfff" for sign in entry):  # YAML lets a card write halves of a character
+        raise broken_card(card, f"{key} holds half of a character")
     return entry.strip()
