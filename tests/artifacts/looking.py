@@ -9,6 +9,7 @@ from pathlib import Path
 from interlock.artifacts import ArtifactGate, Limits
 from interlock.artifacts.limits import Budget
 from interlock.artifacts.pickles.profiles import profile_named
+from interlock.artifacts.pickles.second_layer import SecondLayer
 from interlock.artifacts.record import Record
 from interlock.artifacts.scan import scan_bytes
 from interlock.gate import Level, Observation, OpenSubject, Subject
@@ -16,9 +17,12 @@ from interlock.gate import Level, Observation, OpenSubject, Subject
 PROFILES = ("torch-state-dict", "torch-checkpoint", "torch-dcp", "numpy")
 
 
-def record_of(data: bytes, profile: str = "torch-checkpoint", limits: Limits | None = None) -> Record:
+def record_of(
+    data: bytes, profile: str = "torch-checkpoint", limits: Limits | None = None, layer: SecondLayer | None = None
+) -> Record:
     """What a scan of `data` recorded."""
     record = Record(Budget(limits or Limits()))
+    record.second_layer = layer
     scan_bytes(data, "model", profile=profile_named(profile), record=record)
     return record
 

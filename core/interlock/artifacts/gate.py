@@ -14,6 +14,7 @@ from interlock.artifacts.folders.whole import look_at_folder
 from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.pickles.profiles import profile_named
+from interlock.artifacts.pickles.second_layer import SecondLayer
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
 from interlock.artifacts.signed import signature_facts
@@ -79,9 +80,12 @@ class ArtifactGate:
         record = Record(Budget(self.limits))
         record.sizes = {shown(relative, 1000): _size(opened.path / relative) for relative in opened.files if relative}
         names = {relative: shown(relative or opened.subject.name, 1000) for relative in opened.files}
-        for relative, name in names.items():
-            file = opened.path / relative if relative else opened.path
-            scan_file(file, name, profile=self.profile, record=record)
+        with SecondLayer() as record.second_layer:
+            for relative, name in names.items():
+                file = opened.path / relative if relative else opened.path
+                scan_file(file, name, profile=self.profile, record=record)
+            if not record.refused:
+                record.second_layer.judge(record)
         try:
             check_slices(record, frozenset(names.values()))
         except LimitPassedError as error:

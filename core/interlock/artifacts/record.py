@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from interlock.artifacts.formats.config_tree import Pairs
 from interlock.artifacts.limits import Budget
 from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Location, Measure, Observation
+
+if TYPE_CHECKING:
+    from interlock.artifacts.pickles.second_layer import SecondLayer
 
 FORMAT = "artifact-scan.format"
 UNSAFE_GLOBAL = "artifact-scan.unsafe-global"
@@ -64,6 +68,7 @@ OUTSIDE_PATH = "artifact-scan.outside-path"
 WEIGHT_INDEX = "artifact-scan.weight-index"
 SEVERAL_WEIGHTS = "artifact-scan.several-weights"
 SIGNATURE = "artifact-scan.signature"
+SECOND_LAYER = "artifact-scan.second-layer"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000
@@ -105,6 +110,7 @@ class Record:
         self.tensors: dict[str, frozenset[str]] = {}
         self.files = 0
         self.bytes = 0
+        self.second_layer: SecondLayer | None = None
         self.slices: list[tuple[str, object, object, object]] = []
         self.pieces: dict[str, frozenset[tuple[int, int]]] = {}
         self._kept: Counter[tuple[str, Level]] = Counter()
@@ -116,6 +122,11 @@ class Record:
     def warning(self, rule: str, message: str, path: str, offset: int | None = None, **evidence: Json) -> None:
         """Something that a person should know."""
         self._add(Level.WARNING, rule, message, Location(path=path, offset=offset), evidence)
+
+    @property
+    def refused(self) -> bool:
+        """Whether something speaks against the subject."""
+        return any(finding.level is Level.ERROR for finding in self.findings)
 
     def format(self, path: str, name: str) -> None:
         """Say which format `path` was recognised as, by content."""

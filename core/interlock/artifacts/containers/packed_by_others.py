@@ -11,14 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from interlock.artifacts.boxed import BoxError, boxed
 from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer, open_bytes, stretches
-from interlock.gate.errors import InterlockError
 
 if TYPE_CHECKING:
-    from interlock.artifacts.limits import Limits
     from interlock.training.sandbox import Sandbox
 
 OTHERS: Final = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
@@ -45,6 +44,8 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
     Raises:
         LimitPassedError: Nothing here can unpack it, or it passed a limit.
     """
+    from interlock.training.spec import Limits as RunLimits
+
     program, sandbox = shutil.which(_PROGRAM), _strong_sandbox()
     if program is None or sandbox is None:
         missing = _PROGRAM if program is None else "a sandbox with namespaces"
@@ -52,15 +53,33 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
             f"{form} is unpacked only by {_PROGRAM} in a sandbox, and {missing} is not here: {_NEXT}"
         )
     record.budget.spend_bytes(len(data))
+    limits = record.budget.limits
     with tempfile.TemporaryDirectory(prefix="interlock-") as work:
-        folder = Path(work)
-        with (folder / "packed").open("wb") as file:
+        packed = Path(work, "packed")
+        with packed.open("wb") as file:
             for piece in stretches(data, 0, len(data)):
                 file.write(piece)
-        tar = _rewritten(folder, form, program, sandbox, limits=record.budget.limits)
-        with open_bytes(tar) as content:
-            record.budget.spend_bytes(len(content))
-            inner(content, f"{path}!{form}")
+        try:
+            with (
+                boxed(
+                    packed,
+                    lambda data, _, result: (program, "-c", "-f", str(result), "--format=pax", f"@{data}"),
+                    sandbox=sandbox,
+                    limits=RunLimits(
+                        wall_seconds=limits.seconds,
+                        output_bytes=limits.expanded_bytes,
+                        output_files=1,
+                        memory_bytes=_MEMORY,
+                    ),
+                ) as tar,
+                open_bytes(tar) as content,
+            ):
+                record.budget.spend_bytes(len(content))
+                inner(content, f"{path}!{form}")
+        except BoxError as error:
+            raise LimitPassedError(
+                f"{_PROGRAM} could not unpack the {form} whole: {shown(str(error))}; {_NEXT}"
+            ) from error
     record.looked(path)
     return form
 
@@ -70,33 +89,3 @@ def _strong_sandbox() -> Sandbox | None:
 
     sandbox = BwrapSandbox()
     return sandbox if sandbox.probe().available else None
-
-
-def _rewritten(work: Path, form: str, program: str, sandbox: Sandbox, *, limits: Limits) -> Path:
-    """The tar that `program` makes of ``packed`` in the folder `work`."""
-    from interlock.training.sandbox import Folders, Job
-    from interlock.training.spec import Limits as RunLimits
-
-    outside = Folders(data=work / "packed", code=work / "code", out=work / "out", scratch=work / "tmp")
-    for folder in (outside.code, outside.out, outside.scratch):
-        folder.mkdir()
-    inside = sandbox.inside(outside)
-    job = Job(
-        argv=(program, "-c", "-f", str(inside.out / "tar"), "--format=pax", f"@{inside.data}"),
-        environment=(("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")),
-        folders=outside,
-        visible=(),
-        limits=RunLimits(
-            wall_seconds=limits.seconds, output_bytes=limits.expanded_bytes, output_files=1, memory_bytes=_MEMORY
-        ),
-        working_folder=inside.scratch,
-    )
-    try:
-        ended = sandbox.run(job)
-    except InterlockError as error:
-        raise LimitPassedError(f"the {form} could not be unpacked: {error.what}; {_NEXT}") from error
-    tar = outside.out / "tar"
-    if ended.exit_status or ended.limit is not None or not tar.is_file() or tar.is_symlink():
-        why = ended.limit.value if ended.limit else ended.log_tail.strip() or f"exit status {ended.exit_status}"
-        raise LimitPassedError(f"{_PROGRAM} could not unpack the {form} whole: {shown(why)}; {_NEXT}")
-    return tar

@@ -50,6 +50,8 @@ def scan_pickle(
         record.error(rules.MALFORMED_PICKLE, f"no pickle that can be trusted: {end.problem}", path, end.position)
         # Some reader may go on where this one stopped, so show what it would do.
         record.merge(probe_pickle(data, path=path, profile=profile, record=record, start=start).record)
+    if record.second_layer is not None and end.stopped and not end.problem and not judge.interleaved:
+        record.second_layer.add(data, start, end.position, path=path, names=frozenset(judge.names))
     if end.stopped and end.position < len(data):
         _judge_rest(data, end.position, path=path, profile=profile, record=record)
     record.looked(path)

@@ -36,6 +36,7 @@ def read_array(walk: PickleWalk, state: object, at: int) -> int:
     Raises:
         MalformedError: No array can be read there.
     """
+    walk.judge.interleaved = True
     if not walk.arrays:
         if walk.strict:
             raise MalformedError("an array wrapper where joblib reads no array")

@@ -52,6 +52,8 @@ class Judge:
         self.path = path
         self.storages = storages
         self.storages_used: set[str] = set()
+        self.names: set[tuple[str, str]] = set()
+        self.interleaved = False
         self.named_a_global = False
         self.called = False
         self.misused = False
@@ -73,10 +75,12 @@ class Judge:
         """
         # What Python could import; tensor data and text rarely spell one by accident.
         self.named_a_global |= bool(module) and module.isprintable() and " " not in module
+        named = module, name
         if protocol < 3:
             module, name = _renamed(module, name)
         rule = self.profile.table.get((module, name))
         if rule is not None:
+            self.names.add(named)
             return rule
         text = shown(f"{module}.{name}")
         self.record.unsafe_global(text)
