@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 from interlock.artifacts.containers.checkpoint_folder import check_slices
@@ -13,6 +14,7 @@ from interlock.artifacts.declared import model_facts
 from interlock.artifacts.folders.whole import look_at_folder
 from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
+from interlock.artifacts.opinions import ask, checked
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.pickles.second_layer import SecondLayer
 from interlock.artifacts.record import Record, shown
@@ -37,15 +39,20 @@ class ArtifactGate:
     Args:
         profile: Name of an allow-list for pickles, see `interlock.artifacts.pickles.profiles`.
         limits: What a scan may spend.
+        also: Other scanners that are asked, see `interlock.artifacts.opinions`; what they say is a warning.
 
     Raises:
-        UsageError: There is no such profile.
+        UsageError: There is no such profile or scanner.
+        MissingExtraError: A scanner is not installed.
     """
 
     kind = "artifact-scan"
 
-    def __init__(self, *, profile: str = "torch-state-dict", limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, profile: str = "torch-state-dict", limits: Limits | None = None, also: Sequence[str] = ()
+    ) -> None:
         self.profile = profile_named(profile)
+        self.also = checked(also)
         self.limits = limits or Limits()
         self._references: References | None = None
 
@@ -59,6 +66,7 @@ class ArtifactGate:
         return (
             Tool(name="interlock-artifacts", version=SCANNER_VERSION),
             Tool(name="python", version=platform.python_version()),
+            *(Tool(name=name, version=metadata.version(name)) for name in self.also),
         )
 
     def configuration(self) -> Mapping[str, Json]:
@@ -69,6 +77,7 @@ class ArtifactGate:
             "profile_digest": self.profile.digest,
             "allow_lists": documents(),
             "limits": self.limits.document(),
+            "also": list(self.also),
         }
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -93,6 +102,7 @@ class ArtifactGate:
         record.settle()
         if "" not in names:
             look_at_folder(tuple(names.values()), record)
+        ask(self.also, opened, record)
         facts: dict[str, Json] = {}
         try:
             facts = model_facts(opened) | signature_facts(opened, self._references, record)

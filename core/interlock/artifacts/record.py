@@ -69,6 +69,7 @@ WEIGHT_INDEX = "artifact-scan.weight-index"
 SEVERAL_WEIGHTS = "artifact-scan.several-weights"
 SIGNATURE = "artifact-scan.signature"
 SECOND_LAYER = "artifact-scan.second-layer"
+SECOND_OPINION = "artifact-scan.second-opinion"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000

@@ -138,9 +138,13 @@ def data_poisoning(
 @gate.command("artifact-scan")
 @shared_options
 @click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
-def artifact_scan(subject: str, profile: str | None, format_: str, out: Path | None, scanner_profile: str) -> int:
+@click.option("--also", multiple=True, metavar="SCANNER", help="Ask another scanner, too: picklescan.")
+def artifact_scan(
+    *, subject: str, profile: str | None, format_: str, out: Path | None, scanner_profile: str, also: tuple[str, ...]
+) -> int:
     """Scan a model file or folder for code that could run when it is loaded."""
-    return _run("artifact-scan", subject, {"profile": scanner_profile}, profile=profile, format_=format_, out=out)
+    options: dict[str, Json] = {"profile": scanner_profile, "also": list(also)}
+    return _run("artifact-scan", subject, options, profile=profile, format_=format_, out=out)
 
 
 def settings_with(profile: str | None) -> Settings:

@@ -205,18 +205,20 @@ class ScanModelOperator(GateOperator):
     Args:
         subject: The model (templated).
         scanner_profile: Named allow-list of what a pickle may refer to.
+        also: Other scanners to ask as well (``picklescan``); what they say is a warning.
     """
 
     interlock_gate: ClassVar[str] = "artifact-scan"
     interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanModelOperator"
 
-    def __init__(self, *, scanner_profile: str = "torch-state-dict", **kwargs: Any) -> None:
+    def __init__(self, *, scanner_profile: str = "torch-state-dict", also: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scanner_profile = scanner_profile
+        self.also = list(also)
 
     def gate_options(self) -> Mapping[str, Json]:
-        """The allow-list profile."""
-        return {"profile": self.scanner_profile}
+        """The allow-list profile, and who else is asked."""
+        return {"profile": self.scanner_profile, "also": self.also}
 
 
 class CheckPolicyOperator(InterlockOperator):

@@ -232,8 +232,11 @@ def test_a_mask_that_is_no_list_is_an_error(rules: Any) -> None:
         mask_rules(rules, where="test")
 
 
-secrets = st.text(string.ascii_letters + string.digits + ' äß漢"\\\n/%{}[]', min_size=8, max_size=30).filter(
-    lambda text: text not in PLACEHOLDER and text.strip() == text
+# With a sign that no key of an event has: a key that is called as the secret is no leak.
+secrets = (
+    st.text(string.ascii_letters + string.digits + ' äß漢"\\\n/%{}[]', min_size=7, max_size=30)
+    .map(lambda text: f"~{text}")
+    .filter(lambda text: text.strip() == text)
 )
 
 

@@ -1,0 +1,84 @@
+"""What other scanners say of the same files: second opinions, in the sandbox, as warnings.
+
+``picklescan`` (extra ``picklescan``) is asked strictly, so that every name that it does not know counts. It has a list
+of what is bad where Interlock has one of what is good, so what it finds besides is worth a person's look, and what it
+does not find says nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from interlock.artifacts import record as rules
+from interlock.artifacts.boxed import BoxError, boxed
+from interlock.artifacts.record import Record, shown
+from interlock.gate.errors import MissingExtraError, UsageError
+from interlock.gate.protocols import OpenSubject
+
+SCANNERS = ("picklescan",)
+CHILD = Path(__file__).with_name("picklescan_child.py")
+SECONDS = 300.0
+MEMORY = 4 << 30
+
+
+def checked(names: Sequence[str]) -> tuple[str, ...]:
+    """The scanners of these names, each once.
+
+    Raises:
+        UsageError: There is no such scanner.
+        MissingExtraError: It is not installed.
+    """
+    for name in names:
+        if name not in SCANNERS:
+            raise UsageError(f"no other scanner {name!r} can be asked", next_step=f"use {', '.join(SCANNERS)}")
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(name, extra=name)
+    return tuple(dict.fromkeys(names))
+
+
+def ask(names: Sequence[str], opened: OpenSubject, record: Record) -> None:
+    """Ask them all.
+
+    Args:
+        names: From `checked`.
+        opened: The held model.
+        record: Where warnings go.
+    """
+    from interlock.training.sandbox import best_sandbox
+    from interlock.training.spec import Limits
+
+    limits = Limits(
+        wall_seconds=min(record.budget.limits.seconds, SECONDS),
+        output_bytes=64 << 20,
+        output_files=4,
+        memory_bytes=MEMORY,
+    )
+    for name in names:
+        try:
+            with boxed(
+                opened.path,
+                lambda data, program, result: (sys.executable, "-I", str(program), str(data), str(result)),
+                sandbox=best_sandbox(),
+                limits=limits,
+                program=CHILD,
+            ) as result:
+                _tell(name, json.loads(result.read_bytes()), opened, record)
+        except (BoxError, UsageError, ValueError, TypeError, KeyError, AttributeError) as error:
+            why = error.what if isinstance(error, UsageError) else str(error)
+            record.warning(rules.SECOND_OPINION, f"{name} could not be asked: {shown(why)}", opened.subject.name)
+
+
+def _tell(name: str, said: dict[str, Any], opened: OpenSubject, record: Record) -> None:
+    for file, one in sorted(said.items()):
+        path = shown(file or opened.subject.name, 1000)
+        if one["issues"]:
+            names = ", ".join(shown(str(bad)) for bad in one["names"])
+            record.warning(rules.SECOND_OPINION, f"{name} calls it dangerous: {names}", path)
+        elif one["broken"]:
+            why = f": {shown(str(one['why']))}" if one["why"] else ""
+            record.warning(rules.SECOND_OPINION, f"{name} could not read it{why}", path)
