@@ -123,6 +123,7 @@ def test_tensor_of_many_gigabytes_is_not_read(tmp_path: Path) -> None:
     [
         pytest.param(Limits(fields=20), model(graph(*[node("Relu")] * 50)), "protobuf fields", id="fields"),
         pytest.param(Limits(text_bytes=10), model(graph(node("R" * 50))), "a text of", id="text"),
+        pytest.param(Limits(fields=9_999), b'{"a":"' + b"x" * 99_999, "protobuf fields", id="text as an endless group"),
     ],
 )
 def test_limit_is_a_gap_with_its_reason(limits: Limits, data: bytes, reason: str) -> None:

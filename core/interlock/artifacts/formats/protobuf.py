@@ -55,12 +55,12 @@ def fields(data: Buffer, start: int, end: int, budget: Budget, *, strict: bool =
         if unpaid == _ACCOUNT_EVERY:
             budget.spend_fields(unpaid)
             unpaid = 0
-        field, at = _field(data, at, end, strict=strict)
+        field, at = _field(data, at, end, budget, strict=strict)
         yield field
     budget.spend_fields(unpaid)
 
 
-def _field(data: Buffer, at: int, end: int, *, strict: bool, depth: int = 0) -> tuple[Field, int]:
+def _field(data: Buffer, at: int, end: int, budget: Budget, *, strict: bool, depth: int = 0) -> tuple[Field, int]:
     tag, after = varint(data, at, end, strict=strict)
     number, wire = tag >> 3, tag & 7
     if not number or tag > _LARGEST_TAG:
@@ -76,7 +76,7 @@ def _field(data: Buffer, at: int, end: int, *, strict: bool, depth: int = 0) -> 
     elif wire == FIXED64:
         stop = after + 8
     elif wire == GROUP and not strict:
-        stop = _after_group(data, after, end, number, depth)
+        stop = _after_group(data, after, end, budget, number=number, depth=depth)
     else:
         raise MalformedMessageError("a group, which no format of models uses" if wire < 5 else "no wire type", at)
     if stop > end:
@@ -84,14 +84,20 @@ def _field(data: Buffer, at: int, end: int, *, strict: bool, depth: int = 0) -> 
     return (number, wire, after, stop), stop
 
 
-def _after_group(data: Buffer, at: int, end: int, number: int, depth: int) -> int:
+def _after_group(data: Buffer, at: int, end: int, budget: Budget, *, number: int, depth: int) -> int:
     if depth >= DEEPEST:
         raise MalformedMessageError("groups inside each other deeper than any reader goes", at)
+    unpaid = 0
     while at < end:
         tag, after = varint(data, at, end, strict=False)
         if tag == number << 3 | END_GROUP:
+            budget.spend_fields(unpaid)
             return after
-        _, at = _field(data, at, end, strict=False, depth=depth + 1)
+        unpaid += 1
+        if unpaid == _ACCOUNT_EVERY:
+            budget.spend_fields(unpaid)
+            unpaid = 0
+        _, at = _field(data, at, end, budget, strict=False, depth=depth + 1)
     raise MalformedMessageError("a group without an end", at)
 
 
