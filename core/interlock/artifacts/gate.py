@@ -86,6 +86,20 @@ class ArtifactGate:
         Raises:
             SubjectError: A file cannot be read.
         """
+        record = self.examined(opened)
+        facts: dict[str, Json] = {}
+        try:
+            facts = model_facts(opened) | signature_facts(opened, self._references, record)
+        except SubjectError as error:  # what was found in the files must not be lost with a broken card
+            record.fail(error.where, error.what)
+        return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))
+
+    def examined(self, opened: OpenSubject) -> Record:
+        """What a scan of every file recorded; what the subject says of itself is not read.
+
+        Raises:
+            SubjectError: A file cannot be read.
+        """
         record = Record(Budget(self.limits))
         record.sizes = {shown(relative, 1000): _size(opened.path / relative) for relative in opened.files if relative}
         names = {relative: shown(relative or opened.subject.name, 1000) for relative in opened.files}
@@ -103,12 +117,7 @@ class ArtifactGate:
         if "" not in names:
             look_at_folder(tuple(names.values()), record)
         ask(self.also, opened, record)
-        facts: dict[str, Json] = {}
-        try:
-            facts = model_facts(opened) | signature_facts(opened, self._references, record)
-        except SubjectError as error:  # what was found in the files must not be lost with a broken card
-            record.fail(error.where, error.what)
-        return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))
+        return record
 
 
 def _size(file: Path) -> int:

@@ -125,6 +125,11 @@ class Record:
         self._add(Level.WARNING, rule, message, Location(path=path, offset=offset), evidence)
 
     @property
+    def unrecognised(self) -> frozenset[str]:
+        """Files of no format that is read here, and that no other file explains."""
+        return frozenset(self._unknown)
+
+    @property
     def refused(self) -> bool:
         """Whether something speaks against the subject."""
         return any(finding.level is Level.ERROR for finding in self.findings)

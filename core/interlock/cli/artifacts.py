@@ -1,4 +1,4 @@
-"""`interlock artifacts ...`: sign a model, verify who signed one, and write its bill of materials."""
+"""`interlock artifacts ...`: scan a repository, sign a model, verify who signed one, write its bill of materials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from interlock.cli import show
-from interlock.gate import Settings
+from interlock.gate import Finding, Settings
+from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
 
 if TYPE_CHECKING:
     from interlock.evidence import TrustedKey
@@ -20,7 +21,46 @@ NAMED = 10
 
 @click.group()
 def artifacts() -> None:
-    """Model files: signatures (OpenSSF model signing) and bills of materials (CycloneDX)."""
+    """Model files: scans without a receipt, signatures (OpenSSF model signing), bills of materials (CycloneDX)."""
+
+
+@artifacts.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
+@click.option("--format", "format_", type=click.Choice(("table", "sarif")), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write the report to this file.")
+@click.option("--strict", is_flag=True, help="Files of no format that is read here leave it undecided, too.")
+def scan(*, paths: tuple[Path, ...], scanner_profile: str, format_: str, out: Path | None, strict: bool) -> int:
+    """Scan the files of a repository, all of them or PATHS; for pre-commit and CI.
+
+    No policy is asked and no receipt written. Exit status: 0 nothing found, 1 a file could run code or is malformed, 3
+    a file could not be read to its end.
+    """
+    from interlock.artifacts import ArtifactGate
+    from interlock.artifacts.repository import scan_repository
+    from interlock.reporting import write_whole
+    from interlock.reporting.machine import render_sarif
+
+    scanned = scan_repository(Path.cwd(), paths or (Path(),), ArtifactGate(profile=scanner_profile))
+    seen = scanned.report.observation
+    if format_ == "sarif":
+        lines = json.dumps(render_sarif(scanned.report), ensure_ascii=False, indent=2).split("\n")
+    else:
+        lines = [f"{one.level.value}\t{one.rule_id}\t{_place(one)}\t{one.message}" for one in seen.findings]
+        lines += [f"undecided\t{gap.path}\t{gap.reason}" for gap in seen.coverage.failed]
+    if out is not None:
+        write_whole(out, "\n".join([*lines, ""]))
+    else:
+        for line in lines:
+            click.echo("\t".join(map(show.visible, line.split("\t"))))
+    skipped, warnings = len(seen.coverage.skipped), len(seen.findings) - scanned.errors
+    show.progress(
+        f"{int(seen.measures[0].value)} files: {scanned.errors} errors, {warnings} warnings, "
+        f"{len(seen.coverage.failed)} not read to their end, {skipped} of no format that is read here"
+    )
+    if scanned.errors:
+        return EXIT_DENY
+    return EXIT_UNDECIDED if seen.coverage.failed or (strict and skipped) else 0
 
 
 @artifacts.command()
@@ -100,6 +140,11 @@ def bom(*, model: Path, datasets: tuple[str, ...], requirements: Path | None, sp
     write_whole(out, text + "\n")
     show.say(f"{out}: CycloneDX {spec}, {taken.name} with {len(files)} files and {len(datasets)} datasets")
     return 0
+
+
+def _place(finding: Finding) -> str:
+    where = finding.location
+    return where.path if where.offset is None else f"{where.path}, byte {where.offset}"
 
 
 def _beside(model: Path) -> Path:

@@ -1,0 +1,164 @@
+"""A scan of a repository or of some of its files, for pre-commit and CI: without policy, ledger and receipt.
+
+Each folder is looked at as a model of its own, since its files speak of each other. A repository holds much that is no
+model: files of no format that is read here are counted and not refused, and source code is no finding. Links and
+``.git`` are left out. What opens a guard is still the gate's receipt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from interlock.artifacts import record as rules
+from interlock.artifacts.gate import ArtifactGate
+from interlock.artifacts.record import Record
+from interlock.gate.documents import canonical_json
+from interlock.gate.errors import SubjectError, UsageError
+from interlock.gate.protocols import OpenSubject
+from interlock.gate.values import Coverage, Finding, Gap, Level, Measure, Observation, Report, Subject
+
+LEFT_OUT = (".git",)
+QUIET = (rules.FORMAT, rules.SOURCE_CODE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What a scan came to.
+
+    Args:
+        report: Its findings are errors and warnings, by paths from the root on; gaps that failed are files that could
+            not be read to their end, and gaps that were skipped are of no format that is read here.
+    """
+
+    report: Report
+
+    @property
+    def errors(self) -> int:
+        """How many findings speak against a file."""
+        return sum(finding.level is Level.ERROR for finding in self.report.observation.findings)
+
+
+def scan_repository(root: Path, given: Sequence[Path], gate: ArtifactGate) -> Scanned:
+    """Scan.
+
+    Args:
+        root: What paths are relative to.
+        given: Files and folders below it; folders are scanned with all that is below them.
+        gate: With its profile and limits.
+
+    Raises:
+        UsageError: A path is not there, or not below the root.
+        SubjectError: A file cannot be read.
+    """
+    started = datetime.now(UTC)
+    root = root.resolve()
+    wanted = {path for one in given for path in _files(_below(root, one))}
+    findings: list[Finding] = []
+    failed: list[Gap] = []
+    skipped: list[Gap] = []
+    looked_at: list[str] = []
+    for folder in sorted({path.parent for path in wanted}):
+        # Files of a model speak of each other, so all of a folder are looked at; only the wanted ones are reported.
+        names = tuple(sorted(path.name for path in _plain(folder)))
+        record = gate.examined(_opened(folder, names))
+        within = _Within(prefix="" if folder == root else f"{folder.relative_to(root).as_posix()}/", folder=folder)
+        findings += within.findings(record, wanted)
+        for gap in record.failed:
+            if within.of(gap.path) in wanted:
+                unknown = gap.path in record.unrecognised
+                (skipped if unknown else failed).append(replace(gap, path=f"{within.prefix}{gap.path}"))
+        looked_at += [f"{within.prefix}{path}" for path in record.looked_at if within.of(path) in wanted]
+    seen = Observation(
+        findings=tuple(findings),
+        measures=(Measure(name="files", value=len(wanted)),),
+        coverage=Coverage(looked_at=tuple(looked_at), skipped=tuple(skipped), failed=tuple(failed)),
+    )
+    return Scanned(
+        report=Report(
+            gate=gate.kind,
+            subject=Subject(name=root.name or "/", uri=root.as_uri(), digest=_digest(root, wanted)),
+            observation=seen,
+            tools=gate.tools,
+            configuration=canonical_json(dict(gate.configuration())).decode(),
+            started=started,
+            finished=datetime.now(UTC),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Within:
+    """One folder.
+
+    Args:
+        prefix: Its path from the root on, with a slash; empty for the root.
+        folder: The folder.
+    """
+
+    prefix: str
+    folder: Path
+
+    def of(self, path: str) -> Path:
+        """The file that a path of a finding is in; members stand behind a ``!``."""
+        plain = self.folder / path
+        return plain if plain.exists() or "!" not in path else self.folder / path.partition("!")[0]
+
+    def findings(self, record: Record, wanted: set[Path]) -> Iterator[Finding]:
+        for finding in record.observation().findings:
+            where = finding.location
+            if finding.rule_id not in QUIET and (not where.path or self.of(where.path) in wanted):
+                yield replace(finding, location=replace(where, path=f"{self.prefix}{where.path}"))
+
+
+def _below(root: Path, path: Path) -> Path:
+    whole = path if path.is_absolute() else root / path
+    if not os.path.lexists(whole):
+        raise UsageError("nothing is there", where=str(path), next_step="name files and folders that exist")
+    whole = whole.parent.resolve() / whole.name if whole.name not in {"", ".."} else whole.resolve()
+    if whole != root and root not in whole.parents:
+        raise UsageError("that is not below the root of the scan", where=str(path), next_step="run it in its root")
+    return whole
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_symlink():
+        return
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        for folder, names, files in os.walk(path):
+            names[:] = [name for name in names if name not in LEFT_OUT]
+            yield from (Path(folder, name) for name in files if _is_plain(Path(folder, name)))
+
+
+def _plain(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if _is_plain(path))
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _opened(folder: Path, names: tuple[str, ...]) -> OpenSubject:
+    # The digest is of no use here: no receipt is written.
+    subject = Subject(name=folder.name, uri=folder.as_uri(), digest="0" * 64)
+    return OpenSubject(subject=subject, path=folder, files=names)
+
+
+def _digest(root: Path, wanted: set[Path]) -> str:
+    """sha256 over the paths and digests of all files, so that a report says which bytes it is of."""
+    digests: Mapping[str, str] = {path.relative_to(root).as_posix(): _sha256(path) for path in wanted}
+    return hashlib.sha256(canonical_json(dict(digests))).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SubjectError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
