@@ -1,6 +1,6 @@
-"""Makes the allow-lists of Keras and of skops from the installed packages, so that anybody can check or renew them.
+"""Makes the allow-lists of Keras, skops and scikit-learn from the installed packages: anybody can check or renew them.
 
-``KERAS_BACKEND=torch python -m tests.artifacts.make_tables`` writes the two JSON files beside the scanners. Which
+``KERAS_BACKEND=torch python -m tests.artifacts.make_tables`` writes the JSON files beside the scanners. Which
 classes are let in is decided here and by the packages' own public lists; the scanner only reads the result.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 FOLDER = Path(__file__).parents[2] / "core" / "interlock" / "artifacts" / "formats"
 KERAS_TABLE = FOLDER / "keras_classes.json"
 SKOPS_TABLE = FOLDER / "skops_types.json"
+SKLEARN_TABLE = FOLDER / "sklearn_classes.json"
 
 _MODULES = (
     "keras", "keras.constraints", "keras.dtype_policies", "keras.initializers", "keras.layers", "keras.losses",
@@ -144,12 +145,77 @@ def skops_table() -> dict[str, Any]:
     }
 
 
+# Python classes beside the estimators that a fitted model is made of. None of them calls what its state holds while it
+# is made; `FrozenEstimator` is left out, since it hands whatever compiled code asks it for on to another object.
+_SKLEARN_HELPERS = (
+    "sklearn._loss.link", "sklearn._loss.loss", "sklearn.calibration", "sklearn.cluster._birch",
+    "sklearn.cluster._bisect_k_means", "sklearn.gaussian_process.kernels", "sklearn.metrics._scorer",
+    "sklearn.model_selection._split", "sklearn.multiclass", "sklearn.neural_network._stochastic_optimizers",
+    "sklearn.utils._metadata_requests",
+)  # fmt: skip
+_SKLEARN_LEFT_OUT = {"FrozenEstimator"}
+# Functions that estimators hold as attributes; a pickle may name them, never call them.
+_SKLEARN_FUNCTIONS = {
+    "sklearn.cluster._kmeans": ["_kmeans_single_elkan", "_kmeans_single_lloyd"],
+    "sklearn.feature_selection._mutual_info": ["mutual_info_classif", "mutual_info_regression"],
+    "sklearn.feature_selection._univariate_selection": ["chi2", "f_classif", "f_regression", "r_regression"],
+}
+_SKLEARN_COMPILED = {"distances": "sklearn.metrics._dist_metrics", "losses": "sklearn._loss._loss",
+                     "linear_losses": "sklearn.linear_model._sgd_fast"}  # fmt: skip
+_SKLEARN_NO_RULE = ("PyFunc",)  # holds a Python function, and calls it for every distance
+
+
+def sklearn_table() -> dict[str, Any]:
+    """scikit-learn's estimators and what they are made of, each under the module that a pickle names."""
+    import sklearn
+    from sklearn.base import BaseEstimator
+    from sklearn.metrics import get_scorer, get_scorer_names
+
+    classes: dict[str, set[str]] = {}
+    for module in pkgutil.walk_packages(sklearn.__path__, "sklearn."):
+        if not {"tests", "externals", "_build_utils", "conftest", "experimental"} & set(module.name.split(".")):
+            importlib.import_module(module.name)
+    for kind in _below(BaseEstimator):
+        if kind.__module__.startswith("sklearn.") and kind.__name__ not in _SKLEARN_LEFT_OUT:
+            classes.setdefault(kind.__module__, set()).add(kind.__name__)
+    for name in _SKLEARN_HELPERS:
+        classes.setdefault(name, set()).update(_own(name, compiled=False))
+    functions = {module: set(names) for module, names in _SKLEARN_FUNCTIONS.items()}
+    for name in get_scorer_names():
+        function = get_scorer(name)._score_func
+        functions.setdefault(function.__module__, set()).add(function.__name__)
+    return {
+        "version": "1",
+        "made_from": {"scikit-learn": importlib.metadata.version("scikit-learn")},
+        "classes": {module: sorted(names) for module, names in sorted(classes.items())},
+        "functions": {module: sorted(names) for module, names in sorted(functions.items())},
+        **{part: sorted(_own(module, compiled=True)) for part, module in _SKLEARN_COMPILED.items()},
+    }
+
+
+def _own(name: str, *, compiled: bool) -> set[str]:
+    """Classes that a module defines: those of Python, or those of Cython."""
+    module = importlib.import_module(name)
+    return {
+        kind.__name__
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and kind.__module__ == name
+        and hasattr(kind, "__weakref__") != compiled
+        and not issubclass(kind, Exception)
+        and not kind.__name__.startswith(_SKLEARN_NO_RULE)
+    }
+
+
+TABLES = ((KERAS_TABLE, keras_table), (SKOPS_TABLE, skops_table), (SKLEARN_TABLE, sklearn_table))
+
+
 def main() -> None:
-    """Write both tables."""
+    """Write the tables."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
     warnings.simplefilter("ignore")
-    for path, table in ((KERAS_TABLE, keras_table()), (SKOPS_TABLE, skops_table())):
-        path.write_text(json.dumps(table, indent=1) + "\n")
+    for path, table in TABLES:
+        path.write_text(json.dumps(table(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

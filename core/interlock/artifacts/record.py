@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = "artifact-scan.format"
 UNSAFE_GLOBAL = "artifact-scan.unsafe-global"
 UNSAFE_CALL = "artifact-scan.unsafe-call"
+UNSAFE_CONTENT = "artifact-scan.unsafe-content"
 UNSAFE_PERSISTENT_ID = "artifact-scan.unsafe-persistent-id"
 UNSAFE_EXTENSION = "artifact-scan.unsafe-extension"
 MALFORMED_PICKLE = "artifact-scan.malformed-pickle"

@@ -96,7 +96,9 @@ def _scan_one(data: Buffer, *, path: str, profile: Profile, record: Record, inne
     if any(_says_export(data, member, record) for member in readable):
         record.fail(path, "an archive of torch.export, whose graph is not read here: save the weights as safetensors")
         return "torch-export"
-    record.fail(path, "a zip file of no known kind: not torch's, numpy's, Keras's or skops's")
+    # DataFrame.to_pickle writes such a zip, and read_pickle opens its one member.
+    if profile.name != "pandas" or formats != {"pickle"} or len(members) != 1:
+        record.fail(path, "a zip file of no known kind: not torch's, numpy's, Keras's or skops's")
     return "zip"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from interlock.gate.documents import digest_of
 from interlock.gate.values import Json
 
-NAMES = ("keras_classes", "skops_types")
+NAMES = ("keras_classes", "skops_types", "sklearn_classes")
 
 
 @cache

@@ -59,6 +59,23 @@ def scan_xgboost_ubjson(data: Buffer, *, path: str, record: Record) -> None:
     record.looked(path)
 
 
+def scan_xgboost_snapshot(data: Buffer, *, path: str, record: Record) -> None:
+    """Check what a pickled `Booster` holds: a model and the settings of its training, in one UBJSON.
+
+    Layout: XGBoost 3.2, ``Learner::Save`` (``XGBoosterSerializeToBuffer``). Versions that wrote a model of their own
+    binary format (before 2.1) are refused.
+
+    Raises:
+        LimitPassedError: It is larger than a text may be, or of a booster that is not read here.
+    """
+    try:
+        found = read_ubjson(data, record)
+        _field(_field(found, "Config", dict), "learner", dict)
+        _check_xgboost(_field(found, "Model", dict), record)
+    except (MalformedUbjsonError, MalformedTreesError) as error:
+        record.error(rules.MALFORMED_TREES, f"no XGBoost model that can be trusted: {error}", path)
+
+
 def scan_catboost(data: Buffer, *, path: str, record: Record) -> None:
     """Check what a CatBoost file says of its size; its trees are not read.
 

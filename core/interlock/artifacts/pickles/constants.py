@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from interlock.artifacts.pickles import text
 from interlock.artifacts.pickles.text import MalformedError
-from interlock.artifacts.pickles.values import BYTEARRAY, DATA, INTEGER, LONGEST_TEXT, TEXT
+from interlock.artifacts.pickles.values import BYTEARRAY, DATA, INTEGER, LONGEST_TEXT, TEXT, Span, Value
 
 if TYPE_CHECKING:
     from interlock.artifacts.pickles.walk import PickleWalk
@@ -88,8 +88,13 @@ def _unicode_of(walk: PickleWalk, at: int, size: int) -> int:
         value = str(walk.data[at:following], "utf-8", "surrogatepass")
     except UnicodeDecodeError:
         raise MalformedError("a text that is not UTF-8") from None
-    walk.push(value if size <= LONGEST_TEXT else TEXT)
+    walk.push(value if size <= LONGEST_TEXT else _long(walk, TEXT, at, size))
     return following
+
+
+def _long(walk: PickleWalk, known: Value, at: int, size: int) -> Value:
+    """A long constant: where its bytes stand, if the profile's rules may ask for them."""
+    return Value(known.kind, fact=Span(walk.data, at, size)) if walk.contents else known
 
 
 def short_binunicode(walk: PickleWalk, at: int) -> int:
@@ -109,7 +114,7 @@ def binunicode8(walk: PickleWalk, at: int) -> int:
 
 def _bytes_of(walk: PickleWalk, at: int, size: int) -> int:
     following = walk.raw(at, size)
-    walk.push(walk.data[at:following] if size <= LONGEST_TEXT else DATA)
+    walk.push(walk.data[at:following] if size <= LONGEST_TEXT else _long(walk, DATA, at, size))
     return following
 
 
@@ -131,7 +136,7 @@ def binbytes8(walk: PickleWalk, at: int) -> int:
 def bytearray8(walk: PickleWalk, at: int) -> int:
     """BYTEARRAY8."""
     following = walk.raw(at + 8, _U64.unpack_from(walk.data, at)[0])
-    walk.push(BYTEARRAY)
+    walk.push(_long(walk, BYTEARRAY, at + 8, following - at - 8))
     return following
 
 

@@ -7,19 +7,19 @@ its own. `joblib.load` reads them at BUILD and goes on behind. Files of joblib 1
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.pickles.contents import Array
 from interlock.artifacts.pickles.judge import Judge
 from interlock.artifacts.pickles.kinds import LARGEST, element_count, element_size, kind_of, sizes_of
 from interlock.artifacts.pickles.text import MalformedError
-from interlock.artifacts.pickles.values import DictValue, Value
+from interlock.artifacts.pickles.values import DictValue, Span, Value
 from interlock.artifacts.record import Record
 
 if TYPE_CHECKING:
     from interlock.artifacts.pickles.walk import PickleWalk
-
-_ARRAY: Final = Value("ndarray")
 
 
 def read_array(walk: PickleWalk, state: object, at: int) -> int:
@@ -56,8 +56,17 @@ def read_array(walk: PickleWalk, state: object, at: int) -> int:
     if not size or needed > LARGEST:
         raise MalformedError("an array of elements without a size, or larger than any can be")
     _read_by_others(walk, at)
-    walk.stack[-1] = _ARRAY
+    walk.stack[-1] = Value("ndarray", fact=_described(walk, known, shape, start, needed))
     return walk.raw(start, needed)
+
+
+def _described(
+    walk: PickleWalk, known: Mapping[str, object], shape: tuple[int, ...], start: int, size: int
+) -> Array | None:
+    """What the rules of a profile that looks into arrays get to know of it."""
+    if not walk.contents:
+        return None
+    return Array(known["dtype"], shape, fortran=known["order"] == "F", content=Span(walk.data, start, size))
 
 
 def _end_frame(walk: PickleWalk, at: int) -> None:

@@ -8,10 +8,13 @@ walk shows everything that a file would do.
 from __future__ import annotations
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.pickles.fields import FIELDS, STORAGE_INFO
+from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.pickles.content_checks import BUILDS, CALLS, MODELS
+from interlock.artifacts.pickles.contents import ContentError
+from interlock.artifacts.pickles.fields import STORAGE_INFO
 from interlock.artifacts.pickles.kinds import (
     Instance,
     is_device,
@@ -23,7 +26,7 @@ from interlock.artifacts.pickles.kinds import (
     tensor_fits,
 )
 from interlock.artifacts.pickles.rules import GlobalRule, Profile
-from interlock.artifacts.pickles.values import UNKNOWN, DictValue, Value, preview
+from interlock.artifacts.pickles.values import UNKNOWN, DictValue, ListValue, Value, preview
 from interlock.artifacts.record import Record, shown
 from interlock.gate.values import Json
 
@@ -58,6 +61,7 @@ class Judge:
         self.called = False
         self.misused = False
         self.refusals = 0
+        self.held = 0
 
     @property
     def acts(self) -> bool:
@@ -112,7 +116,7 @@ class Judge:
         if isinstance(function, GlobalRule) and isinstance(arguments, tuple):
             if any(matches(arguments, signature) for signature in function.calls):
                 if tensor_fits(function, arguments):
-                    return result_of(function, arguments)
+                    return self._made(function, arguments, at)
                 return self._refuse("rebuilds a tensor that is larger than its storage", function, arguments, at)
             return self._refuse(f"calls {function.path} with arguments it may not have", function, arguments, at)
         return self._refuse("calls something that the profile does not allow", function, arguments, at)
@@ -122,7 +126,7 @@ class Judge:
         self.called = True
         if isinstance(kind, GlobalRule) and isinstance(arguments, tuple):
             if any(matches(arguments, signature) for signature in kind.new):
-                return result_of(kind, arguments)
+                return self._made(kind, arguments, at)
             return self._refuse(f"makes a {kind.path}, which the profile does not allow", kind, arguments, at)
         return self._refuse("makes an object of something that the profile does not allow", kind, arguments, at)
 
@@ -134,9 +138,9 @@ class Judge:
     def build(self, instance: object, state: object, at: int) -> bool:
         """BUILD: ``instance.__setstate__(state)``, or attributes set from `state`; whether that is allowed."""
         self.called = True
-        if isinstance(instance, Instance) and state_allowed(instance, state):
-            if instance.rule.build in FIELDS:
-                instance.built = True
+        if isinstance(instance, Instance) and self._fits(instance, state, at):
+            instance.built = True
+            instance.state = state
             if instance.rule.build == STORAGE_INFO and isinstance(state, DictValue):
                 self.record.add_slice(self.path, state.known or {})
             return True
@@ -144,11 +148,27 @@ class Judge:
             self._refuse("sets a state that the profile does not allow", instance, state, at)
         return False
 
-    def append(self, target: object, at: int) -> None:
-        """APPEND and APPENDS on anything but a list: calls its ``extend`` or ``append``."""
+    def append(self, target: object, items: Sequence[object], at: int) -> None:
+        """APPEND and APPENDS on anything but a list that nobody looks into: calls its ``extend`` or ``append``."""
+        if type(target) is ListValue:
+            self.hold(len(items))
+            target.extend(items)
+            if target.frozen:
+                self._error(rules.UNSAFE_CONTENT, "appends to a list whose items were looked at already", at)
+            return
         self.called = True
         if target is not UNKNOWN:
             self._refuse("appends to something that is no list", target, (), at)
+
+    def hold(self, count: int) -> None:
+        """Account for `count` values that are kept beyond the stack and the memo.
+
+        Raises:
+            LimitPassedError: That is more than one pickle may hold.
+        """
+        self.held += count
+        if self.held > self.record.budget.limits.values:
+            raise LimitPassedError(f"a pickle of more than {self.record.budget.limits.values:,} values to look into")
 
     def add(self, target: object, at: int) -> None:
         """ADDITEMS on anything but a set: calls its ``add``."""
@@ -240,6 +260,38 @@ class Judge:
         if held != UNKNOWN_SIZE and count * kind.size != held:
             return f"asks for {count} elements of {kind.size} bytes where the archive holds {held} bytes"
         return ""
+
+    def _made(self, rule: GlobalRule, arguments: tuple[object, ...], at: int) -> object:
+        """What an allowed call gives, unless the library would take what it is given for more than it is."""
+        made = result_of(rule, arguments)
+        check = CALLS.get(rule.result)
+        if check is not None and isinstance(made, Instance):
+            try:
+                check(made, arguments)
+            except ContentError as error:
+                self._content(rule, error, at)
+                return UNKNOWN
+        return made
+
+    def _fits(self, instance: Instance, state: object, at: int) -> bool:
+        kind = instance.rule.build
+        check, model = BUILDS.get(kind), MODELS.get(kind)
+        if check is None and model is None:
+            return state_allowed(instance, state)
+        self.record.budget.check_time()
+        try:
+            if check is not None:
+                check(instance, state)
+            if model is not None:
+                model(instance, state, self.record, self.path)
+        except ContentError as error:
+            self._content(instance.rule, error, at)
+            return False
+        return True
+
+    def _content(self, rule: GlobalRule, error: ContentError, at: int) -> None:
+        self.misused = True
+        self._error(rules.UNSAFE_CONTENT, f"{rule.path} {error}", at, callable=shown(rule.path))
 
     def _error(self, rule: str, message: str, at: int, **evidence: Json) -> None:
         self.refusals += 1

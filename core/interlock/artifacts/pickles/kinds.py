@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from interlock.artifacts.pickles.fields import FIELDS
 from interlock.artifacts.pickles.rules import GlobalRule
-from interlock.artifacts.pickles.values import BYTEARRAY, DATA, FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, Value
+from interlock.artifacts.pickles.values import DATA, FROZENSET, LONGEST_TEXT, SET, DictValue, Span, Value
 
 LARGEST: Final = (1 << 63) - 1
 
@@ -23,6 +24,12 @@ _PLAIN_DTYPE: Final = re.compile(r"(?:b1|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[
 _OBJECT_FLAGS: Final = 63
 _UNICODE_FLAGS: Final = 8
 _FILE_NAME: Final = re.compile(r"(?!\.+\Z)[\w.+-]{1,200}\Z")
+_ZONE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}\Z")
+_ARROW_TYPES: Final = frozenset((
+    "binary", "bool", "date32[day]", "date64[ms]", "double", "duration[ms]", "duration[ns]", "duration[s]",
+    "duration[us]", "float", "halffloat", "int16", "int32", "int64", "int8", "large_binary", "large_string", "string",
+    "time32[ms]", "time32[s]", "time64[ns]", "time64[us]", "uint16", "uint32", "uint64", "uint8",
+))  # fmt: skip
 _LAYOUTS: Final = ("torch.strided", "torch.sparse_coo", "torch.sparse_csr", "torch.sparse_csc")
 _DEVICE: Final = re.compile(r"(?:cpu|cuda|mps|xpu|meta|xla|hpu|npu|privateuseone)(?::\d{1,4})?\Z")
 _TENSOR_METADATA: Final = frozenset({"conj", "neg"})
@@ -35,12 +42,13 @@ class Instance(Value):
         rule: The global that was called.
     """
 
-    __slots__ = ("built", "rule")
+    __slots__ = ("built", "rule", "state")
 
     def __init__(self, kind: str, rule: GlobalRule, fact: object = None) -> None:
         super().__init__(kind, fact)
         self.rule = rule
         self.built = False
+        self.state: object = None
 
 
 def kind_of(value: object) -> str:
@@ -102,6 +110,12 @@ def _is_plain_dtype(value: object) -> bool:
     return isinstance(value, Instance) and value.kind == "numpy-dtype" and value.fact != "O8"
 
 
+def _is_offset_part(value: object) -> bool:
+    if isinstance(value, tuple):
+        return len(value) <= 16 and not any(isinstance(item, tuple) or not _is_offset_part(item) for item in value)
+    return value is None or type(value) in (bool, int, str) or kind_of(value) == "time"
+
+
 def _one_of(*kinds: str) -> Callable[[object], bool]:
     return lambda value: kind_of(value) in kinds
 
@@ -122,10 +136,10 @@ KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "latin1": _constant(("latin1", "latin-1")),
     "bytes": _is_bytes,
     "bytes-b": _constant((b"b", "b")),  # text where Python 2 wrote it
-    "buffer": lambda value: _is_bytes(value) or value is BYTEARRAY,
+    "buffer": lambda value: _is_bytes(value) or kind_of(value) == "bytearray",
     "no-elements": _constant(((0,),)),
     "array-order": _constant(("C", "F")),
-    "list": lambda value: value is LIST,
+    "list": _one_of("list"),
     "dict": lambda value: isinstance(value, DictValue),
     "ordered-dict": _one_of("ordered-dict"),
     "storage": _one_of("storage"),
@@ -139,6 +153,44 @@ KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "numpy-dtype": _one_of("numpy-dtype"),
     "array-type": _one_of("ndarray-type", "array-subclass"),
     "alignment": lambda value: value is None or (is_size(value) and value in range(1, 256)),
+    "float-or-int": lambda value: type(value) in (float, int),
+    "no-parts": lambda value: value is None or value == (),
+    "check-array": _one_of("check-array"),
+    "loss-type": _one_of("loss-type"),
+    "distance-type": _one_of("distance-type"),
+    "kd-tree-type": _one_of("kd-tree-type"),
+    "ball-tree-type": _one_of("ball-tree-type"),
+    "bit-generator-type": _one_of("bit-generator-type"),
+    "bit-generator-name": _constant(("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")),
+    "bit-generator-maker": _one_of("bit-generator-maker"),
+    "bit-generator": _one_of("bit-generator"),
+    "seed-sequence-type": _one_of("seed-sequence-type"),
+    "masked-type": _one_of("masked-type"),
+    "ordered-dict-type": _one_of("ordered-dict-type"),
+    "int": lambda value: type(value) is int and -LARGEST - 1 <= value <= LARGEST,
+    "int-or-none": lambda value: value is None or (type(value) is int and abs(value) <= LARGEST),
+    "one-or-two": _constant((1, 2)),
+    "tuple": lambda value: isinstance(value, tuple),
+    "short-text": lambda value: isinstance(value, str),
+    "short-text-or-none": lambda value: value is None or isinstance(value, str),
+    "pandas-index-type": _one_of("pandas-index-type"),
+    "pandas-backed-type": _one_of("pandas-backed-type"),
+    "pandas-intervals-type": _one_of("pandas-intervals-type"),
+    "string-storage": _constant(("python", "pyarrow", "pyarrow_numpy")),
+    "missing": lambda value: value is None or type(value) is float or kind_of(value) == "missing",
+    "arrow-type-name": lambda value: isinstance(value, str) and (value in _ARROW_TYPES),
+    "resolution": _constant((6, 7, 8, 9, 10)),
+    "offset": _one_of("offset"),
+    "offset-part": _is_offset_part,
+    "offset-or-none": lambda value: value is None or kind_of(value) == "offset",
+    "time": _one_of("time"),
+    "end": lambda value: type(value) in (int, float) or kind_of(value) in ("time", "numpy-scalar"),
+    "closed": _constant(("left", "right", "both", "neither")),
+    "zone": _one_of("zone"),
+    "zone-or-none": lambda value: value is None or kind_of(value) == "zone",
+    "zone-name": lambda value: isinstance(value, str) and _ZONE_NAME.match(value) is not None,
+    "zoneinfo-type": _one_of("zoneinfo-type"),
+    "unpickle-name": _constant(("_unpickle",)),
     "any": lambda _: True,
     "size-or-none": lambda value: value is None or is_size(value),
     "sizes-or-none": lambda value: value is None or sizes_of(value) is not None,
@@ -167,22 +219,37 @@ def result_of(rule: GlobalRule, arguments: tuple[object, ...]) -> object:
 
 
 def _fact(rule: GlobalRule, arguments: tuple[object, ...]) -> object:
+    if rule.name == "_frombuffer":
+        return arguments
     return arguments[0] if rule.result in {"numpy-dtype", "torch-size"} else None
 
 
 def _latin1(arguments: tuple[object, ...]) -> object:
     text = arguments[0]
     if not isinstance(text, str):
-        return DATA
+        span = text.fact if isinstance(text, Value) else None
+        return Value("bytes", fact=replace(span, latin1=True)) if isinstance(span, Span) else DATA
     # What latin-1 cannot encode raises in the loader, so the value does not matter then.
     encoded = text.encode("latin-1", "replace")
     return encoded if len(encoded) <= LONGEST_TEXT else DATA
 
 
+def _bytearray(arguments: tuple[object, ...]) -> object:
+    if not arguments:
+        return Value("bytearray", fact=b"")
+    source = arguments[0] if len(arguments) == 1 else _latin1(arguments)
+    return Value("bytearray", fact=source if isinstance(source, bytes) else getattr(source, "fact", None))
+
+
+_ZONE: Final = GlobalRule(
+    module="zoneinfo", name="ZoneInfo._unpickle", calls=(("zone-name", "bool-or-int"),), result="zone"
+)
+
 RESULTS: Final[Mapping[str, Callable[[tuple[object, ...]], object]]] = {
     "latin1-bytes": _latin1,
     "no-bytes": lambda _: b"",
-    "bytearray": lambda _: BYTEARRAY,
+    "zoneinfo-maker": lambda _: _ZONE,
+    "bytearray": _bytearray,
     "set": lambda _: SET,
     "frozenset": lambda _: FROZENSET,
 }
@@ -250,8 +317,11 @@ def _numpy_dtype_state(instance: Instance, state: object) -> bool:
     (version, byte order, subarray, names, fields, element size, alignment, flags[, datetime metadata])
     """
     text = instance.fact
-    if not isinstance(text, str) or not isinstance(state, tuple) or len(state) not in {8, 9}:
+    # numpy changes a dtype in place, and with it every array that has it already.
+    if instance.built or not isinstance(text, str) or not isinstance(state, tuple) or len(state) not in {8, 9}:
         return False
+    if text[0] == "V" and isinstance(state[4], DictValue):
+        return _record_dtype_state(int(text[1:]), state)
     version, order, *nothing, size, alignment, flags = state[:8]
     if order not in ("<", ">", "|", "=") or any(part is not None for part in nothing):
         return False
@@ -264,6 +334,30 @@ def _numpy_dtype_state(instance: Instance, state: object) -> bool:
     return version == 3 and (size, alignment, flags) == expected
 
 
+def _record_dtype_state(size: int, state: tuple[object, ...]) -> bool:
+    """A dtype of named plain fields that lie inside of the element; its fields are only known where they are kept."""
+    version, order, subarray, names, fields, stated, alignment, flags = state[:8]
+    if (len(state), version, order, subarray, stated) != (8, 3, "|", None, size) or not isinstance(names, tuple):
+        return False
+    if not isinstance(fields, DictValue) or fields.more:
+        return False
+    known = fields.known
+    if not known or alignment not in (1, 2, 4, 8, 16) or flags not in (0, 16, 0x80, 0x90):
+        return False
+    if len(names) != len(known) or set(known) != _texts(names) or len(fields.keys) != len(known):
+        return False
+    return all(
+        isinstance(field, tuple)
+        and len(field) == 2
+        and isinstance(field[0], Instance)
+        and _is_plain_dtype(field[0])
+        and field[0].built
+        and is_size(field[1])
+        and field[1] + (element_size(field[0]) or size) <= size
+        for field in known.values()
+    )
+
+
 def _datetime_metadata(value: object) -> bool:
     if not isinstance(value, tuple) or len(value) != 2 or not (value[0] is None or isinstance(value[0], DictValue)):
         return False
@@ -273,14 +367,14 @@ def _datetime_metadata(value: object) -> bool:
     return len(unit[0]) <= 8 and all(is_size(number) for number in unit[1:])
 
 
-def _ndarray_state(_: Instance, state: object) -> bool:
-    """`numpy.ndarray.__setstate__`: (1, shape, dtype, Fortran order, bytes or list of objects)."""
-    if not isinstance(state, tuple) or len(state) != 5 or state[0] != 1 or sizes_of(state[1]) is None:
+def array_state_allowed(instance: Instance, state: object) -> bool:
+    """Whether `state` is (1, shape, dtype, Fortran order, bytes or list of objects), for `ndarray.__setstate__`."""
+    if instance.built or not isinstance(state, tuple) or len(state) != 5 or state[0] != 1 or sizes_of(state[1]) is None:
         return False
     dtype, fortran, content = state[2:]
     if kind_of(dtype) != "numpy-dtype" or not isinstance(fortran, bool):
         return False
-    return _is_bytes(content) if _is_plain_dtype(dtype) else content is LIST
+    return _is_bytes(content) if _is_plain_dtype(dtype) else kind_of(content) == "list"
 
 
 def _dcp_properties(_: Instance, state: object) -> bool:
@@ -317,7 +411,7 @@ STATES: Final[Mapping[str, Callable[[Instance, object], bool]]] = {
     "module-metadata": _module_metadata,
     "attributes": _attributes,
     "numpy-dtype-state": _numpy_dtype_state,
-    "ndarray-state": _ndarray_state,
+    "ndarray-state": array_state_allowed,
     "dcp-properties": _dcp_properties,
     **dict.fromkeys(FIELDS, _fields_match),
 }

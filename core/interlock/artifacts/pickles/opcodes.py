@@ -16,7 +16,7 @@ from interlock.artifacts.pickles.constants import Handler
 from interlock.artifacts.pickles.fields import ARRAY_WRAPPER, FIELDS
 from interlock.artifacts.pickles.kinds import Instance
 from interlock.artifacts.pickles.text import MalformedError
-from interlock.artifacts.pickles.values import FROZENSET, LIST, LONGEST_TEXT, SET, DictValue
+from interlock.artifacts.pickles.values import FROZENSET, LIST, LONGEST_TEXT, SET, DictValue, ListValue
 
 if TYPE_CHECKING:
     from interlock.artifacts.pickles.walk import PickleWalk
@@ -47,7 +47,7 @@ def _empty_tuple(walk: PickleWalk, at: int) -> int:
 
 
 def _empty_list(walk: PickleWalk, at: int) -> int:
-    walk.push(LIST)
+    walk.push(ListValue() if walk.contents else LIST)
     return at
 
 
@@ -99,8 +99,11 @@ def _tuple(walk: PickleWalk, at: int) -> int:
 
 
 def _list(walk: PickleWalk, at: int) -> int:
-    walk.pop_mark()
+    items = walk.pop_mark()
     walk.push(LIST)
+    if walk.contents:
+        walk.stack[-1] = made = ListValue()
+        walk.judge.append(made, items, at - 1)
     return at
 
 
@@ -119,18 +122,18 @@ def _frozenset(walk: PickleWalk, at: int) -> int:
 
 
 def _append(walk: PickleWalk, at: int) -> int:
-    walk.stack.pop()
+    item = walk.stack.pop()
     target = walk.stack[-1]
     if target is not LIST:
-        walk.judge.append(target, at - 1)
+        walk.judge.append(target, [item], at - 1)
     return at
 
 
 def _appends(walk: PickleWalk, at: int) -> int:
-    walk.pop_mark()
+    items = walk.pop_mark()
     target = walk.stack[-1]
     if target is not LIST:
-        walk.judge.append(target, at - 1)
+        walk.judge.append(target, items, at - 1)
     return at
 
 
@@ -139,12 +142,15 @@ def _fill(walk: PickleWalk, at: int, target: object, items: list[object]) -> int
         raise MalformedError("a key without a value")
     walk.judge.set_items(target, items[::2], at - 1)
     if type(target) is DictValue and _is_state(walk):
+        walk.judge.hold(len(items) if walk.contents else 0)
         target.keep(items)
     return at
 
 
 def _is_state(walk: PickleWalk) -> bool:
     """Whether what stands on top is filled to be the state of the object below it, field by field."""
+    if walk.contents:
+        return True
     below = walk.stack[-2] if len(walk.stack) > 1 else None
     return type(below) is Instance and below.rule.build in FIELDS
 
@@ -157,6 +163,7 @@ def _setitem(walk: PickleWalk, at: int) -> int:
     if type(target) is DictValue and type(key) is not tuple:
         target.add((key,))
         if _is_state(walk):
+            walk.judge.hold(walk.contents)
             target.keep((key, value))
     else:
         walk.judge.set_items(target, [key], at - 1)

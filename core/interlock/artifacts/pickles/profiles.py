@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from interlock.artifacts.pickles.booster_rules import LIGHTGBM, XGBOOST
 from interlock.artifacts.pickles.checkpoint_rules import DISTRIBUTED_CHECKPOINT
+from interlock.artifacts.pickles.estimator_rules import estimator_rules
+from interlock.artifacts.pickles.frame_rules import FRAMES
 from interlock.artifacts.pickles.rules import GlobalRule, Profile
 from interlock.gate.errors import UsageError
 
@@ -176,6 +179,13 @@ _JOBLIB = (
     GlobalRule(module="numpy", name="memmap", kind="array-subclass"),
 )  # fmt: skip
 
+_ARRAYS = (*_NUMPY, *_BUILTIN_VALUES, _ORDERED_DICT, *_JOBLIB)
+_PLAIN_TYPES = tuple(
+    GlobalRule(module="builtins", name=name, kind="plain-type") for name in ("dict", "list", "int", "float", "str")
+)
+_DEFAULT_DICT = tuple(rule for rule in _CHECKPOINT if rule.name == "defaultdict")
+_SKLEARN = (*_ARRAYS, *estimator_rules(), *_PLAIN_TYPES)
+
 DISTRIBUTED = "torch-dcp"
 
 PROFILES: Mapping[str, Profile] = {
@@ -203,7 +213,35 @@ PROFILES: Mapping[str, Profile] = {
             name="numpy",
             version="2",
             purpose="numpy arrays and scalars, object arrays of plain values included, as numpy and joblib save them",
-            rules=(*_NUMPY, *_BUILTIN_VALUES, _ORDERED_DICT, *_JOBLIB),
+            rules=_ARRAYS,
+        ),
+        Profile(
+            name="sklearn",
+            version="1",
+            purpose="fitted estimators of scikit-learn and what they hold, as pickle (2 to 5) and joblib save them",
+            rules=(*_SKLEARN, *_DEFAULT_DICT),
+            contents=True,
+        ),
+        Profile(
+            name="pandas",
+            version="1",
+            purpose="frames, series and indices of pandas, as DataFrame.to_pickle writes them",
+            rules=(*_ARRAYS, *FRAMES),
+            contents=True,
+        ),
+        Profile(
+            name="xgboost",
+            version="1",
+            purpose="boosters and estimators of XGBoost, their model judged as a file, and all of sklearn",
+            rules=(*_SKLEARN, *_DEFAULT_DICT, *XGBOOST),
+            contents=True,
+        ),
+        Profile(
+            name="lightgbm",
+            version="1",
+            purpose="boosters and estimators of LightGBM, their model judged as a file, and all of sklearn",
+            rules=(*(rule for rule in _SKLEARN if rule is not _ORDERED_DICT), *LIGHTGBM),
+            contents=True,
         ),
         Profile(
             name=DISTRIBUTED,

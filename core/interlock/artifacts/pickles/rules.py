@@ -51,12 +51,15 @@ class Profile:
         version: Changes with any rule.
         purpose: One line for people.
         rules: The globals.
+        contents: The walk keeps the items of lists and dicts and knows where the bytes of arrays stand, so that rules
+            may look into them.
     """
 
     name: str
     version: str
     purpose: str
     rules: tuple[GlobalRule, ...]
+    contents: bool = False
     digest: str = field(init=False)
     table: Mapping[tuple[str, str], GlobalRule] = field(init=False, repr=False, compare=False)
 

@@ -1,19 +1,27 @@
 """What stands on the stack of the symbolic pickle machine.
 
 Constants stand for themselves: ``None``, `bool`, `int`, `float`, short `str` and `bytes`, and `tuple` of values. All
-else is one of the classes here. The contents of lists and sets are not kept, because nothing that a profile allows
-depends on them; so a harmless pickle of millions of opcodes needs no memory for them.
+else is one of the classes here. The contents of lists and sets are not kept where nothing that a profile allows
+depends on them; so a harmless pickle of millions of opcodes needs no memory for them. A profile whose rules look into
+arrays and lists (`Profile.contents`) has lists kept as `ListValue`, and long constants as a value that says where
+their bytes stand (`Span`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interlock.artifacts.source import Buffer
 
 LONGEST_TEXT = 256
 """Characters or bytes of a string constant that are kept; longer ones become `TEXT` or `DATA`."""
 
 MOST_KEYS = 64
 """Keys of one dict that are kept; with more, nothing that has to know all keys is allowed."""
+
+MOST_ITEMS = 20_000
+"""Items of one list that are kept under a profile that looks into lists."""
 
 
 class Value:
@@ -34,6 +42,48 @@ class Value:
         return f"<{self.kind}>"
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where the bytes of a long constant stand.
+
+    Args:
+        data: The file, unverified.
+        start: Offset of its first byte.
+        size: How many bytes.
+        latin1: They are UTF-8 of a text that stands for bytes, one character each (protocols 0 to 2).
+    """
+
+    data: Buffer
+    start: int
+    size: int
+    latin1: bool = False
+
+    def read(self) -> bytes:
+        """The bytes; what cannot be decoded raises in the loader, and is empty here."""
+        raw = self.data[self.start : self.start + self.size]
+        return raw.decode("utf-8", "replace").encode("latin-1", "replace") if self.latin1 else bytes(raw)
+
+
+class ListValue(Value):
+    """A list, of which the first items are known.
+
+    `frozen` after a rule has looked at its items: what it found would no longer hold if more were appended.
+    """
+
+    __slots__ = ("frozen", "items", "more")
+
+    def __init__(self) -> None:
+        super().__init__("list")
+        self.items: list[object] = []
+        self.more = False
+        self.frozen = False
+
+    def extend(self, items: Sequence[object]) -> None:
+        """Note items that are appended."""
+        self.items += items[: MOST_ITEMS - len(self.items)]
+        self.more |= len(self.items) == MOST_ITEMS
+
+
 class DictValue:
     """A dict, of which the first keys are known.
 
@@ -52,6 +102,8 @@ class DictValue:
 
     def keep(self, items: Sequence[object]) -> None:
         """Keep keys and values, which alternate; a key that is no text is left out, and then the numbers differ."""
+        if self.more:
+            return
         known = self.known = self.known or {}
         known.update((key, value) for key, value in zip(items[::2], items[1::2], strict=True) if isinstance(key, str))
 
@@ -74,6 +126,7 @@ LIST = Value("list")
 SET = Value("set")
 FROZENSET = Value("frozenset")
 BYTEARRAY = Value("bytearray")
+"""One whose bytes nobody asks for."""
 TEXT = Value("str")
 DATA = Value("bytes")
 INTEGER = Value("int")

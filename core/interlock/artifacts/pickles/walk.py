@@ -89,6 +89,7 @@ class PickleWalk:
         self.end = len(data) if end is None else end
         self.strict = strict
         self.arrays = arrays
+        self.contents = judge.profile.contents
         self.result: object = None
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
