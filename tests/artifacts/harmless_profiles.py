@@ -20,6 +20,7 @@ import pandas as pd
 PROTOCOLS = (2, 3, 4, 5)
 Cases = dict[str, tuple[bytes, str]]
 
+ARRAY: Any = pd.array
 X = np.abs(np.random.default_rng(0).random((40, 4)))
 Y = np.arange(40) % 2
 
@@ -33,7 +34,7 @@ def dumped(value: object, **options: Any) -> bytes:
 
 def composed() -> dict[str, Any]:
     """Models of several parts."""
-    from sklearn import (
+    from sklearn import (  # type: ignore[import-untyped]  # no stubs
         compose,
         ensemble,
         feature_selection,
@@ -45,8 +46,8 @@ def composed() -> dict[str, Any]:
         svm,
         tree,
     )
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.utils import Bunch
+    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]  # no stubs
+    from sklearn.utils import Bunch  # type: ignore[import-untyped]  # no stubs
 
     logistic = linear_model.LogisticRegression(random_state=np.random.RandomState(3))
     columns = compose.ColumnTransformer(
@@ -102,13 +103,13 @@ def frames() -> dict[str, Any]:
     columns: dict[str, Any] = {
         "whole": [1, 2, 3], "half": [1.0, 2.0, np.nan], "more": [4, 5, 6], "text": ["x", "ü", None],
         "old-text": pd.Series(["x", None, 1], dtype=object), "kind": pd.Categorical(["a", "b", None]), "day": days,
-        "zone": days.tz_localize(berlin), "utc": days.tz_localize("UTC"), "nullable": pd.array([1, None, 2], "Int64"),
-        "truth": pd.array([True, None, False], "boolean"), "single": pd.array([1.0, None, 2.0], "Float32"),
+        "zone": days.tz_localize(berlin), "utc": days.tz_localize("UTC"), "nullable": ARRAY([1, None, 2], "Int64"),
+        "truth": ARRAY([True, None, False], "boolean"), "single": ARRAY([1.0, None, 2.0], "Float32"),
         "month": pd.period_range("2026", periods=3, freq="M"), "span": pd.interval_range(0, 3),
-        "delta": pd.to_timedelta([1, 2, 3], "D"), "python": pd.array(["a", None, "b"], dtype="string[python]"),
-        "arrow": pd.array(["a", None, "b"], dtype="string[pyarrow]"),
-        "arrow-number": pd.array([1, None, 2], dtype="int16[pyarrow]"),
-        "arrow-time": pd.array(days, dtype="timestamp[us][pyarrow]"), "flag": [True, False, True],
+        "delta": pd.to_timedelta([1, 2, 3], "D"), "python": ARRAY(["a", None, "b"], dtype="string[python]"),
+        "arrow": ARRAY(["a", None, "b"], dtype="string[pyarrow]"),
+        "arrow-number": ARRAY([1, None, 2], dtype="int16[pyarrow]"),
+        "arrow-time": ARRAY(days, dtype="timestamp[us][pyarrow]"), "flag": [True, False, True],
     }  # fmt: skip
     values = [pd.Timestamp("2026", tz=berlin), pd.Timedelta(1), pd.Period("2026"), pd.Interval(0, 1), pd.NaT, pd.NA,
               pd.offsets.MonthEnd(), pd.offsets.BDay(2), datetime.date(2026, 1, 1), decimal.Decimal("1.5"),
@@ -145,10 +146,10 @@ def boosters() -> Iterator[tuple[str, Any, str]]:
     """Name, model, profile."""
     import lightgbm
     import xgboost
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]  # no stubs
+    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]  # no stubs
 
-    common = {"n_estimators": 3, "n_jobs": 1, "max_depth": 2}
+    common: dict[str, Any] = {"n_estimators": 3, "n_jobs": 1, "max_depth": 2}
     classifier = xgboost.XGBClassifier(**common).fit(X, np.arange(40) % 3)
     yield "xgboost-classifier", classifier, "xgboost"
     yield "xgboost-regressor", xgboost.XGBRegressor(booster="gblinear", n_estimators=2, n_jobs=1).fit(X, Y), "xgboost"
@@ -156,7 +157,7 @@ def boosters() -> Iterator[tuple[str, Any, str]]:
     yield "xgboost-booster", classifier.get_booster(), "xgboost"
     yield "xgboost-unfitted", xgboost.XGBRFClassifier(), "xgboost"
     yield "xgboost-pipeline", make_pipeline(StandardScaler(), xgboost.XGBClassifier(**common)).fit(X, Y), "xgboost"
-    light = {**common, "verbose": -1, "min_child_samples": 2}
+    light: dict[str, Any] = {**common, "verbose": -1, "min_child_samples": 2}
     fitted = lightgbm.LGBMClassifier(**light).fit(X, Y)
     yield "lightgbm-classifier", fitted, "lightgbm"
     yield "lightgbm-regressor", lightgbm.LGBMRegressor(**light).fit(X, Y, eval_set=[(X, Y)]), "lightgbm"
@@ -169,7 +170,7 @@ def _compressed(frame: pd.DataFrame) -> Cases:
     with tempfile.TemporaryDirectory() as folder:
         for form in ("gzip", "bz2", "xz", "zstd", "zip", "tar"):
             path = Path(folder) / form
-            frame.to_pickle(path, compression=form)  # type: ignore[arg-type]  # each is one of its names
+            frame.to_pickle(path, compression=form)
             found[f"pandas-{form}"] = (path.read_bytes(), "pandas")
     return found
 

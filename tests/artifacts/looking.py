@@ -15,6 +15,8 @@ from interlock.artifacts.scan import scan_bytes
 from interlock.gate import Level, Observation, OpenSubject, Subject
 
 PROFILES = ("torch-state-dict", "torch-checkpoint", "torch-dcp", "numpy")
+WITH_CONTENTS = ("pandas", "xgboost", "lightgbm")
+"""Profiles whose rules look into arrays; what `sklearn` allows, `xgboost` does."""
 
 
 def record_of(

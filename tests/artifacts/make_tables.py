@@ -167,9 +167,9 @@ _SKLEARN_NO_RULE = ("PyFunc",)  # holds a Python function, and calls it for ever
 
 def sklearn_table() -> dict[str, Any]:
     """scikit-learn's estimators and what they are made of, each under the module that a pickle names."""
-    import sklearn
-    from sklearn.base import BaseEstimator
-    from sklearn.metrics import get_scorer, get_scorer_names
+    import sklearn  # type: ignore[import-untyped]  # no stubs
+    from sklearn.base import BaseEstimator  # type: ignore[import-untyped]  # no stubs
+    from sklearn.metrics import get_scorer, get_scorer_names  # type: ignore[import-untyped]  # no stubs
 
     classes: dict[str, set[str]] = {}
     for module in pkgutil.walk_packages(sklearn.__path__, "sklearn."):

@@ -147,7 +147,7 @@ def _look_at(path: Path) -> Observation:
 
 def test_tables_are_bound_into_the_configuration() -> None:
     lists: Any = ArtifactGate().configuration()["allow_lists"]
-    assert set(lists) == {"keras_classes", "skops_types"}
+    assert set(lists) == {"keras_classes", "skops_types", "sklearn_classes"}
     assert lists["keras_classes"]["made_from"]["keras"]
     assert all(len(entry["digest"]) == 64 for entry in lists.values())
 
@@ -166,10 +166,7 @@ def test_tables_are_what_the_script_makes_of_the_installed_packages() -> None:
     os.environ.setdefault("KERAS_BACKEND", "torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for path, make in (
-            (make_tables.KERAS_TABLE, make_tables.keras_table),
-            (make_tables.SKOPS_TABLE, make_tables.skops_table),
-        ):
+        for path, make in make_tables.TABLES:
             assert json.loads(path.read_text()) == json.loads(json.dumps(make()))
 
 

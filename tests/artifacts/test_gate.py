@@ -47,7 +47,9 @@ def test_coverage_names_files_and_members(tmp_path: Path) -> None:
 
 
 def test_unknown_profile_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="numpy, torch-checkpoint, torch-dcp, torch-state-dict"):
+    with pytest.raises(
+        UsageError, match="lightgbm, numpy, pandas, sklearn, torch-checkpoint, torch-dcp, torch-state-dict"
+    ):
         ArtifactGate(profile="anything")
 
 

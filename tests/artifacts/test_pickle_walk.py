@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.artifacts.corpus import ODICT, SYSTEM, broken_pickles, global_, opcode_tricks, stack_global, text
-from tests.artifacts.looking import PROFILES, record_of
+from tests.artifacts.looking import PROFILES, WITH_CONTENTS, record_of
 
 from interlock.artifacts.limits import Budget, Limits
 from interlock.artifacts.pickles.file import scan_pickle
@@ -108,6 +108,9 @@ FRAGMENTS = (
     global_("os", "system") + b")\x81", b"}" + SYSTEM + b"b", stack_global("argparse", "Namespace"),
     stack_global("builtins", "eval"),
     global_("numpy._core.multiarray", "_reconstruct") + global_("numpy", "ndarray"),
+    global_("sklearn.svm._classes", "SVC") + b")\x81", global_("builtins", "getattr"), global_("builtins", "slice"),
+    global_("functools", "partial") + global_("sklearn.utils.validation", "check_array") + b"\x85R",
+    global_("pandas.core.indexes.base", "_new_Index") + global_("pandas", "Index"), global_("numpy", "mean"),
 )  # fmt: skip
 SEEDS = tuple(
     case.files[""] for case in (*opcode_tricks(), *broken_pickles()) if len(case.files[""]) < 200
@@ -140,7 +143,7 @@ def mutated(seed: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
 
 def check(data: bytes, oracle: Oracle) -> None:
     answer = oracle.ask(data)
-    for profile in PROFILES:
+    for profile in (*PROFILES, *WITH_CONTENTS):
         if refused_by_law(answer, profile):
             assert not walked(data, profile).clean, (data, answer)
             if answer["calls"]:

@@ -199,7 +199,7 @@ def items_of(value: object) -> list[object]:
     found = array_of(value)
     if found is not None and element_size(found.dtype) is None:
         value = found.content
-    if not isinstance(value, ListValue) or value.more:
+    if not isinstance(value, ListValue) or value.count != len(value.items):
         raise ContentError("has something other than a list, or a list longer than is looked at")
     value.frozen = True
     return value.items

@@ -41,8 +41,6 @@ def length_of(value: object) -> int:
     if found is not None:
         if element_size(found.dtype) is not None:
             found.raw()
-        elif kind_of(found.content) == "list" and len(items_of(found.content)) != found.size:
-            raise ContentError("has an array of other objects than its shape says")
         return found.shape[0] if found.shape else -1
     if isinstance(value, Instance) and value.kind in ("pandas-index", "pandas-array") and isinstance(value.fact, int):
         return value.fact

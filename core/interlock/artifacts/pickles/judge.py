@@ -151,8 +151,7 @@ class Judge:
     def append(self, target: object, items: Sequence[object], at: int) -> None:
         """APPEND and APPENDS on anything but a list that nobody looks into: calls its ``extend`` or ``append``."""
         if type(target) is ListValue:
-            self.hold(len(items))
-            target.extend(items)
+            self.hold(target.extend(items))
             if target.frozen:
                 self._error(rules.UNSAFE_CONTENT, "appends to a list whose items were looked at already", at)
             return

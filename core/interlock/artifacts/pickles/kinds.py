@@ -15,7 +15,7 @@ from typing import Final
 
 from interlock.artifacts.pickles.fields import FIELDS
 from interlock.artifacts.pickles.rules import GlobalRule
-from interlock.artifacts.pickles.values import DATA, FROZENSET, LONGEST_TEXT, SET, DictValue, Span, Value
+from interlock.artifacts.pickles.values import DATA, FROZENSET, LONGEST_TEXT, SET, DictValue, ListValue, Span, Value
 
 LARGEST: Final = (1 << 63) - 1
 
@@ -374,7 +374,10 @@ def array_state_allowed(instance: Instance, state: object) -> bool:
     dtype, fortran, content = state[2:]
     if kind_of(dtype) != "numpy-dtype" or not isinstance(fortran, bool):
         return False
-    return _is_bytes(content) if _is_plain_dtype(dtype) else kind_of(content) == "list"
+    if _is_plain_dtype(dtype):
+        return _is_bytes(content)
+    # numpy takes as many objects as the shape says out of the list, however long it is.
+    return isinstance(content, ListValue) and content.count == element_count(sizes_of(state[1]) or ())
 
 
 def _dcp_properties(_: Instance, state: object) -> bool:

@@ -47,8 +47,14 @@ def _empty_tuple(walk: PickleWalk, at: int) -> int:
 
 
 def _empty_list(walk: PickleWalk, at: int) -> int:
-    walk.push(ListValue() if walk.contents else LIST)
+    walk.push(ListValue(kept=walk.contents) if walk.contents or _of_array(walk) else LIST)
     return at
+
+
+def _of_array(walk: PickleWalk) -> bool:
+    """Whether a list that begins here is that of an array of objects: numpy takes it for as long as the shape says."""
+    stack = walk.stack
+    return len(stack) == 4 and type(stack[2]) is Instance and stack[2].fact == "O8"
 
 
 def _empty_dict(walk: PickleWalk, at: int) -> int:
@@ -100,10 +106,12 @@ def _tuple(walk: PickleWalk, at: int) -> int:
 
 def _list(walk: PickleWalk, at: int) -> int:
     items = walk.pop_mark()
-    walk.push(LIST)
-    if walk.contents:
-        walk.stack[-1] = made = ListValue()
+    if walk.contents or _of_array(walk):
+        made = ListValue(kept=walk.contents)
+        walk.push(made)
         walk.judge.append(made, items, at - 1)
+    else:
+        walk.push(LIST)
     return at
 
 

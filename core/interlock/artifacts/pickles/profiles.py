@@ -199,7 +199,7 @@ PROFILES: Mapping[str, Profile] = {
         ),
         Profile(
             name="torch-checkpoint",
-            version="1",
+            version="2",
             purpose="state dicts with optimizer, scheduler, numpy values and plain Python containers",
             rules=_CHECKPOINT,
         ),
@@ -211,7 +211,7 @@ PROFILES: Mapping[str, Profile] = {
         ),
         Profile(
             name="numpy",
-            version="2",
+            version="3",
             purpose="numpy arrays and scalars, object arrays of plain values included, as numpy and joblib save them",
             rules=_ARRAYS,
         ),
@@ -245,7 +245,7 @@ PROFILES: Mapping[str, Profile] = {
         ),
         Profile(
             name=DISTRIBUTED,
-            version="1",
+            version="2",
             purpose="checkpoint folders of torch.distributed.checkpoint: their .metadata and their *.distcp files",
             rules=(*_CHECKPOINT, *DISTRIBUTED_CHECKPOINT),
         ),

@@ -65,23 +65,29 @@ class Span:
 
 
 class ListValue(Value):
-    """A list, of which the first items are known.
+    """A list whose length is known, and its first items where a rule may ask for them.
+
+    Args:
+        kept: Keep items, at most `MOST_ITEMS`.
 
     `frozen` after a rule has looked at its items: what it found would no longer hold if more were appended.
     """
 
-    __slots__ = ("frozen", "items", "more")
+    __slots__ = ("count", "frozen", "items", "kept")
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept: bool) -> None:
         super().__init__("list")
         self.items: list[object] = []
-        self.more = False
+        self.count = 0
+        self.kept = kept
         self.frozen = False
 
-    def extend(self, items: Sequence[object]) -> None:
-        """Note items that are appended."""
-        self.items += items[: MOST_ITEMS - len(self.items)]
-        self.more |= len(self.items) == MOST_ITEMS
+    def extend(self, items: Sequence[object]) -> int:
+        """Note items that are appended; how many of them are kept."""
+        self.count += len(items)
+        kept = items[: MOST_ITEMS - len(self.items)] if self.kept else ()
+        self.items += kept
+        return len(kept)
 
 
 class DictValue:
