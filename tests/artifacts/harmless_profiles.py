@@ -54,6 +54,7 @@ def composed() -> dict[str, Any]:
         [("scaled", preprocessing.StandardScaler(), [0, 1]), ("kinds", preprocessing.OneHotEncoder(), [2])]
     )
     steps = pipeline.make_pipeline(columns, feature_selection.SelectKBest(k=2), logistic)
+    histogram: Any = ensemble.HistGradientBoostingClassifier
     kinds = np.column_stack([X[:, :2], np.arange(40) % 3])
     grid = model_selection.GridSearchCV(tree.DecisionTreeClassifier(), {"max_depth": [1, None]}, cv=2, scoring="f1")
     texts = pipeline.make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), svm.LinearSVC())
@@ -63,9 +64,7 @@ def composed() -> dict[str, Any]:
         "text": texts.fit(["a fine day", "a bad day"] * 3, [0, 1] * 3),
         "forest": ensemble.RandomForestClassifier(5, random_state=0).fit(X, Y),
         "boosting": ensemble.GradientBoostingClassifier(n_estimators=3).fit(X, np.arange(40) % 3),
-        "histogram-boosting": ensemble.HistGradientBoostingClassifier(
-            max_iter=3, categorical_features=[2], min_samples_leaf=2
-        ).fit(kinds, Y),
+        "histogram-boosting": histogram(max_iter=3, categorical_features=[2], min_samples_leaf=2).fit(kinds, Y),
         "neighbours": neighbors.KNeighborsClassifier(algorithm="kd_tree", metric="minkowski", p=3).fit(X, Y),
         "ball-tree": neighbors.BallTree(X, metric="seuclidean", V=np.ones(4)),
         "kernel-density": neighbors.KernelDensity().fit(X),

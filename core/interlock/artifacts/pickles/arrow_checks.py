@@ -39,7 +39,7 @@ def arrow_array(made: Instance, arguments: tuple[object, ...]) -> None:
     if not isinstance(parts, tuple) or len(parts) != 7:
         raise ContentError("is given other than seven parts")
     kind, length, nulls, offset, buffers, children, dictionary = parts
-    name = kind.fact if isinstance(kind, Value) and kind.kind == "arrow-type" else None
+    name = str(kind.fact) if isinstance(kind, Value) and kind.kind == "arrow-type" else ""
     if not (is_size(length) and is_size(offset) and isinstance(length, int) and isinstance(offset, int)):
         raise ContentError("has a length or an offset that is no number")
     if length + offset > _LARGEST or items_of(children) or dictionary is not None or type(nulls) is not int:
