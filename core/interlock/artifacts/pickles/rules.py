@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from types import MappingProxyType
 
 from interlock.gate.documents import digest_of
@@ -60,12 +61,20 @@ class Profile:
     purpose: str
     rules: tuple[GlobalRule, ...]
     contents: bool = False
-    digest: str = field(init=False)
     table: Mapping[tuple[str, str], GlobalRule] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        rules: list[Json] = [asdict(rule) for rule in sorted(self.rules, key=lambda rule: rule.path)]
-        document: dict[str, Json] = {"name": self.name, "version": self.version, "rules": rules}
-        object.__setattr__(self, "digest", digest_of(document))
         table = {(rule.module, rule.name): rule for rule in self.rules}
         object.__setattr__(self, "table", MappingProxyType(table))
+
+    @property
+    def digest(self) -> str:
+        """Of every rule; made when it is asked for, because importing the profiles has to be cheap."""
+        return _digest_of(self)
+
+
+@cache
+def _digest_of(profile: Profile) -> str:
+    rules: list[Json] = [asdict(rule) for rule in sorted(profile.rules, key=lambda rule: rule.path)]
+    document: dict[str, Json] = {"name": profile.name, "version": profile.version, "rules": rules}
+    return digest_of(document | ({"contents": True} if profile.contents else {}))
