@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interlock.cli import show
+from interlock.cli.out import OutFile
 from interlock.gate import Finding, Settings
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
 
@@ -28,7 +29,7 @@ def artifacts() -> None:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
 @click.option("--format", "format_", type=click.Choice(("table", "sarif")), default="table", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write the report to this file.")
+@click.option("--out", type=OutFile(), help="Write the report to this file.")
 @click.option("--strict", is_flag=True, help="Files of no format that is read here leave it undecided, too.")
 def scan(*, paths: tuple[Path, ...], scanner_profile: str, format_: str, out: Path | None, strict: bool) -> int:
     """Scan the files of a repository, all of them or PATHS; for pre-commit and CI.
@@ -65,9 +66,7 @@ def scan(*, paths: tuple[Path, ...], scanner_profile: str, format_: str, out: Pa
 
 @artifacts.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--signature", type=click.Path(path_type=Path), help="Where to; model.sig in the folder, or beside a file."
-)
+@click.option("--signature", type=OutFile(), help="Where to; model.sig in the folder, or beside a file.")
 @click.option("--signer", help="A key by URI (file2:, awskms:, ...); the deployment's signer by default.")
 @click.option("--ignore", "ignored", multiple=True, metavar="PATH", help="Leave out; relative to MODEL, repeatable.")
 def sign(*, model: Path, signature: Path | None, signer: str | None, ignored: tuple[str, ...]) -> int:
@@ -120,7 +119,7 @@ def verify(*, model: Path, signature: Path | None, keys: tuple[Path, ...]) -> in
     help="The libraries that it was trained with: a lock file, of which lines with == count.",
 )
 @click.option("--spec", default="1.7", show_default=True, help="Version of CycloneDX: 1.6 or 1.7.")
-@click.option("--out", type=click.Path(path_type=Path), help="A file, bom.json in the folder for one; standard output.")
+@click.option("--out", type=OutFile(), help="A file, bom.json in the folder for one; standard output.")
 def bom(*, model: Path, datasets: tuple[str, ...], requirements: Path | None, spec: str, out: Path | None) -> int:
     """Write a model's bill of materials (CycloneDX ML-BOM)."""
     from interlock.artifacts.bill_of_materials import Ingredients, bill_of_materials, pinned
