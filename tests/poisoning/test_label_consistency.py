@@ -11,6 +11,7 @@ from tests.poisoning.conftest import rates
 from tests.poisoning.scanning import batches, knn, profile_of, same_scores, shuffled, tree
 
 from interlock.poisoning import LabelConsistency
+from interlock.poisoning.labels.drawn import Drawn
 from interlock.poisoning.labels.rest import Rest
 from interlock.poisoning.labels.votes import counted
 from interlock.poisoning.neighbours import nearest
@@ -235,3 +236,24 @@ def test_no_more_is_held_however_many_rows_come(monkeypatch: pytest.MonkeyPatch,
     for part in parts[1:]:
         state = detector.merge(state, detector.partial(part))
         assert sum(len(one.points) for one in state) <= 2 * 50 + 60
+
+
+def test_copies_of_a_row_are_no_reason_to_sort_everything_anew(monkeypatch: pytest.MonkeyPatch, clean: Dataset) -> None:
+    monkeypatch.setattr("interlock.poisoning.labels.drawn.JUDGED", 50)
+    monkeypatch.setattr("interlock.poisoning.label_consistency.JUDGED", 50)
+    joins: list[int] = []
+    whole = Drawn.joined
+
+    def counted_joins(parts: tuple[Drawn, ...]) -> Drawn:
+        joins.append(len(parts))
+        return whole(parts)
+
+    monkeypatch.setattr(Drawn, "joined", counted_joins)
+    copies = clean.taken(np.arange(400) % 10)
+    parts = batches(copies, list(range(10, 400, 10)))
+    detector = LabelConsistency(profile=profile_of(parts))
+    state = detector.partial(parts[0])
+    for part in parts[1:]:
+        state = detector.merge(state, detector.partial(part))
+    assert len(joins) <= 5
+    assert sum(len(one.rows) for one in state) == 400

@@ -196,16 +196,16 @@ class Labelled:
     """The rows of a batch that carry a label; the same arrays for all who ask, so nobody may write to them.
 
     Args:
+        known: bool array (rows,): which rows of the batch they are.
         rows: int64 array (n,): indices in the whole dataset.
         labels: int64 array (n,): positions among the classes.
         features: float32 array (n, d).
-        keys: uint64 array (n,): content hashes.
     """
 
+    known: NDArray[np.bool_]
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     features: NDArray[np.float32]
-    keys: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,23 +273,29 @@ class Batch:
         """int64 array (rows,): labels as positions in `classes`, -1 where there is none."""
         return Coded(codes=self.labels, vocabulary=self.vocabulary).among(classes)
 
-    def labelled(self, classes: tuple[str, ...], seed: int) -> Labelled:
+    def labelled(self, classes: tuple[str, ...]) -> Labelled:
         """The rows that carry one of the classes as their label.
 
         Args:
             classes: Labels as text.
-            seed: Of the content hash.
         """
 
         def found() -> Labelled:
             labels = self.codes(classes)
             known = labels >= 0
             features = self.features if known.all() else self.features[known]
-            return Labelled(
-                rows=self.rows[known], labels=labels[known], features=features, keys=row_hashes(features, seed)
-            )
+            return Labelled(known=known, rows=self.rows[known], labels=labels[known], features=features)
 
-        return self.shared.get(("labelled", classes, seed), found)
+        return self.shared.get(("labelled", classes), found)
+
+    def keys(self, classes: tuple[str, ...], seed: int) -> NDArray[np.uint64]:
+        """uint64 array (n,): content hashes of the rows of `labelled`.
+
+        Args:
+            classes: Labels as text.
+            seed: Of the hash.
+        """
+        return self.shared.get(("keys", classes, seed), lambda: row_hashes(self.labelled(classes).features, seed))
 
 
 class BatchSource(Protocol):

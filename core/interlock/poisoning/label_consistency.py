@@ -81,24 +81,23 @@ class LabelConsistency:
         """Project one batch."""
         import numpy as np
 
-        mine = batch.labelled(self.profile.classes, self.seed)
+        classes = self.profile.classes
+        mine, keys = batch.labelled(classes), batch.keys(classes, self.seed)
         points = projected(mine.features, self.profile)
-        of = np.arange(len(points))
-        return (Drawn(rows=mine.rows, keys=mine.keys, labels=mine.labels, of=of, points=points),)
+        return (Drawn(rows=mine.rows, keys=keys, labels=mine.labels, of=np.arange(len(points)), points=points),)
 
     def merge(self, one: tuple[Drawn, ...], other: tuple[Drawn, ...]) -> tuple[Drawn, ...]:
         """Both; joined only when they hold far more than is judged, so that rows are not copied at every step."""
         parts = one + other
-        held = sum(len(part.rows) for part in parts)
-        return (Drawn.joined(parts),) if held > 2 * JUDGED and len(parts) > 2 else parts
+        # Copies of a row that is judged are indices; they alone are no reason to sort everything anew.
+        held = sum(len(part.points) for part in parts)
+        return (Drawn.joined(parts),) if held > 2 * JUDGED else parts
 
     def finalize(self, state: tuple[Drawn, ...]) -> Scores | SecondLook | Rest:
         """Vote, count, and compare with the null."""
-        import numpy as np
-
         drawn = Drawn.joined(state)
         # Copies of a row must not vouch for each other's label: each content votes, and is counted, once.
-        labels = drawn.labels[np.flatnonzero(np.diff(drawn.of, prepend=-1))]
+        labels = drawn.labels[drawn.firsts]
         if len(labels) < MIN_ROWS:
             return Scores.silent(drawn.rows, unfit=f"fewer than {MIN_ROWS} distinct rows")
         points, classes = drawn.points, len(self.profile.classes)
@@ -122,4 +121,13 @@ class LabelConsistency:
         """What was found, or who looks for more of it among the rows that were left out."""
         if not drawn.left or not scores.alarm:
             return scores
-        return Rest(profile=self.profile, seed=self.seed, device=self.device, scores=scores, drawn=drawn, models=models)
+        return Rest(
+            profile=self.profile,
+            seed=self.seed,
+            device=self.device,
+            scores=scores,
+            last=drawn.last,
+            references=drawn.points[:MAX_REFERENCES],
+            said=drawn.labels[drawn.firsts[:MAX_REFERENCES]],
+            models=models,
+        )

@@ -103,10 +103,9 @@ class CodedRows:
         """
 
         def made() -> CodedRows:
-            labels = batch.codes(profile.classes)
-            known = labels >= 0
-            codes = coded(batch.features if known.all() else batch.features[known], profile)
-            return cls(rows=batch.rows[known], labels=labels[known], keys=row_hashes(codes, seed), codes=codes)
+            mine = batch.labelled(profile.classes)
+            codes = coded(mine.features, profile)
+            return cls(rows=mine.rows, labels=mine.labels, keys=row_hashes(codes, seed), codes=codes)
 
         return batch.shared.get(("coded", id(profile), seed), made)
 

@@ -146,13 +146,12 @@ class CleanNeighbours:
 
     def partial(self, batch: Batch) -> Voted:
         """Ask the clean rows about one batch."""
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
+        mine = batch.labelled(self.profile.classes)
         there, theirs = self._references
         count = self._neighbours
-        found, _ = nearest(projected(batch.features[known], self.profile), there, count, device=self.device)
-        resembles, scores = self._voted(theirs[found], labels[known])
-        return Voted(rows=batch.rows[known], labels=labels[known], resembles=resembles, scores=scores)
+        found, _ = nearest(projected(mine.features, self.profile), there, count, device=self.device)
+        resembles, scores = self._voted(theirs[found], mine.labels)
+        return Voted(rows=mine.rows, labels=mine.labels, resembles=resembles, scores=scores)
 
     def merge(self, one: Voted, other: Voted) -> Voted:
         """Both."""

@@ -53,7 +53,7 @@ class Drawn:
         first = first_of_each(keys[order], labels[order])
         of = np.cumsum(first) - 1
         order, of = order[of < JUDGED], of[of < JUDGED]
-        wanted = held[order[np.flatnonzero(np.diff(of, prepend=-1))]]
+        wanted = held[order[_firsts(of)]]
         points = np.empty((len(wanted), parts[0].points.shape[1]), dtype=np.float32)
         for part, start in zip(parts, starts, strict=False):
             mine = (wanted >= start) & (wanted < start + len(part.points))
@@ -61,17 +61,18 @@ class Drawn:
         left = sum(part.left for part in parts) + len(rows) - len(order)
         return cls(rows=rows[order], keys=keys[order], labels=labels[order], of=of, points=points, left=left)
 
-    def beyond(self, keys: NDArray[np.uint64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows were left out: bool array (rows,).
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """int64 array (m,): the place of the first row of each point."""
+        return _firsts(self.of)
 
-        Args:
-            keys: uint64 array (rows,).
-            labels: int64 array (rows,).
-        """
-        import numpy as np
+    @property
+    def last(self) -> tuple[int, int]:
+        """Content hash and label of the last row; those that were left out come after it."""
+        return int(self.keys[-1]), int(self.labels[-1])
 
-        if not self.left:
-            return np.zeros(len(keys), dtype=bool)
-        last, label = self.keys[-1], self.labels[-1]
-        later: NDArray[np.bool_] = (keys > last) | ((keys == last) & (labels > label))
-        return later
+
+def _firsts(of: NDArray[np.int64]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.flatnonzero(np.diff(of, prepend=-1))

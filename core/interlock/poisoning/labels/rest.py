@@ -17,9 +17,8 @@ from interlock.gate import Level
 from interlock.poisoning.batches import Batch, Labelled
 from interlock.poisoning.detector import LabelShift, Scores, Suspicion
 from interlock.poisoning.labels.belief import Belief
-from interlock.poisoning.labels.drawn import Drawn
 from interlock.poisoning.labels.out_of_fold import Models
-from interlock.poisoning.labels.votes import MAX_REFERENCES, NEIGHBOURS, counted
+from interlock.poisoning.labels.votes import NEIGHBOURS, counted
 from interlock.poisoning.neighbours import nearest
 from interlock.poisoning.overlap import Votes
 from interlock.poisoning.survey import Profile, projected
@@ -60,7 +59,9 @@ class Rest:
         seed: Of the content hash.
         device: A torch device.
         scores: What was found among the rows that were judged.
-        drawn: Those rows.
+        last: Content hash and label of the last of those rows; the rest comes after it.
+        references: float32 array (r, p): rows that are asked for their labels.
+        said: int64 array (r,): these labels.
         models: What was learned from them; None where there are too many classes for it.
     """
 
@@ -68,7 +69,9 @@ class Rest:
     seed: int
     device: str
     scores: Scores = field(repr=False)
-    drawn: Drawn = field(repr=False)
+    last: tuple[int, int]
+    references: NDArray[np.float32] = field(repr=False)
+    said: NDArray[np.int64] = field(repr=False)
     models: Models | None = field(repr=False)
 
     @property
@@ -84,8 +87,9 @@ class Rest:
         """Believe or doubt the rows of one batch."""
         import numpy as np
 
-        mine = batch.labelled(self.profile.classes, self.seed)
-        beyond = self.drawn.beyond(mine.keys, mine.labels)
+        classes, (last, label) = self.profile.classes, self.last
+        mine, keys = batch.labelled(classes), batch.keys(classes, self.seed)
+        beyond = (keys > last) | ((keys == last) & (mine.labels > label))
         rows, labels = mine.rows[beyond], mine.labels[beyond]
         resembles, doubt = labels.copy(), np.zeros(len(rows), dtype=np.float32)
         if len(rows):
@@ -142,11 +146,8 @@ class Rest:
         return asked, Belief.of(said, votes.labels, votes.own / NEIGHBOURS)
 
     def _votes(self, points: NDArray[np.float32], labels: NDArray[np.int64]) -> Votes:
-        import numpy as np
-
-        there = np.flatnonzero(np.diff(self.drawn.of, prepend=-1))[:MAX_REFERENCES]
-        near, _ = nearest(points, self.drawn.points[: len(there)], NEIGHBOURS, device=self.device)
-        return counted(near, labels, len(self.profile.classes), self.drawn.labels[there])
+        near, _ = nearest(points, self.references, NEIGHBOURS, device=self.device)
+        return counted(near, labels, len(self.profile.classes), self.said)
 
     def _with_more(self, one: Found, resembles: str, rest: Doubted) -> Found:
         """A finding with the rows of the rest that it names."""

@@ -71,19 +71,18 @@ class ModelCarriers:
         """Put one batch through the network."""
         import numpy as np
 
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        labels, rows = labels[known], batch.rows[known]
-        points = seen(batch.features[known], self.profile, (Whole(columns=self.profile.width),))
+        mine = batch.labelled(self.profile.classes)
+        labels, rows = mine.labels, mine.rows
+        points = seen(mine.features, self.profile, (Whole(columns=self.profile.width),))
         inner = hidden(self.model, np.where(self.usable, points, np.float32(0)), device=self.device)
         along = np.full((len(rows), len(self.splits)), -np.inf, dtype=np.float32)
         for at, split in enumerate(self.splits):
-            mine = labels == split.label
+            own = labels == split.label
             if split.space >= len(self.spaces):
-                along[mine, at] = np.isin(rows[mine], split.members)
-            elif mine.any():
-                places = self.spaces[split.space].points([layer[mine] for layer in inner]) @ split.direction
-                along[mine, at] = (places - split.rest) / split.distance
+                along[own, at] = np.isin(rows[own], split.members)
+            elif own.any():
+                places = self.spaces[split.space].points([layer[own] for layer in inner]) @ split.direction
+                along[own, at] = (places - split.rest) / split.distance
         return (Reached(rows=rows, along=along),)
 
     def merge(self, one: tuple[Reached, ...], other: tuple[Reached, ...]) -> tuple[Reached, ...]:

@@ -100,16 +100,14 @@ class PatternCarriers:
         """Project one batch."""
         import numpy as np
 
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        labels = labels[known]
-        points = seen(batch.features[known], self.profile, self.views)
+        mine = batch.labelled(self.profile.classes)
+        labels, points = mine.labels, seen(mine.features, self.profile, self.views)
         starts = np.cumsum([0, *(view.columns for view in self.views)])
         along = np.empty((len(labels), len(self.splits)), dtype=np.float32)
         for at, split in enumerate(self.splits):
             columns = points[:, starts[split.view] : starts[split.view + 1]]
             along[:, at] = (columns @ split.direction - split.centres[labels]) / split.distance
-        return (Projections(rows=batch.rows[known], labels=labels, along=along),)
+        return (Projections(rows=mine.rows, labels=labels, along=along),)
 
     def merge(self, one: tuple[Projections, ...], other: tuple[Projections, ...]) -> tuple[Projections, ...]:
         """Both; they are joined only when all are there."""

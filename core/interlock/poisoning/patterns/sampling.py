@@ -57,12 +57,10 @@ class Sample:
             room: Rows of each class.
             seed: Of the content hash.
         """
-        mine = batch.labelled(profile.classes, seed)
-        kept = smallest(mine.rows, mine.labels, mine.keys, room)
+        mine, keys = batch.labelled(profile.classes), batch.keys(profile.classes, seed)
+        kept = smallest(mine.rows, mine.labels, keys, room)
         points = seen(mine.features[kept], profile, views)
-        return cls(
-            rows=mine.rows, places=mine.rows[kept], labels=mine.labels[kept], keys=mine.keys[kept], points=points
-        )
+        return cls(rows=mine.rows, places=mine.rows[kept], labels=mine.labels[kept], keys=keys[kept], points=points)
 
     def merged(self, other: Sample, room: int) -> Sample:
         """The sample of both."""

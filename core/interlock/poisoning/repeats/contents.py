@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.hashing import first_of_each, mixed, row_hashes, text_hashes
+from interlock.poisoning.hashing import first_of_each, mixed, text_hashes
 from interlock.poisoning.repeats.likes import normal, picture_sketches, text_sketches
 from interlock.poisoning.survey import Profile
 
@@ -51,11 +51,10 @@ class Contents:
         """Of one batch."""
         import numpy as np
 
-        labels = batch.codes(profile.classes)
-        known = np.flatnonzero(labels >= 0)
-        features = batch.features[known]
+        mine = batch.labelled(profile.classes)
+        known, features = np.flatnonzero(mine.known), mine.features
         texts = joined(batch, known)
-        keys = content_keys(batch, known, seed)
+        keys = content_keys(batch, known, batch.keys(profile.classes, seed))
         finite = np.where(np.isfinite(features), features, profile.centre).astype(np.float32)
         plain = _plain(finite, image_shape)
         if batch.texts:
@@ -64,8 +63,8 @@ class Contents:
         as_pictures = image_shape is not None and not batch.texts
         sketches = text_sketches([normal(text) for text in texts] if batch.texts else [])
         made = cls(
-            rows=batch.rows[known],
-            labels=labels[known],
+            rows=mine.rows,
+            labels=mine.labels,
             keys=keys,
             plain=plain,
             pictures=picture_sketches(finite, image_shape) if as_pictures and image_shape else keys[:0],
@@ -136,15 +135,15 @@ def joined(batch: Batch, rows: NDArray[np.int64]) -> list[str]:
     return ["\n".join(column[row] for column in columns) for row in places]
 
 
-def content_keys(batch: Batch, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+def content_keys(batch: Batch, rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """uint64 array: one hash per row of equal values, texts and categories.
 
     Args:
         batch: The rows.
         rows: int64 array: which of them.
-        seed: Of the hash.
+        keys: uint64 array: hashes of their values alone.
     """
-    keys, places = row_hashes(batch.features[rows], seed), [int(row) for row in rows]
+    places = [int(row) for row in rows]
     for name in sorted(batch.texts):
         column = batch.texts[name]
         keys = mixed(keys + text_hashes([column[row] for row in places])[:-1])

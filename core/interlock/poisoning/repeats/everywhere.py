@@ -46,16 +46,15 @@ class Carriers:
         """Rows, and which suspicion each belongs to (-1 for none)."""
         import numpy as np
 
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        codes = coded(batch.features[known], self.profile).reshape(-1, *self.shape)
-        rows, mine = batch.rows[known], np.full(int(known.sum()), -1, dtype=np.int64)
+        there = batch.labelled(self.profile.classes)
+        codes = coded(there.features, self.profile).reshape(-1, *self.shape)
+        mine = np.full(len(there.rows), -1, dtype=np.int64)
         for at in reversed(range(len(self.words))):
             label = self.profile.classes.index(self.found.suspicions[at].label)
             for family, word in self.words[at]:
                 carried = carriers(family, codes, np.array([word], dtype=np.uint64)).row
-                mine[carried[labels[known][carried] == label]] = at
-        return ((rows, mine),)
+                mine[carried[there.labels[carried] == label]] = at
+        return ((there.rows, mine),)
 
     def merge(
         self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
-from interlock.poisoning.hashing import mixed, multipliers, row_hashes, text_hashes
+from interlock.poisoning.hashing import mixed, multipliers, text_hashes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,21 +156,20 @@ def table_state(batch: Batch, classes: tuple[str, ...], seed: int) -> TableState
     """
     import numpy as np
 
-    labels = batch.codes(classes)
-    known = labels >= 0
+    mine = batch.labelled(classes)
     columns = tuple(sorted(batch.categories))
-    words = [text_hashes(batch.categories[name].vocabulary)[batch.categories[name].codes[known]] for name in columns]
-    numbers, rows = batch.features[known], batch.rows[known]
-    table = np.stack(words, axis=1) if words else np.zeros((len(rows), 0), dtype=np.uint64)
+    held = [batch.categories[name] for name in columns]
+    words = [text_hashes(column.vocabulary)[column.codes[mine.known]] for column in held]
+    table = np.stack(words, axis=1) if words else np.zeros((len(mine.rows), 0), dtype=np.uint64)
     factors = multipliers(len(columns) + 1, seed + 1)
-    label_words = text_hashes(classes)[labels[known]]
-    keys = row_hashes(numbers, seed) + (table * factors[:-1]).sum(axis=1, dtype=np.uint64) + label_words * factors[-1]
+    label_words = text_hashes(classes)[mine.labels]
+    keys = batch.keys(classes, seed) + (table * factors[:-1]).sum(axis=1, dtype=np.uint64) + label_words * factors[-1]
     return _kept(
         TableState(
-            rows=rows,
+            rows=mine.rows,
             keys=mixed(keys),
-            labels=labels[known],
-            numbers=numbers,
+            labels=mine.labels,
+            numbers=mine.features,
             words=table,
             names=batch.names,
             columns=columns,

@@ -91,10 +91,9 @@ class ContentOfSources:
         """Ask the neighbours of one batch."""
         import numpy as np
 
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        labels, owners, rows = labels[known], owners_of(batch)[known], batch.rows[known]
-        content, sure = self._content(projected(batch.features[known], self.profile), labels, owners)
+        mine = batch.labelled(self.profile.classes)
+        labels, owners, rows = mine.labels, owners_of(batch)[mine.known], mine.rows
+        content, sure = self._content(projected(mine.features, self.profile), labels, owners)
         place = self._places(owners)
         fit = content >= 0
         classes, levels = len(self.profile.classes), NEIGHBOURS + 1

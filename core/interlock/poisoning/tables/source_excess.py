@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from interlock.poisoning.batches import Batch
 from interlock.poisoning.detector import Scores
-from interlock.poisoning.hashing import first_of_each, row_hashes
+from interlock.poisoning.hashing import first_of_each
 from interlock.poisoning.survey import Profile, projected
 from interlock.poisoning.tables.source_content import MIN_ROWS, ContentOfSources, owners_of
 
@@ -94,22 +94,20 @@ class SourceExcess:
         """Count and sample one batch."""
         import numpy as np
 
-        labels = batch.codes(self.profile.classes)
-        known = labels >= 0
-        labels = labels[known]
-        owners = owners_of(batch)[known]
+        mine = batch.labelled(self.profile.classes)
+        labels, owners = mine.labels, owners_of(batch)[mine.known]
         sources, place = np.unique(owners, return_inverse=True)
         classes = len(self.profile.classes)
         counts = np.bincount(place * classes + labels, minlength=len(sources) * classes).reshape(-1, classes)
-        keys, first = _first(row_hashes(batch.features[known], self.seed), labels, owners)
+        keys, first = _first(batch.keys(self.profile.classes, self.seed), labels, owners)
         return SampleState(
-            seen=batch.rows[known],
+            seen=mine.rows,
             sources=sources,
             rows=counts.astype(np.int64),
             keys=keys,
             labels=labels[first],
             owners=owners[first],
-            points=projected(batch.features[known][first], self.profile),
+            points=projected(mine.features[first], self.profile),
             named=batch.sources is not None,
         )
 
