@@ -95,9 +95,7 @@ class Budget:
             LimitPassedError: That is more than the subject may have, or the time is over.
         """
         self._bytes += count
-        if self._bytes > self.limits.total_bytes:
-            raise LimitPassedError(f"more than {self.limits.total_bytes:,} bytes to read")
-        self.check_time()
+        self._check(self._bytes, self.limits.total_bytes, "bytes to read")
 
     def spend_opcodes(self, count: int) -> None:
         """Account for `count` pickle opcodes.
@@ -106,9 +104,7 @@ class Budget:
             LimitPassedError: That is more than the subject may have, or the time is over.
         """
         self.opcodes += count
-        if self.opcodes > self.limits.opcodes:
-            raise LimitPassedError(f"more than {self.limits.opcodes:,} pickle opcodes")
-        self.check_time()
+        self._check(self.opcodes, self.limits.opcodes, "pickle opcodes")
 
     def spend_fields(self, count: int) -> None:
         """Account for `count` protobuf fields.
@@ -117,9 +113,7 @@ class Budget:
             LimitPassedError: That is more than the subject may have, or the time is over.
         """
         self._fields += count
-        if self._fields > self.limits.fields:
-            raise LimitPassedError(f"more than {self.limits.fields:,} protobuf fields")
-        self.check_time()
+        self._check(self._fields, self.limits.fields, "protobuf fields")
 
     def hold_text(self, count: int) -> None:
         """Ask whether a text of `count` bytes may be held in memory.
@@ -138,3 +132,8 @@ class Budget:
         """
         if count > self.limits.member_bytes:
             raise LimitPassedError(f"a member of {count:,} bytes, more than {self.limits.member_bytes:,}")
+
+    def _check(self, spent: int, most: int, what: str) -> None:
+        if spent > most:
+            raise LimitPassedError(f"more than {most:,} {what}")
+        self.check_time()

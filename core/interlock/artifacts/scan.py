@@ -6,7 +6,7 @@ pickle from its first byte on, because a loader that unpickles it does not ask w
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ from interlock.artifacts.formats.text_file import read_text, scan_text
 from interlock.artifacts.formats.trees import looks_like_catboost, scan_catboost, scan_xgboost_ubjson
 from interlock.artifacts.formats.ubjson import looks_like_ubjson
 from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.pickles.file import has_protocol, probe_pickle, scan_pickle
+from interlock.artifacts.pickles.file import Probe, has_protocol, probe_pickle, scan_pickle
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer, open_bytes
@@ -80,14 +80,15 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
     Returns:
         The format they were recognised as, or ``unknown``.
     """
+    seen = _Seen(data, path, profile, record)
     try:
-        found = _recognise_and_scan(data, path, profile, record, depth)
+        found = _recognise_and_scan(seen, depth)
         if found != "pickle":
-            _scan_as_pickle_too(data, path, profile, record)
+            _scan_as_pickle_too(seen)
         report_other_containers(data, found, path=path, record=record)
-        graphs = graph_formats(data, record.budget)
-        if len(graphs) > 1 or (graphs and found != graphs[0]):
-            record.error(rules.POLYGLOT, f"a {found} file that loaders also take for {' and '.join(graphs)}", path)
+        if len(seen.graphs) > 1 or (seen.graphs and found != seen.graphs[0]):
+            graphs = " and ".join(seen.graphs)
+            record.error(rules.POLYGLOT, f"a {found} file that loaders also take for {graphs}", path)
         _scan_as_hdf5_too(data, path, record)
     except LimitPassedError as error:
         record.fail(path, str(error))
@@ -97,7 +98,26 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
     return found
 
 
-def _recognise_and_scan(data: Buffer, path: str, profile: Profile, record: Record, depth: int) -> str:
+class _Seen:
+    """One file, and what more than one look at it asks for: worked out once."""
+
+    def __init__(self, data: Buffer, path: str, profile: Profile, record: Record) -> None:
+        self.data = data
+        self.path = path
+        self.profile = profile
+        self.record = record
+
+    @cached_property
+    def graphs(self) -> list[str]:
+        return graph_formats(self.data, self.record.budget)
+
+    @cached_property
+    def probe(self) -> Probe:
+        return probe_pickle(self.data, path=self.path, profile=self.profile, record=self.record)
+
+
+def _recognise_and_scan(seen: _Seen, depth: int) -> str:
+    data, path, profile, record = seen.data, seen.path, seen.profile, seen.record
     head = data[:16]
     if not head:
         record.fail(path, "an empty file: there is nothing to look at")
@@ -117,25 +137,25 @@ def _recognise_and_scan(data: Buffer, path: str, profile: Profile, record: Recor
     if has_protocol(head):
         scan_pickle(data, path=path, profile=profile, record=record)
         return "pickle"
-    return _scan_without_magic(data, path, profile, record)
+    return _scan_without_magic(seen)
 
 
 def _scan_inner(data: Buffer, path: str, *, profile: Profile, record: Record, depth: int) -> str:
     return scan_bytes(data, path, profile=profile, record=record, depth=depth)
 
 
-def _scan_without_magic(data: Buffer, path: str, profile: Profile, record: Record) -> str:
+def _scan_without_magic(seen: _Seen) -> str:
     """A graph, text, a pickle of protocol 0 or 1, or something that is not read here."""
-    graphs = graph_formats(data, record.budget)
-    if graphs:
-        scan_graph(data, graphs[0], path=path, record=record)
-        return graphs[0]
+    data, path, record = seen.data, seen.path, seen.record
+    if seen.graphs:
+        scan_graph(data, seen.graphs[0], path=path, record=record)
+        return seen.graphs[0]
     text = read_text(data) if len(data) <= record.budget.limits.text_bytes else None
-    probe = probe_pickle(data, path=path, profile=profile, record=record)
+    probe = seen.probe
     whole = probe.end is not None and probe.end.stopped and probe.end.position == len(data)
     # Almost any text begins with something that reads as an opcode; a pickle is one that ends or that acts.
     if whole or probe.acts or (probe.named_a_global and text is None):
-        scan_pickle(data, path=path, profile=profile, record=record)
+        scan_pickle(data, path=path, profile=seen.profile, record=record)
         return "pickle"
     if probe.gap:
         raise LimitPassedError(probe.gap)
@@ -157,13 +177,15 @@ def _report_unknown(head: bytes, path: str, record: Record, *, large: bool) -> N
         record.unknown(path, f"unknown format, it starts with {shown(repr(head))}")
 
 
-def _scan_as_pickle_too(data: Buffer, path: str, profile: Profile, record: Record) -> None:
-    probe = probe_pickle(data, path=path, profile=profile, record=record) if data else None
-    if probe is not None and probe.acts:
-        record.merge(probe.record)
-        record.error(rules.POLYGLOT, "these bytes are also a pickle that imports and calls something", path, 0)
-    elif probe is not None and probe.gap:
-        raise LimitPassedError(probe.gap)
+def _scan_as_pickle_too(seen: _Seen) -> None:
+    if not seen.data:
+        return
+    if seen.probe.acts:
+        seen.record.merge(seen.probe.record)
+        what = "these bytes are also a pickle that imports and calls something"
+        seen.record.error(rules.POLYGLOT, what, seen.path, 0)
+    elif seen.probe.gap:
+        raise LimitPassedError(seen.probe.gap)
 
 
 def _scan_as_hdf5_too(data: Buffer, path: str, record: Record) -> None:

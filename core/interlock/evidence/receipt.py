@@ -26,6 +26,7 @@ from interlock.gate.documents import (
     run_document,
     subject_document,
     timestamp,
+    unambiguous_json,
 )
 from interlock.gate.errors import InterlockError, ReceiptError
 from interlock.gate.protocols import Recorded
@@ -213,19 +214,9 @@ def strict_json(text: str | bytes, *, what: str) -> Any:
     Raises:
         ReceiptError: It is no such JSON.
     """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a name is repeated")
-        return found
-
-    def never(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
-
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=never)
-    except (ValueError, RecursionError) as error:
+        return unambiguous_json(text)
+    except ValueError as error:
         raise ReceiptError(f"{what} is no JSON: {error}", next_step="take the receipt from the ledger again") from error
 
 

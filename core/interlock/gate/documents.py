@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from interlock.gate.errors import PolicyError
@@ -37,6 +37,39 @@ from interlock.gate.values import (
 def canonical_json(value: Json) -> bytes:
     """One spelling for one value: sorted keys, no spaces, UTF-8, no NaN (the subset of RFC 8785 that we need)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def unambiguous_json(text: str | bytes, *, constants: bool = False) -> Json:
+    """Parse JSON of which every reader takes the same: no name twice in an object, no bottomless nesting.
+
+    Args:
+        text: Untrusted; bytes as `json.loads` takes them.
+        constants: Let ``NaN`` and the infinities pass, which are no JSON, as the floats that Python writes so.
+
+    Raises:
+        ValueError: It is no such JSON; says why, in a line, with names of the text in it as Python literals.
+    """
+    constant: Callable[[str], Json] = float if constants else _no_constant
+    try:
+        found: Json = json.loads(text, object_pairs_hook=_once_each, parse_constant=constant)
+    except RecursionError as error:
+        raise ValueError("it nests deeper than readers can follow") from error
+    return found
+
+
+def _once_each(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the name {name[:80]!r} stands twice in one object, of which readers take either")
+            seen.add(name)
+    return found
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def digest_of(value: Json) -> str:

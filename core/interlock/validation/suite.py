@@ -7,15 +7,14 @@ exist is Great Expectations' own knowledge and is asked in `interlock.validation
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from interlock.gate import Json, UsageError
-from interlock.gate.documents import canonical_json, digest_of
+from interlock.gate.documents import canonical_json, digest_of, unambiguous_json
 
 MAX_SUITE_BYTES = 16 * 2**20
 """A suite is written by people and tools for people; nothing near this size is one."""
@@ -204,25 +203,11 @@ def _read(path: Path) -> Json:
     if len(raw) > MAX_SUITE_BYTES:
         raise UsageError(f"the suite file is larger than {MAX_SUITE_BYTES} bytes", where=shown)
     try:
-        document: Json = json.loads(raw, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return unambiguous_json(raw)
+    except ValueError as error:
         raise UsageError(
             f"the suite file is not JSON: {error}", where=shown, next_step="save it from Great Expectations again"
         ) from error
-    return document
-
-
-def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {twice!r} stands twice in one object")
-    return document
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _suite_from(document: Json, where: str) -> Suite:

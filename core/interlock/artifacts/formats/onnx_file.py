@@ -65,7 +65,6 @@ class _Scan:
         self.imported: dict[str, int] = {}
         self.used: dict[tuple[str, str], int] = {}
         self.defined: set[tuple[str, str]] = set()
-        self.unknown: set[tuple[str, int]] = set()
 
     def leave(self, name: str, kept: Kept, around: tuple[str, ...], at: int) -> None:
         """After each message; see `protobuf.Leave`."""
@@ -86,9 +85,7 @@ class _Scan:
 
     def unknown_field(self, name: str, number: int, at: int) -> None:
         """A field that onnx 1.23 does not have: a newer ONNX, or something hidden from this scan."""
-        if (name, number) not in self.unknown and len(self.unknown) < _MOST_OPERATORS:
-            self.unknown.add((name, number))
-            self.record.fail(self.path, f"field {number} of {name}, at byte {at}, is none that ONNX up to 1.23 has")
+        self.record.fail(self.path, f"field {number} of {name}, at byte {at}, is none that ONNX up to 1.23 has")
 
     def finish(self) -> None:
         """Judge the operators, once it is known which ones the model defines by itself."""

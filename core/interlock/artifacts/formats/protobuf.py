@@ -8,7 +8,7 @@ last of a value that stands twice, so nothing that a file hides that way may be 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from interlock.artifacts.limits import Budget, LimitPassedError
@@ -20,6 +20,7 @@ DEEPEST = 100
 _LONGEST_VARINT: Final = 10
 _LARGEST_TAG: Final = (1 << 32) - 1
 _ACCOUNT_EVERY: Final = 4096
+_MOST_UNKNOWN: Final = 10_000
 
 Field: TypeAlias = tuple[int, int, int, int]
 """Number, wire type, and for a varint its value and 0, for anything else where its bytes begin and end."""
@@ -223,7 +224,8 @@ class Walk:
         schema: Every message that is walked into.
         budget: Pays.
         leave: See `Leave`.
-        unknown: Called with a message's name and a field number that its schema lacks, once for each pair.
+        unknown: Called with a message's name, a field number that its schema lacks and an offset, once for each pair,
+            the first `_MOST_UNKNOWN` of them.
     """
 
     data: Buffer
@@ -231,6 +233,7 @@ class Walk:
     budget: Budget
     leave: Leave
     unknown: Callable[[str, int, int], None]
+    _told: set[tuple[str, int]] = field(default_factory=set, init=False)
 
     def message(self, name: str, start: int, end: int, around: tuple[str, ...] = ()) -> None:
         """Walk one message.
@@ -248,7 +251,9 @@ class Walk:
         for number, wire, first, last in fields(self.data, start, end, self.budget):
             rule = rules.get(number)
             if rule is None:
-                self.unknown(name, number, first)
+                if (name, number) not in self._told and len(self._told) < _MOST_UNKNOWN:
+                    self._told.add((name, number))
+                    self.unknown(name, number, first)
                 continue
             if wire != rule.wire and not (rule.repeated and wire == BYTES and rule.wire != BYTES):
                 raise MalformedMessageError(f"field {number} of {name} has the wrong wire type", first)

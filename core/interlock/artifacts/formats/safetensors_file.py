@@ -7,7 +7,6 @@ fields and tensors out of place are errors.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.kinds import LARGEST, element_count, is_size
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
+from interlock.gate.documents import unambiguous_json
 
 LONGEST_HEADER = 100_000_000
 """The format's own limit."""
@@ -67,8 +67,8 @@ def _header_length(data: Buffer) -> int:
 
 def _header(raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        header = unambiguous_json(raw.decode("utf-8"))
+    except ValueError as error:
         raise MalformedHeaderError(f"a header that is no JSON: {shown(str(error))}") from error
     if not isinstance(header, dict):
         raise MalformedHeaderError("a header that is no JSON object")
@@ -76,17 +76,6 @@ def _header(raw: bytes) -> dict[str, Any]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise MalformedHeaderError("__metadata__ that maps to anything but text")
     return header
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise MalformedHeaderError("a header with a key twice, of which readers take either")
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise MalformedHeaderError(f"a header with {name}, which is no JSON")
 
 
 def _check_tensors(header: dict[str, Any], room: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from interlock.artifacts.record import Record, shown
+from interlock.gate.documents import unambiguous_json
 
 
 class MalformedJsonError(Exception):
@@ -29,15 +29,6 @@ def strict_json(raw: bytes, record: Record) -> Any:
     record.budget.hold_text(len(raw))
     record.budget.spend_bytes(len(raw))
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
-    except RecursionError as error:
-        raise MalformedJsonError("JSON that nests deeper than readers can follow") from error
-    except (UnicodeDecodeError, ValueError) as error:
+        return unambiguous_json(raw.decode("utf-8"), constants=True)
+    except ValueError as error:
         raise MalformedJsonError(f"no JSON: {shown(str(error))}") from error
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise MalformedJsonError("an object with a key twice, of which readers take either")
-    return found

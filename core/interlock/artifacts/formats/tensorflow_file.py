@@ -106,7 +106,6 @@ class _Scan:
         self.record = record
         self.used: dict[str, int] = {}
         self.functions: set[str] = set()
-        self.unknown: set[tuple[str, int]] = set()
         self.meta_graphs: list[Kept] = []
 
     def leave(self, name: str, kept: Kept, around: tuple[str, ...], at: int) -> None:
@@ -127,9 +126,7 @@ class _Scan:
 
     def unknown_field(self, name: str, number: int, at: int) -> None:
         """A field that TensorFlow 2.21 does not have: a newer one, or something hidden from this scan."""
-        if (name, number) not in self.unknown and len(self.unknown) < _MOST_NAMES:
-            self.unknown.add((name, number))
-            self.record.fail(self.path, f"field {number} of {name}, at byte {at}, is none that TensorFlow 2.21 has")
+        self.record.fail(self.path, f"field {number} of {name}, at byte {at}, is none that TensorFlow 2.21 has")
 
     def finish(self, root: str) -> None:
         """Judge the operators, once it is known which functions there are."""

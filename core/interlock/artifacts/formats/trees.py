@@ -7,7 +7,8 @@ inside of it. Layouts: XGBoost 3.2 (``src/tree/io_utils.h``, ``tree_model.cc``),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
@@ -39,10 +40,8 @@ def scan_xgboost_json(raw: bytes, *, path: str, record: Record) -> None:
     Raises:
         LimitPassedError: It is larger than a text may be, or of a booster that is not read here.
     """
-    try:
+    with _reported(path, record):
         _check_xgboost(strict_json(raw, record), record)
-    except (MalformedJsonError, MalformedTreesError) as error:
-        record.error(rules.MALFORMED_TREES, f"no XGBoost model that can be trusted: {error}", path)
     record.looked(path)
 
 
@@ -52,10 +51,8 @@ def scan_xgboost_ubjson(data: Buffer, *, path: str, record: Record) -> None:
     Raises:
         LimitPassedError: It is larger than a text may be, or of a booster that is not read here.
     """
-    try:
+    with _reported(path, record):
         _check_xgboost(read_ubjson(data, record), record)
-    except (MalformedUbjsonError, MalformedTreesError) as error:
-        record.error(rules.MALFORMED_TREES, f"no XGBoost model that can be trusted: {error}", path)
     record.looked(path)
 
 
@@ -68,12 +65,10 @@ def scan_xgboost_snapshot(data: Buffer, *, path: str, record: Record) -> None:
     Raises:
         LimitPassedError: It is larger than a text may be, or of a booster that is not read here.
     """
-    try:
+    with _reported(path, record):
         found = read_ubjson(data, record)
         _field(_field(found, "Config", dict), "learner", dict)
         _check_xgboost(_field(found, "Model", dict), record)
-    except (MalformedUbjsonError, MalformedTreesError) as error:
-        record.error(rules.MALFORMED_TREES, f"no XGBoost model that can be trusted: {error}", path)
 
 
 def scan_catboost(data: Buffer, *, path: str, record: Record) -> None:
@@ -87,6 +82,14 @@ def scan_catboost(data: Buffer, *, path: str, record: Record) -> None:
     if len(data) < 12 or 8 + size > len(data) or not 4 <= root < size:
         record.error(rules.MALFORMED_TREES, "no CatBoost model that can be trusted: cut off", path)
     raise LimitPassedError("a CatBoost model, whose trees are not read here: export it as ONNX or JSON, and scan that")
+
+
+@contextmanager
+def _reported(path: str, record: Record) -> Iterator[None]:
+    try:
+        yield
+    except (MalformedJsonError, MalformedUbjsonError, MalformedTreesError) as error:
+        record.error(rules.MALFORMED_TREES, f"no XGBoost model that can be trusted: {error}", path)
 
 
 def _check_xgboost(model: object, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""Says what a pickle may do: the permission half of the walk (`pickle_walk` is the semantics half).
+"""Says what a pickle may do: the permission half of the walk (`walk` is the semantics half).
 
 Every opcode that makes the loader import, call or set something is asked for here. The answer is a symbolic value;
 what the profile does not allow is recorded as an error finding and stands as `UNKNOWN` from then on, so that one

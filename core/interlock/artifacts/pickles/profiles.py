@@ -136,27 +136,29 @@ _NUMPY = (
     ),
 )
 
+_DEVICE = GlobalRule(
+    module="torch", name="device", kind="type", calls=(("device-type", "size?"),), result="torch-device"
+)
+_DEFAULT_DICT = GlobalRule(
+    module="collections",
+    name="defaultdict",
+    kind="type",
+    calls=((), ("plain-type",), ("none",)),
+    result="defaultdict",
+    items=True,
+)
+_PLAIN_TYPES = tuple(
+    GlobalRule(module="builtins", name=name, kind="plain-type") for name in ("dict", "list", "int", "float", "str")
+)
+
 _CHECKPOINT = (
     *_STATE_DICT,
     *_BUILTIN_VALUES,
     *_NUMPY,
-    GlobalRule(
-        module="torch",
-        name="device",
-        kind="type",
-        calls=(("device-type", "size?"),),
-        result="torch-device",
-    ),
+    _DEVICE,
     GlobalRule(module="collections", name="Counter", kind="type", calls=((), ("dict",)), result="counter", items=True),
-    GlobalRule(
-        module="collections",
-        name="defaultdict",
-        kind="type",
-        calls=((), ("plain-type",), ("none",)),
-        result="defaultdict",
-        items=True,
-    ),
-    *(GlobalRule(module="builtins", name=name, kind="plain-type") for name in ("dict", "list", "int", "float", "str")),
+    _DEFAULT_DICT,
+    *_PLAIN_TYPES,
     GlobalRule(module="argparse", name="Namespace", kind="type", new=((),), result="namespace", build="attributes"),
 )
 
@@ -167,7 +169,7 @@ _SCRIPT = (
         for kind in ("int", "double", "bool", "tensor")
     ),
     GlobalRule(module="torch.jit._pickle", name="restore_type_tag", calls=(("anything", "str"),), result="typed-list"),
-    GlobalRule(module="torch", name="device", kind="type", calls=(("device-type", "size?"),), result="torch-device"),
+    _DEVICE,
 )
 
 _JOBLIB = (
@@ -180,10 +182,6 @@ _JOBLIB = (
 )  # fmt: skip
 
 _ARRAYS = (*_NUMPY, *_BUILTIN_VALUES, _ORDERED_DICT, *_JOBLIB)
-_PLAIN_TYPES = tuple(
-    GlobalRule(module="builtins", name=name, kind="plain-type") for name in ("dict", "list", "int", "float", "str")
-)
-_DEFAULT_DICT = tuple(rule for rule in _CHECKPOINT if rule.name == "defaultdict")
 _SKLEARN = (*_ARRAYS, *estimator_rules(), *_PLAIN_TYPES)
 
 DISTRIBUTED = "torch-dcp"
@@ -219,7 +217,7 @@ PROFILES: Mapping[str, Profile] = {
             name="sklearn",
             version="1",
             purpose="fitted estimators of scikit-learn and what they hold, as pickle (2 to 5) and joblib save them",
-            rules=(*_SKLEARN, *_DEFAULT_DICT),
+            rules=(*_SKLEARN, _DEFAULT_DICT),
             contents=True,
         ),
         Profile(
@@ -233,7 +231,7 @@ PROFILES: Mapping[str, Profile] = {
             name="xgboost",
             version="1",
             purpose="boosters and estimators of XGBoost, their model judged as a file, and all of sklearn",
-            rules=(*_SKLEARN, *_DEFAULT_DICT, *XGBOOST),
+            rules=(*_SKLEARN, _DEFAULT_DICT, *XGBOOST),
             contents=True,
         ),
         Profile(

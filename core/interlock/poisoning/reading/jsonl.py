@@ -6,7 +6,6 @@ which of the two they take, so the scan and the training could see different row
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from interlock.gate import SubjectError
+from interlock.gate.documents import unambiguous_json
 from interlock.poisoning.reading.form import Table
 from interlock.poisoning.reading.limits import first_line
 
@@ -64,20 +64,13 @@ def _blocks(file: BinaryIO, shown: str) -> Iterator[list[tuple[int, dict[str, An
 
 def _object(line: bytes, number: int, shown: str) -> dict[str, Any]:
     try:
-        found = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), object_pairs_hook=_single)
-    except (ValueError, RecursionError) as error:
+        found = unambiguous_json(line.decode("utf-8-sig" if number == 1 else "utf-8"), constants=True)
+    except ValueError as error:
         raise SubjectError(
             f"line {number} is no JSON: {first_line(error)}", where=shown, next_step="write one object a line"
         ) from error
     if not isinstance(found, dict):
         raise SubjectError(f"line {number} is no JSON object", where=shown, next_step="write one object a line")
-    return found
-
-
-def _single(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice in one object")
     return found
 
 
