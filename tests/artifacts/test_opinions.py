@@ -84,6 +84,6 @@ def test_an_error_of_the_box_is_no_crash(tmp_path: Path, monkeypatch: pytest.Mon
     def broken(*_: object, **__: object) -> None:
         raise BoxError("wall_seconds")
 
-    monkeypatch.setattr(room, "boxed", broken)
+    monkeypatch.setattr(room, "asked", broken)
     _, said = asked(tmp_path, {"model.pkl": CALL})
     assert said == {"model": "picklescan could not be asked: wall_seconds"}

@@ -5,34 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.numpy import save
-
-from interlock.cli import main
-
-
-class Said:
-    """What one call of the command came to."""
-
-    def __init__(self, status: object, captured: Any) -> None:
-        self.status, self.out, self.err = status, captured.out, captured.err
-
-
-Interlock = Callable[..., Said]
-
-
-@pytest.fixture
-def interlock(home: Path, capsys: pytest.CaptureFixture[str]) -> Interlock:
-    def call(*arguments: object) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return Said(ended.value.code, capsys.readouterr())
-
-    return call
+from tests.cli.conftest import Interlock
 
 
 @pytest.fixture

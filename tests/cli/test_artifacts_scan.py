@@ -11,19 +11,16 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import save
 from tests.artifacts.corpus import CALL
+from tests.cli.conftest import Interlock
 
-from interlock.cli import main
-
-Scan = Callable[..., tuple[object, list[str], str]]
+Scan = Callable[..., tuple[int, list[str], str]]
 
 
 @pytest.fixture
-def scan(home: Path, capsys: pytest.CaptureFixture[str]) -> Scan:
-    def call(*arguments: object) -> tuple[object, list[str], str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["artifacts", "scan", *(str(argument) for argument in arguments)])
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err
+def scan(interlock: Interlock) -> Scan:
+    def call(*arguments: object) -> tuple[int, list[str], str]:
+        said = interlock("artifacts", "scan", *arguments)
+        return said.status, said.out.splitlines(), said.err
 
     return call
 

@@ -7,42 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-
-from interlock.cli import main
+from tests.cli.conftest import Interlock, call
 
 FLOATS = b"\x00" * 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What one call of the command came to."""
-
-    status: int
-    out: str
-    err: str
-
-
-Interlock = Callable[..., Said]
-
-
-@pytest.fixture
-def interlock(home: Path, capsys: pytest.CaptureFixture[str]) -> Interlock:
-    def call(*arguments: object) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        status = ended.value.code
-        assert isinstance(status, int)
-        assert "Traceback" not in said.err
-        return Said(status=status, out=said.out, err=said.err)
-
-    return call
 
 
 @pytest.fixture
@@ -267,9 +239,12 @@ def test_a_malformed_setting_is_a_usage_error(interlock: Interlock, monkeypatch:
     assert interlock("doctor").status == 3
 
 
-def test_a_defect_is_one_line_and_undecided(interlock: Interlock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("home")
+def test_a_defect_is_one_line_and_undecided(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("interlock.gate.Settings.load", lambda *_: 1 / 0)
-    said = interlock("ledger", "list")
+    said = call(capsys, "ledger", "list")
     assert said.status == 3
     assert "a defect of Interlock" in said.err
 

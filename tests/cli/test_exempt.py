@@ -4,44 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Interlock, Said
 
-from interlock.cli import main
 from interlock.policy.bundles.bundle import packaged_folder
 
 HOSTILE = b"cos\nsystem\n(S'true'\ntR."
 RULES = ("gate.findings", "model.unsafe-code", "model.formats")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What one call of the command came to."""
-
-    status: int
-    out: str
-    err: str
-
-
-Interlock = Callable[..., Said]
-
-
-@pytest.fixture
-def interlock(home: Path, capsys: pytest.CaptureFixture[str]) -> Interlock:
-    def call(*arguments: object) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        assert "Traceback" not in said.err
-        assert "a defect of Interlock" not in said.err
-        return Said(status=ended.value.code, out=said.out, err=said.err)
-
-    return call
 
 
 @pytest.fixture

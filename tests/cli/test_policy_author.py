@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from interlock.cli import main
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What one call of the command came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Interlock = Callable[..., Said]
+from tests.cli.conftest import Interlock
 
 
 @pytest.fixture
-def interlock(home: Path, capsys: pytest.CaptureFixture[str]) -> Interlock:
-    def call(*arguments: object) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main(["policy", *(str(argument) for argument in arguments)])
-        said = capsys.readouterr()
-        status = ended.value.code
-        assert isinstance(status, int)
-        assert "Traceback" not in said.err
-        return Said(status=status, out=said.out, err=said.err)
-
-    return call
+def interlock(interlock: Interlock) -> Interlock:
+    """`interlock policy`."""
+    return partial(interlock, "policy")
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from model_signing import signing, verifying
 
 from interlock.evidence import KeyRing, ReceiptSigner, TrustedKey, load_signer
 from interlock.evidence.keys import public_key_of
-from interlock.evidence.model_signing import SIGNATURE, sign_model, verify_model
+from interlock.evidence.model_signing import sign_model, verify_model
 from interlock.gate import Settings
 from interlock.gate.errors import SignatureError, UnknownSignerError, UsageError
+from interlock.gate.protocols import MODEL_SIGNATURE
 
 CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 
@@ -77,7 +78,7 @@ def verified_by_them(model: Path, signer: Signer, place: Path) -> None:
 
 
 def test_they_verify_what_is_signed_here(model: Path, signer: Signer) -> None:
-    place = model / SIGNATURE
+    place = model / MODEL_SIGNATURE
     place.write_bytes(sign_model(str(model), signer.ours))
     verified_by_them(model, signer, place)
     (model / "a/x.json").write_bytes(b"other")
@@ -113,11 +114,11 @@ def test_a_single_file_is_signed_both_ways(signer: Signer, tmp_path: Path) -> No
 
 def test_files_that_the_signer_left_out_are_named(model: Path, tmp_path: Path) -> None:
     signer = Signer(tmp_path)
-    theirs = signed_by_them(model, signer, model / SIGNATURE, paths=["a"], ignore_git_paths=False)
+    theirs = signed_by_them(model, signer, model / MODEL_SIGNATURE, paths=["a"], ignore_git_paths=False)
     assert verify_model(str(model), theirs, [signer.key]).unsigned == ("a/b/y", "a/x.json")
     ours = sign_model(str(model), signer.ours, ignored=["a"])
-    (model / SIGNATURE).write_bytes(ours)
-    verified_by_them(model, signer, model / SIGNATURE)
+    (model / MODEL_SIGNATURE).write_bytes(ours)
+    verified_by_them(model, signer, model / MODEL_SIGNATURE)
     assert "a/b/y" in verify_model(str(model), ours, [signer.key]).unsigned
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from interlock.artifacts.declared import ADAPTER
-from interlock.artifacts.signed import SIGNATURE
 from interlock.gate.cards import MAX_ENTRIES, README, broken_card, front_matter, json_card, text_in, texts_in
 from interlock.gate.documents import canonical_json
 from interlock.gate.errors import UsageError
+from interlock.gate.protocols import MODEL_SIGNATURE
 from interlock.gate.values import Json, Subject
 
 SPECS = ("1.6", "1.7")
-LEFT_OUT = ("bom.json", SIGNATURE)
+LEFT_OUT = ("bom.json", MODEL_SIGNATURE)
 """What is written after a bill of materials, or is it."""
 
 CONFIG = "config.json"

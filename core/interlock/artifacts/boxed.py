@@ -1,12 +1,14 @@
-"""Runs a program on hostile bytes in the sandbox, and gives the one file that it wrote."""
+"""Runs a program on hostile bytes in the sandbox, and gives the one file that it wrote, or what that file says."""
 
 from __future__ import annotations
 
+import json
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.gate.errors import InterlockError
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from interlock.training.spec import Limits as RunLimits
 
 RESULT = "result"
+MEMORY = 4 << 30
+ANSWER = 64 << 20
+"""Bytes of what a program of ours may write."""
 
 
 class BoxError(Exception):
@@ -71,3 +76,35 @@ def boxed(
             why = ended.limit.value if ended.limit else ended.log_tail.strip() or f"exit status {ended.exit_status}"
             raise BoxError(why)
         yield result
+
+
+def asked(program: Path, data: Path, *, flags: Sequence[str] = (), seconds: float, sandbox: Sandbox) -> dict[str, Any]:
+    """What a Python program of ours says of hostile bytes, as the JSON object that it writes.
+
+    Args:
+        program: Called with the place of the data and that of its answer.
+        data: The file or folder that it reads.
+        flags: Of Python, beside ``-I``.
+        seconds: How long it may take.
+        sandbox: Which one.
+
+    Raises:
+        BoxError: It failed, passed a limit, or wrote no JSON object.
+    """
+    from interlock.training.spec import Limits as RunLimits
+
+    allowed = RunLimits(wall_seconds=seconds, output_bytes=ANSWER, output_files=4, memory_bytes=MEMORY)
+    with boxed(
+        data,
+        lambda data, program, result: (sys.executable, "-I", *flags, str(program), str(data), str(result)),
+        sandbox=sandbox,
+        limits=allowed,
+        program=program,
+    ) as result:
+        try:
+            said = json.loads(result.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise BoxError("what it said is no JSON") from error
+    if not isinstance(said, dict):
+        raise BoxError("what it said is no JSON object")
+    return said

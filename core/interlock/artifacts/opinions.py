@@ -8,14 +8,12 @@ does not find says nothing.
 from __future__ import annotations
 
 import importlib.util
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import BoxError, boxed
+from interlock.artifacts.boxed import BoxError, asked
 from interlock.artifacts.record import Record, shown
 from interlock.gate.errors import MissingExtraError, UsageError
 from interlock.gate.protocols import OpenSubject
@@ -23,7 +21,6 @@ from interlock.gate.protocols import OpenSubject
 SCANNERS = ("picklescan",)
 CHILD = Path(__file__).with_name("picklescan_child.py")
 SECONDS = 300.0
-MEMORY = 4 << 30
 
 
 def checked(names: Sequence[str]) -> tuple[str, ...]:
@@ -50,25 +47,13 @@ def ask(names: Sequence[str], opened: OpenSubject, record: Record) -> None:
         record: Where warnings go.
     """
     from interlock.training.sandbox import best_sandbox
-    from interlock.training.spec import Limits
 
-    limits = Limits(
-        wall_seconds=min(record.budget.limits.seconds, SECONDS),
-        output_bytes=64 << 20,
-        output_files=4,
-        memory_bytes=MEMORY,
-    )
+    seconds = min(record.budget.limits.seconds, SECONDS)
     for name in names:
         try:
-            with boxed(
-                opened.path,
-                lambda data, program, result: (sys.executable, "-I", str(program), str(data), str(result)),
-                sandbox=best_sandbox(),
-                limits=limits,
-                program=CHILD,
-            ) as result:
-                _tell(name, json.loads(result.read_bytes()), opened, record)
-        except (BoxError, UsageError, ValueError, TypeError, KeyError, AttributeError) as error:
+            said = asked(CHILD, opened.path, seconds=seconds, sandbox=best_sandbox())
+            _tell(name, said, opened, record)
+        except (BoxError, UsageError, TypeError, KeyError) as error:
             why = error.what if isinstance(error, UsageError) else str(error)
             record.warning(rules.SECOND_OPINION, f"{name} could not be asked: {shown(why)}", opened.subject.name)
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.gate import ArtifactGate
 from interlock.artifacts.record import Record
-from interlock.gate.documents import canonical_json
+from interlock.gate.documents import canonical_json, digest_of
 from interlock.gate.errors import SubjectError, UsageError
 from interlock.gate.protocols import OpenSubject
-from interlock.gate.values import Coverage, Finding, Gap, Level, Measure, Observation, Report, Subject
+from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Measure, Observation, Report, Subject
 
 LEFT_OUT = (".git",)
 QUIET = (rules.FORMAT, rules.SOURCE_CODE)
@@ -31,16 +31,43 @@ class Scanned:
     """What a scan came to.
 
     Args:
-        report: Its findings are errors and warnings, by paths from the root on; gaps that failed are files that could
-            not be read to their end, and gaps that were skipped are of no format that is read here.
+        root: What paths are relative to.
+        files: Those that were looked at.
+        observation: Its findings are errors and warnings, by paths from the root on; gaps that failed are files that
+            could not be read to their end, and gaps that were skipped are of no format that is read here.
+        gate: What looked.
+        started: UTC.
+        finished: UTC.
     """
 
-    report: Report
+    root: Path
+    files: frozenset[Path] = field(repr=False)
+    observation: Observation
+    gate: ArtifactGate = field(repr=False)
+    started: datetime
+    finished: datetime
 
     @property
     def errors(self) -> int:
         """How many findings speak against a file."""
-        return sum(finding.level is Level.ERROR for finding in self.report.observation.findings)
+        return sum(finding.level is Level.ERROR for finding in self.observation.findings)
+
+    def report(self) -> Report:
+        """As a report; reads every file once more, for a digest over them all.
+
+        Raises:
+            SubjectError: A file cannot be read.
+        """
+        digests: dict[str, Json] = {path.relative_to(self.root).as_posix(): _sha256(path) for path in self.files}
+        return Report(
+            gate=self.gate.kind,
+            subject=Subject(name=self.root.name or "/", uri=self.root.as_uri(), digest=digest_of(digests)),
+            observation=self.observation,
+            tools=self.gate.tools,
+            configuration=canonical_json(dict(self.gate.configuration())).decode(),
+            started=self.started,
+            finished=self.finished,
+        )
 
 
 def scan_repository(root: Path, given: Sequence[Path], gate: ArtifactGate) -> Scanned:
@@ -73,21 +100,17 @@ def scan_repository(root: Path, given: Sequence[Path], gate: ArtifactGate) -> Sc
                 unknown = gap.path in record.unrecognised
                 (skipped if unknown else failed).append(replace(gap, path=f"{within.prefix}{gap.path}"))
         looked_at += [f"{within.prefix}{path}" for path in record.looked_at if within.of(path) in wanted]
-    seen = Observation(
-        findings=tuple(findings),
-        measures=(Measure(name="files", value=len(wanted)),),
-        coverage=Coverage(looked_at=tuple(looked_at), skipped=tuple(skipped), failed=tuple(failed)),
-    )
     return Scanned(
-        report=Report(
-            gate=gate.kind,
-            subject=Subject(name=root.name or "/", uri=root.as_uri(), digest=_digest(root, wanted)),
-            observation=seen,
-            tools=gate.tools,
-            configuration=canonical_json(dict(gate.configuration())).decode(),
-            started=started,
-            finished=datetime.now(UTC),
-        )
+        root=root,
+        files=frozenset(wanted),
+        observation=Observation(
+            findings=tuple(findings),
+            measures=(Measure(name="files", value=len(wanted)),),
+            coverage=Coverage(looked_at=tuple(looked_at), skipped=tuple(skipped), failed=tuple(failed)),
+        ),
+        gate=gate,
+        started=started,
+        finished=datetime.now(UTC),
     )
 
 
@@ -148,12 +171,6 @@ def _opened(folder: Path, names: tuple[str, ...]) -> OpenSubject:
     # The digest is of no use here: no receipt is written.
     subject = Subject(name=folder.name, uri=folder.as_uri(), digest="0" * 64)
     return OpenSubject(subject=subject, path=folder, files=names)
-
-
-def _digest(root: Path, wanted: set[Path]) -> str:
-    """sha256 over the paths and digests of all files, so that a report says which bytes it is of."""
-    digests: Mapping[str, str] = {path.relative_to(root).as_posix(): _sha256(path) for path in wanted}
-    return hashlib.sha256(canonical_json(dict(digests))).hexdigest()
 
 
 def _sha256(path: Path) -> str:

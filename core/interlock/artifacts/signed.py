@@ -9,10 +9,9 @@ from __future__ import annotations
 from interlock.artifacts import record as rules
 from interlock.artifacts.record import Record, shown
 from interlock.gate.errors import SignatureError, UnknownSignerError
-from interlock.gate.protocols import OpenSubject, References
+from interlock.gate.protocols import MODEL_SIGNATURE, OpenSubject, References
 from interlock.gate.values import Json
 
-SIGNATURE = "model.sig"
 NAMED = 5
 
 
@@ -27,20 +26,20 @@ def signature_facts(opened: OpenSubject, references: References | None, record: 
     Raises:
         SubjectError: The model cannot be read.
     """
-    if references is None or SIGNATURE not in opened.files:
+    if references is None or MODEL_SIGNATURE not in opened.files:
         return {}
     try:
-        signed = references.signature(opened, SIGNATURE)
+        signed = references.signature(opened, MODEL_SIGNATURE)
     except UnknownSignerError as error:
-        record.warning(rules.SIGNATURE, error.what, SIGNATURE)
+        record.warning(rules.SIGNATURE, error.what, MODEL_SIGNATURE)
         return _fact(verified=False)
     except SignatureError as error:
-        record.error(rules.SIGNATURE, shown(error.what, 1000), SIGNATURE)
+        record.error(rules.SIGNATURE, shown(error.what, 1000), MODEL_SIGNATURE)
         return _fact(verified=False)
     if signed.unsigned:
         some = ", ".join(shown(file) for file in signed.unsigned[:NAMED])
         more = ", ..." if len(signed.unsigned) > NAMED else ""
-        record.warning(rules.SIGNATURE, f"the signature leaves out files of the model: {some}{more}", SIGNATURE)
+        record.warning(rules.SIGNATURE, f"the signature leaves out files of the model: {some}{more}", MODEL_SIGNATURE)
     return _fact(verified=not signed.unsigned, signer=signed.signer)
 
 

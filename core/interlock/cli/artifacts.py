@@ -13,6 +13,7 @@ from interlock.cli import show
 from interlock.cli.out import OutFile
 from interlock.gate import Finding, Settings
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
+from interlock.gate.protocols import MODEL_SIGNATURE
 
 if TYPE_CHECKING:
     from interlock.evidence import TrustedKey
@@ -43,9 +44,9 @@ def scan(*, paths: tuple[Path, ...], scanner_profile: str, format_: str, out: Pa
     from interlock.reporting.machine import render_sarif
 
     scanned = scan_repository(Path.cwd(), paths or (Path(),), ArtifactGate(profile=scanner_profile))
-    seen = scanned.report.observation
+    seen = scanned.observation
     if format_ == "sarif":
-        lines = json.dumps(render_sarif(scanned.report), ensure_ascii=False, indent=2).split("\n")
+        lines = json.dumps(render_sarif(scanned.report()), ensure_ascii=False, indent=2).split("\n")
     else:
         lines = [f"{one.level.value}\t{one.rule_id}\t{_place(one)}\t{one.message}" for one in seen.findings]
         lines += [f"undecided\t{gap.path}\t{gap.reason}" for gap in seen.coverage.failed]
@@ -56,7 +57,7 @@ def scan(*, paths: tuple[Path, ...], scanner_profile: str, format_: str, out: Pa
             click.echo("\t".join(map(show.visible, line.split("\t"))))
     skipped, warnings = len(seen.coverage.skipped), len(seen.findings) - scanned.errors
     show.progress(
-        f"{int(seen.measures[0].value)} files: {scanned.errors} errors, {warnings} warnings, "
+        f"{len(scanned.files)} files: {scanned.errors} errors, {warnings} warnings, "
         f"{len(seen.coverage.failed)} not read to their end, {skipped} of no format that is read here"
     )
     if scanned.errors:
@@ -147,9 +148,7 @@ def _place(finding: Finding) -> str:
 
 
 def _beside(model: Path) -> Path:
-    from interlock.evidence.model_signing import SIGNATURE
-
-    return model / SIGNATURE if model.is_dir() else model.with_name(f"{model.name}.sig")
+    return model / MODEL_SIGNATURE if model.is_dir() else model.with_name(f"{model.name}.sig")
 
 
 def _within(place: Path, model: Path) -> str:

@@ -83,6 +83,10 @@ class Allowed:
     facts: Mapping[str, Json]
 
 
+MODEL_SIGNATURE = "model.sig"
+"""The name that signers of models give the file, in the model's folder."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedBy:
     """Who signed a model.

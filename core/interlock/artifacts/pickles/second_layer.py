@@ -7,8 +7,6 @@ what the walk has nothing against is looked at again; joblib's pickles with arra
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import BoxError, boxed
-from interlock.artifacts.limits import Limits
+from interlock.artifacts.boxed import BoxError, asked
 from interlock.artifacts.source import Buffer, stretches
 from interlock.gate.errors import UsageError
 
@@ -30,7 +27,6 @@ LARGEST = 256 << 20
 """Bytes of all pickles together that are looked at twice."""
 
 SECONDS = 120.0
-MEMORY = 4 << 30
 NAMED = 5
 
 
@@ -92,8 +88,12 @@ class SecondLayer:
             record.warning(rules.SECOND_LAYER, f"not unpickled with stubs: more than {LARGEST:,} bytes", path)
         if self._folder is None:
             return
+        from interlock.training.sandbox import best_sandbox
+
         try:
-            said = self._asked(Path(self._folder.name), record.budget.limits)
+            sandbox = (self._sandbox or best_sandbox)()
+            seconds = min(record.budget.limits.seconds, SECONDS)
+            said = asked(CHILD, Path(self._folder.name), flags=("-S",), seconds=seconds, sandbox=sandbox)
         except (BoxError, UsageError) as error:
             why = error.what if isinstance(error, UsageError) else str(error)
             for walked in self._held:
@@ -101,28 +101,6 @@ class SecondLayer:
             return
         for number, walked in enumerate(self._held):
             self._compare(walked, said.get(str(number)), record)
-
-    def _asked(self, folder: Path, limits: Limits) -> dict[str, Any]:
-        from interlock.training.sandbox import best_sandbox
-        from interlock.training.spec import Limits as RunLimits
-
-        allowed = RunLimits(
-            wall_seconds=min(limits.seconds, SECONDS), output_bytes=64 << 20, output_files=4, memory_bytes=MEMORY
-        )
-        with boxed(
-            folder,
-            lambda data, program, result: (sys.executable, "-I", "-S", str(program), str(data), str(result)),
-            sandbox=(self._sandbox or best_sandbox)(),
-            limits=allowed,
-            program=CHILD,
-        ) as result:
-            try:
-                said = json.loads(result.read_bytes())
-            except (ValueError, RecursionError) as error:
-                raise BoxError("what it said is no JSON") from error
-        if not isinstance(said, dict):
-            raise BoxError("what it said is no JSON object")
-        return said
 
     def _compare(self, walked: _Walked, said: Any, record: Record) -> None:
         if not isinstance(said, dict) or not isinstance(said.get("names"), list):

@@ -6,7 +6,6 @@ reverse. Nothing is asked of a network.
 """
 
 from interlock.evidence.model_signing.signature import (
-    SIGNATURE,
     SignedModel,
     models_of,
     read_signature,
@@ -14,4 +13,4 @@ from interlock.evidence.model_signing.signature import (
     verify_model,
 )
 
-__all__ = ["SIGNATURE", "SignedModel", "models_of", "read_signature", "sign_model", "verify_model"]
+__all__ = ["SignedModel", "models_of", "read_signature", "sign_model", "verify_model"]

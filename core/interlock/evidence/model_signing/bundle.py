@@ -19,6 +19,7 @@ from interlock.evidence.model_signing.statement import read_json
 from interlock.gate.errors import SignatureError, UsageError
 
 if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
     from securesystemslib.signer import SSlibKey
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -26,7 +27,8 @@ PAYLOAD = "application/vnd.in-toto+json"
 LARGEST = 64 << 20
 """Bytes of a bundle; one of 100,000 files takes 25 MiB."""
 
-CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
+SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+"""As securesystemslib calls the curves, each with the hash that the format wants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +58,13 @@ class Bundle:
             UnavailableError: The key service did not answer.
             SettingsError: What it answered does not fit the public half.
         """
-        from securesystemslib.dsse import Envelope
-
-        if not _curve(signer.public):
+        if not _signs_models(signer.public):
             raise UsageError(
                 f"models are signed by ECDSA keys on P-256, P-384 or P-521; this one is {signer.public.keytype}",
                 where=signer.keyid[:16],
                 next_step="name such a key in setting `signer` (openssl ecparam -genkey -name prime256v1, as PKCS#8)",
             )
-        envelope = Envelope(payload, PAYLOAD, {})
+        envelope = _envelope(payload)
         signer.sign(envelope)
         [signature] = envelope.signatures.values()
         return cls(payload=payload, signature=bytes.fromhex(signature.signature), hint=hint_of(signer.public))
@@ -115,21 +115,14 @@ class Bundle:
         Args:
             key: A trusted key of any kind.
         """
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        from securesystemslib.exceptions import UnverifiedSignatureError
+        from securesystemslib.signer import Signature
 
-        curve = _curve(key)
-        if not curve or (self.hint and self.hint != hint_of(key)):
+        if not _signs_models(key) or (self.hint and self.hint != hint_of(key)):
             return False
-        public = load_pem_public_key(pem_of(key).encode())
-        if not isinstance(public, EllipticCurvePublicKey):
-            return False
-        signed = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(self.payload), self.payload)
         try:
-            public.verify(self.signature, signed, ECDSA(getattr(hashes, CURVES[curve])()))
-        except InvalidSignature:
+            key.verify_signature(Signature(key.keyid, self.signature.hex()), _envelope(self.payload).pae())
+        except UnverifiedSignatureError:
             return False
         return True
 
@@ -139,16 +132,14 @@ def hint_of(key: SSlibKey) -> str:
     return hashlib.sha256(pem_of(key).encode()).hexdigest()
 
 
-def _curve(key: SSlibKey) -> str:
-    """The curve of an elliptic curve key, empty for others."""
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+def _signs_models(key: SSlibKey) -> bool:
+    return key.keytype == "ecdsa" and key.scheme in SCHEMES
 
-    if key.keytype != "ecdsa":
-        return ""
-    public = load_pem_public_key(pem_of(key).encode())
-    name = public.curve.name if isinstance(public, EllipticCurvePublicKey) else ""
-    return name if name in CURVES else ""
+
+def _envelope(payload: bytes) -> Envelope:
+    from securesystemslib.dsse import Envelope
+
+    return Envelope(payload, PAYLOAD, {})
 
 
 def _decoded(text: Any) -> bytes:

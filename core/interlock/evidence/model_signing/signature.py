@@ -12,9 +12,7 @@ from interlock.evidence.model_signing.bundle import LARGEST, Bundle
 from interlock.evidence.model_signing.statement import GIT, ModelStatement, below
 from interlock.evidence.snapshot import Snapshot, take_snapshot
 from interlock.gate.errors import SignatureError, UnknownSignerError
-
-SIGNATURE = "model.sig"
-"""The name that signers of this format give the file, in the model's folder or beside the model."""
+from interlock.gate.protocols import MODEL_SIGNATURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,7 @@ class SignedModel:
     unsigned: tuple[str, ...] = ()
 
 
-def sign_model(uri: str, signer: ReceiptSigner, *, ignored: Iterable[str] = (), own: str = SIGNATURE) -> bytes:
+def sign_model(uri: str, signer: ReceiptSigner, *, ignored: Iterable[str] = (), own: str = MODEL_SIGNATURE) -> bytes:
     """Hash a model and sign what was found.
 
     Args:
@@ -61,7 +59,9 @@ def sign_model(uri: str, signer: ReceiptSigner, *, ignored: Iterable[str] = (), 
     return Bundle.signed(statement.payload(), signer).document()
 
 
-def verify_model(uri: str, signature: bytes, keyring: Iterable[TrustedKey], *, own: str = SIGNATURE) -> SignedModel:
+def verify_model(
+    uri: str, signature: bytes, keyring: Iterable[TrustedKey], *, own: str = MODEL_SIGNATURE
+) -> SignedModel:
     """Check a signature against the bytes of a model.
 
     Args:
