@@ -123,7 +123,7 @@ def test_marked_gates_start_no_training_and_airflow_goes_on(stack: AirflowStack)
     wait_for(stack, lambda: states(stack, "r1") == ended)
 
     mark(stack, "r1")
-    for _ in range(3):  # a busy server may not find out in time whose start it refuses, and then has nothing to record
+    for _ in range(5):  # a busy server may not find out in time whose start it refuses, and then has nothing to record
         clear(stack, "r1")
         wait_for(stack, lambda: states(stack, "r1")["train"] == "failed")
         if came(lambda: bool(refusals(root))):
@@ -142,15 +142,16 @@ def test_marked_gates_start_no_training_and_airflow_goes_on(stack: AirflowStack)
     by_hand = {(event.kind, event.task_id) for event in events if event.actor == "admin"}
     marked = {(EventKind.MARKED_SUCCESS, "validate"), (EventKind.MARKED_SUCCESS, "poisoning")}
     assert by_hand == marked | {(EventKind.CLEARED, "train"), (EventKind.UNPAUSED, "")}
-    refused = refusals(root)[0]
     told = {(event.level, event.pipeline, event.run_id, event.task_id) for event in refusals(root)}
     assert told == {("L4", "marked", "r1", "train")}
-    assert "Setting a gate's state by hand makes no receipt" in refused.reason
+    refused = refusals(root)[0]
     wait_for(stack, lambda: refused.reason in client.log("marked", "r1", "train", attempt=refused.attempt))
 
 
 def refusals(root: Path) -> list[EnforcementEvent]:
-    return [event for event in recorded(root) if event.kind is EventKind.START_REFUSED]
+    """Those of a server that had the time to ask for receipts."""
+    told = [event for event in recorded(root) if event.kind is EventKind.START_REFUSED]
+    return [event for event in told if "Setting a gate's state by hand makes no receipt" in event.reason]
 
 
 def recorded(root: Path) -> list[EnforcementEvent]:

@@ -60,9 +60,10 @@ class RunMiddleware:
         self._check = check or StartCheck()
         self._writer = writer or event_writer()
         self._deadline = deadline
-        # Two pools, so that a ledger that does not answer keeps no ordinary task waiting.
+        # Pools of their own, so that a ledger or a note that has to wait keeps no ordinary task waiting.
         self._looking = ThreadPoolExecutor(4, thread_name_prefix="interlock-look")
         self._asking = ThreadPoolExecutor(4, thread_name_prefix="interlock-ledger")
+        self._noting = ThreadPoolExecutor(1, thread_name_prefix="interlock-note")
         self._told: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +107,7 @@ class RunMiddleware:
         self._told[instance, attempt] = None
         while len(self._told) > _TOLD_AT_MOST:
             self._told.popitem(last=False)
-        self._looking.submit(note_refusal, instance, fitting(refusal, MAX_REASON))
+        self._noting.submit(note_refusal, instance, fitting(refusal, MAX_REASON))
         if start is not None:
             self._writer.write([_event(start.run, refusal)])
 

@@ -11,41 +11,68 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from interlock.gate.documents import timestamp
 from interlock.gate.values import utc_now
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
 _LOG = logging.getLogger(__name__)
 AUDIT_EVENT = "interlock: start refused"
 ENDING = ".interlock.log"
+ATTEMPTS = 8
+"""How often a busy database is asked, over some 20 seconds."""
 
 
 def note_refusal(task_instance_id: str, refusal: str) -> None:
-    """Write both; never raises, because the refusal stands without. It waits for Airflow's database."""
+    """Write both; never raises, because the refusal stands without. It waits for Airflow's database, again and again.
+
+    Args:
+        task_instance_id: From the request's path; untrusted.
+        refusal: What is told.
+    """
+    from airflow.utils.retries import run_with_db_retries
+    from airflow.utils.session import create_session
+
     try:
-        _note(UUID(task_instance_id), refusal)
+        identity = UUID(task_instance_id)
+        for attempt in run_with_db_retries(ATTEMPTS):
+            with attempt, create_session() as session:
+                tried = _tried(identity, session)
+                place = _place(tried) if tried is not None else None
+        if place is not None:
+            _append(place, refusal)
+        for attempt in run_with_db_retries(ATTEMPTS):
+            with attempt, create_session() as session:
+                _audit(identity, refusal, session)
     except Exception:  # noqa: BLE001 (the edge to Airflow: what only tells must not break anything)
         _LOG.exception("a refusal could not be shown at task instance %s", task_instance_id)
 
 
-def _note(task_instance_id: UUID, refusal: str) -> None:
-    from airflow.models.log import Log
+def _tried(identity: UUID, session: Session) -> Any:
+    """The try of that id, also when it was cleared in the meantime; None when Airflow does not know it."""
     from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.session import create_session
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
 
-    with create_session() as session:
-        instance = session.get(TaskInstance, task_instance_id)
-        if instance is None:
-            return
-        session.add(Log(event=AUDIT_EVENT, task_instance=instance, owner="interlock", extra=refusal))
-        place = _place(instance)
-    if place is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        line = {"timestamp": timestamp(utc_now()), "level": "error", "logger": "interlock", "event": refusal}
-        with place.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    return session.get(TaskInstance, identity) or session.get(TaskInstanceHistory, identity)
+
+
+def _audit(identity: UUID, refusal: str, session: Session) -> None:
+    from airflow.models.log import Log
+
+    tried = _tried(identity, session)
+    if tried is not None:
+        session.add(Log(event=AUDIT_EVENT, task_instance=tried, owner="interlock", extra=refusal))
+
+
+def _append(place: Path, refusal: str) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    line = {"timestamp": timestamp(utc_now()), "level": "error", "logger": "interlock", "event": refusal}
+    with place.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _place(instance: Any) -> Path | None:
