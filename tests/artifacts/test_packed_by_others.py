@@ -68,10 +68,16 @@ def test_link_is_no_member_that_passes(seven_zip: Path) -> None:
     assert not record_of(pack(seven_zip, "model.safetensors", "link")).clean
 
 
-def test_no_cut_of_an_archive_passes(seven_zip: Path) -> None:
-    whole = pack(seven_zip, "model.safetensors")
-    passed = [size for size in range(6, len(whole), 37) if record_of(whole[:size]).clean]
+@pytest.mark.parametrize("form", ["7z", "rar"])
+def test_no_cut_of_an_archive_passes(form: str, seven_zip: Path) -> None:
+    whole = pack(seven_zip, "model.safetensors") if form == "7z" else rar(b"model.safetensors", SAFE)
+    passed = [size for size in range(7, len(whole) - 7, 17) if record_of(whole[:size]).clean]
     assert not passed
+
+
+def test_archive_in_which_nothing_is_found_stays_open() -> None:
+    record = record_of(b"Rar!\x1a\x07\x01\x00junk")
+    assert record.failed[0].reason.startswith("bsdtar found nothing in the rar: unpack it and scan")
 
 
 def test_what_expands_too_much_stays_open(seven_zip: Path) -> None:

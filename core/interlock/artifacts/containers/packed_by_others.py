@@ -26,6 +26,7 @@ OTHERS: Final = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
 _PROGRAM: Final = "bsdtar"
 _NEXT: Final = "unpack it and scan what comes out, or install libarchive-tools and bubblewrap beside Interlock"
 _MEMORY: Final = 1 << 30
+_BLOCK: Final = 512
 
 
 def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: ScanHeld) -> str:
@@ -75,6 +76,8 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
                 open_bytes(tar) as content,
             ):
                 record.budget.spend_bytes(len(content))
+                if not any(content[:_BLOCK]):  # the end of a tar: what libarchive makes of junk behind a rar's magic
+                    raise LimitPassedError(f"{_PROGRAM} found nothing in the {form}: {_NEXT}")
                 inner(content, f"{path}!{form}")
         except BoxError as error:
             raise LimitPassedError(
