@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,10 @@ def boxed(
     sandbox: Sandbox,
     limits: RunLimits,
     program: Path | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    visible: Sequence[Path] = (),
+    environment: Sequence[tuple[str, str]] = (),
+    statuses: Sequence[int] = (0,),
 ) -> Iterator[Path]:
     """Run it.
 
@@ -43,6 +47,10 @@ def boxed(
         sandbox: Which one.
         limits: What it may use.
         program: A file of ours, shown read-only.
+        beside: Further files of ours by their paths beside it, shown read-only.
+        visible: Folders of a program of others, shown read-only where they are.
+        environment: Variables beside ``PATH``, ``LC_ALL`` and ``HOME``.
+        statuses: The exit statuses with which it ends well.
 
     Yields:
         The result, as long as the context lasts; its content is untrusted.
@@ -58,12 +66,20 @@ def boxed(
             folder.mkdir()
         if program is not None:
             (outside.code / program.name).write_bytes(program.read_bytes())
+        for name, content in (beside or {}).items():
+            place = outside.code / name
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            place.write_bytes(content)
+            place.chmod(0o600)
         inside = sandbox.inside(outside)
         job = Job(
             argv=argv(inside.data, inside.code / program.name if program else inside.code, inside.out / RESULT),
-            environment=(("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")),
+            environment=(
+                *(("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("HOME", str(inside.scratch))),
+                *environment,
+            ),
             folders=outside,
-            visible=(),
+            visible=tuple(visible),
             limits=limits,
             working_folder=inside.scratch,
         )
@@ -72,18 +88,30 @@ def boxed(
         except InterlockError as error:
             raise BoxError(error.what) from error
         result = outside.out / RESULT
-        if ended.exit_status or ended.limit is not None or not result.is_file() or result.is_symlink():
+        well = ended.exit_status in statuses and ended.limit is None
+        if not well or not result.is_file() or result.is_symlink():
             why = ended.limit.value if ended.limit else ended.log_tail.strip() or f"exit status {ended.exit_status}"
             raise BoxError(why)
         yield result
 
 
-def asked(program: Path, data: Path, *, flags: Sequence[str] = (), seconds: float, sandbox: Sandbox) -> dict[str, Any]:
+def asked(
+    program: Path,
+    data: Path,
+    *,
+    words: Sequence[str] = (),
+    beside: Mapping[str, bytes] | None = None,
+    flags: Sequence[str] = (),
+    seconds: float,
+    sandbox: Sandbox,
+) -> dict[str, Any]:
     """What a Python program of ours says of hostile bytes, as the JSON object that it writes.
 
     Args:
-        program: Called with the place of the data and that of its answer.
+        program: Called with the place of the data, that of its answer, and `words`.
         data: The file or folder that it reads.
+        words: What else it is told.
+        beside: Further files of ours by their paths beside it.
         flags: Of Python, beside ``-I``.
         seconds: How long it may take.
         sandbox: Which one.
@@ -91,20 +119,40 @@ def asked(program: Path, data: Path, *, flags: Sequence[str] = (), seconds: floa
     Raises:
         BoxError: It failed, passed a limit, or wrote no JSON object.
     """
-    from interlock.training.spec import Limits as RunLimits
-
-    allowed = RunLimits(wall_seconds=seconds, output_bytes=ANSWER, output_files=4, memory_bytes=MEMORY)
     with boxed(
         data,
-        lambda data, program, result: (sys.executable, "-I", *flags, str(program), str(data), str(result)),
+        lambda data, program, result: (
+            *(sys.executable, "-I", *flags, str(program)),
+            *(str(data), str(result), *words),
+        ),
         sandbox=sandbox,
-        limits=allowed,
+        limits=result_limits(seconds),
         program=program,
+        beside=beside,
     ) as result:
-        try:
-            said = json.loads(result.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise BoxError("what it said is no JSON") from error
+        return answer(result)
+
+
+def result_limits(seconds: float) -> RunLimits:
+    """What a program may use that writes one answer."""
+    from interlock.training.spec import Limits as RunLimits
+
+    return RunLimits(wall_seconds=seconds, output_bytes=ANSWER, output_files=4, memory_bytes=MEMORY)
+
+
+def answer(result: Path) -> dict[str, Any]:
+    """The JSON object that a program wrote.
+
+    Args:
+        result: As `boxed` gives it.
+
+    Raises:
+        BoxError: It is none.
+    """
+    try:
+        said = json.loads(result.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BoxError("what it said is no JSON") from error
     if not isinstance(said, dict):
         raise BoxError("what it said is no JSON object")
     return said

@@ -6,15 +6,14 @@ import platform
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
+from interlock.artifacts import opinions
 from interlock.artifacts.containers.checkpoint_folder import check_slices
 from interlock.artifacts.declared import model_facts
 from interlock.artifacts.folders.whole import look_at_folder
 from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
-from interlock.artifacts.opinions import ask, checked
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.pickles.second_layer import SecondLayer
 from interlock.artifacts.record import Record, shown
@@ -52,7 +51,7 @@ class ArtifactGate:
         self, *, profile: str = "torch-state-dict", limits: Limits | None = None, also: Sequence[str] = ()
     ) -> None:
         self.profile = profile_named(profile)
-        self.also = checked(also)
+        self.also = opinions.checked(also)
         self.limits = limits or Limits()
         self._references: References | None = None
 
@@ -66,7 +65,7 @@ class ArtifactGate:
         return (
             Tool(name="interlock-artifacts", version=SCANNER_VERSION),
             Tool(name="python", version=platform.python_version()),
-            *(Tool(name=name, version=metadata.version(name)) for name in self.also),
+            *opinions.tools(self.also),
         )
 
     def configuration(self) -> Mapping[str, Json]:
@@ -116,7 +115,7 @@ class ArtifactGate:
         record.settle()
         if "" not in names:
             look_at_folder(tuple(names.values()), record)
-        ask(self.also, opened, record)
+        opinions.ask(self.also, opened, record)
         return record
 
 

@@ -69,6 +69,7 @@ class Settings:
         store: Folder of held snapshots.
         region: Where this machine's own disks stand, for policies on residency; empty means that nobody says.
         registry: Folder or fsspec URL behind ``registry://``.
+        modelaudit: Path of a ``modelaudit`` program; empty means the one on PATH.
         airflow_hard_mode: Whether Airflow's API server refuses to start protected tasks whose run has no receipts.
     """
 
@@ -105,6 +106,7 @@ class Settings:
     store: Path
     region: str
     registry: str
+    modelaudit: str
     airflow_hard_mode: bool
 
     @classmethod
@@ -174,6 +176,7 @@ def _build(said: Mapping[str, str]) -> Settings:
         store=Path(said.get("store", str(home / "store"))).expanduser(),
         region=said.get("region", ""),
         registry=said.get("registry", str(home / "registry")),
+        modelaudit=said.get("modelaudit", ""),
         airflow_hard_mode=_yes_or_no("airflow_hard_mode", said.get("airflow_hard_mode", "no")),
     )
 
