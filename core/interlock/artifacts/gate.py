@@ -16,6 +16,8 @@ from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.pickles.second_layer import SecondLayer
+from interlock.artifacts.privacy import look as privacy
+from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
 from interlock.artifacts.signed import signature_facts
@@ -31,7 +33,8 @@ SCANNER_VERSION = "2"
 class ArtifactGate:
     """Scans a model file or folder; denies what could run, and leaves open what it cannot read.
 
-    Measures: ``files``, ``bytes``, ``unsafe_globals`` (distinct), ``opcodes``. Findings: see
+    Measures: ``files``, ``bytes``, ``unsafe_globals`` (distinct), ``opcodes``; ``secrets`` and ``personal_data`` where
+    they are looked for. Findings: see
     `interlock.artifacts.record`; every one that speaks against the subject has level error, and each file that was
     recognised has a note ``artifact-scan.format`` with ``{"format": ...}`` as evidence.
 
@@ -39,19 +42,26 @@ class ArtifactGate:
         profile: Name of an allow-list for pickles, see `interlock.artifacts.pickles.profiles`.
         limits: What a scan may spend.
         also: Other scanners that are asked, see `interlock.artifacts.opinions`; what they say is a warning.
+        look_for: ``secrets``, ``personal-data``, both or neither: what texts must not hold.
 
     Raises:
-        UsageError: There is no such profile or scanner.
-        MissingExtraError: A scanner is not installed.
+        UsageError: There is no such profile or scanner, or nobody looks for that.
+        MissingExtraError: A scanner, or what looks for it, is not installed.
     """
 
     kind = "artifact-scan"
 
     def __init__(
-        self, *, profile: str = "torch-state-dict", limits: Limits | None = None, also: Sequence[str] = ()
+        self,
+        *,
+        profile: str = "torch-state-dict",
+        limits: Limits | None = None,
+        also: Sequence[str] = (),
+        look_for: Sequence[str] = (),
     ) -> None:
         self.profile = profile_named(profile)
         self.also = opinions.checked(also)
+        self.look_for = privacy.checked(look_for)
         self.limits = limits or Limits()
         self._references: References | None = None
 
@@ -66,6 +76,7 @@ class ArtifactGate:
             Tool(name="interlock-artifacts", version=SCANNER_VERSION),
             Tool(name="python", version=platform.python_version()),
             *opinions.tools(self.also),
+            *privacy.tools(self.look_for),
         )
 
     def configuration(self) -> Mapping[str, Json]:
@@ -77,6 +88,8 @@ class ArtifactGate:
             "allow_lists": documents(),
             "limits": self.limits.document(),
             "also": list(self.also),
+            "look_for": list(self.look_for),
+            **privacy.rules_document(self.look_for),
         }
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -85,7 +98,10 @@ class ArtifactGate:
         Raises:
             SubjectError: A file cannot be read.
         """
-        record = self.examined(opened)
+        with Texts() as texts:
+            record = self.examined(opened, texts)
+            if self.look_for:
+                privacy.look(self.look_for, texts, record)
         facts: dict[str, Json] = {}
         try:
             facts = model_facts(opened) | signature_facts(opened, self._references, record)
@@ -93,13 +109,18 @@ class ArtifactGate:
             record.fail(error.where, error.what)
         return replace(record.observation(), facts=(("model", canonical_json(facts).decode()),))
 
-    def examined(self, opened: OpenSubject) -> Record:
-        """What a scan of every file recorded; what the subject says of itself is not read.
+    def examined(self, opened: OpenSubject, texts: Texts) -> Record:
+        """What a scan of every file recorded; what the subject says of itself is not read, and texts only kept.
+
+        Args:
+            opened: The held model.
+            texts: Where its texts are kept, if something is looked for in them.
 
         Raises:
             SubjectError: A file cannot be read.
         """
         record = Record(Budget(self.limits))
+        record.texts = texts if self.look_for else None
         record.sizes = {shown(relative, 1000): _size(opened.path / relative) for relative in opened.files if relative}
         names = {relative: shown(relative or opened.subject.name, 1000) for relative in opened.files}
         with SecondLayer() as record.second_layer:

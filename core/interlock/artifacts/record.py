@@ -17,6 +17,7 @@ from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Location,
 
 if TYPE_CHECKING:
     from interlock.artifacts.pickles.second_layer import SecondLayer
+    from interlock.artifacts.privacy.texts import Texts
 
 FORMAT = "artifact-scan.format"
 UNSAFE_GLOBAL = "artifact-scan.unsafe-global"
@@ -71,6 +72,8 @@ SEVERAL_WEIGHTS = "artifact-scan.several-weights"
 SIGNATURE = "artifact-scan.signature"
 SECOND_LAYER = "artifact-scan.second-layer"
 SECOND_OPINION = "artifact-scan.second-opinion"
+LEAK = "artifact-scan.secret"
+PERSONAL_DATA = "artifact-scan.personal-data"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000
@@ -95,7 +98,8 @@ class Record:
     Args:
         budget: What the scan may spend; also bounds the findings kept for each path.
 
-    `sizes` are the bytes of every file of the subject by its path, for formats that name files beside them.
+    `sizes` are the bytes of every file of the subject by its path, for formats that name files beside them; `counted`
+    are further measures, of looks that somebody asked for.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -113,6 +117,8 @@ class Record:
         self.files = 0
         self.bytes = 0
         self.second_layer: SecondLayer | None = None
+        self.texts: Texts | None = None
+        self.counted: dict[str, int] = {}
         self.slices: list[tuple[str, object, object, object]] = []
         self.pieces: dict[str, frozenset[tuple[int, int]]] = {}
         self._kept: Counter[tuple[str, Level]] = Counter()
@@ -217,6 +223,7 @@ class Record:
                 Measure(name="bytes", value=self.bytes, unit="bytes"),
                 Measure(name="unsafe_globals", value=len(self.unsafe_globals)),
                 Measure(name="opcodes", value=self.budget.opcodes),
+                *(Measure(name=name, value=value) for name, value in self.counted.items()),
             ),
             coverage=Coverage(looked_at=tuple(self.looked_at), failed=tuple(self.failed)),
         )

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.gate import ArtifactGate
+from interlock.artifacts.limits import Budget
+from interlock.artifacts.privacy import look as privacy
+from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record
 from interlock.gate.documents import canonical_json, digest_of
 from interlock.gate.errors import SubjectError, UsageError
@@ -85,33 +88,55 @@ def scan_repository(root: Path, given: Sequence[Path], gate: ArtifactGate) -> Sc
     started = datetime.now(UTC)
     root = root.resolve()
     wanted = {path for one in given for path in _files(_below(root, one))}
-    findings: list[Finding] = []
-    failed: list[Gap] = []
-    skipped: list[Gap] = []
-    looked_at: list[str] = []
-    for folder in sorted({path.parent for path in wanted}):
-        # Files of a model speak of each other, so all of a folder are looked at; only the wanted ones are reported.
-        names = tuple(sorted(path.name for path in _plain(folder)))
-        record = gate.examined(_opened(folder, names))
-        within = _Within(prefix="" if folder == root else f"{folder.relative_to(root).as_posix()}/", folder=folder)
-        findings += within.findings(record, wanted)
-        for gap in record.failed:
-            if within.of(gap.path) in wanted:
-                unknown = gap.path in record.unrecognised
-                (skipped if unknown else failed).append(replace(gap, path=f"{within.prefix}{gap.path}"))
-        looked_at += [f"{within.prefix}{path}" for path in record.looked_at if within.of(path) in wanted]
+    seen = _Seen(wanted)
+    with Texts() as texts:
+        for folder in sorted({path.parent for path in wanted}):
+            # Files of a model speak of each other, so all of a folder are looked at; only the wanted ones are reported.
+            names = tuple(sorted(path.name for path in _plain(folder)))
+            within = _Within(prefix="" if folder == root else f"{folder.relative_to(root).as_posix()}/", folder=folder)
+            texts.prefix = within.prefix
+            seen.take(within, gate.examined(_opened(folder, names), texts))
+        if gate.look_for:
+            private = Record(Budget(gate.limits))
+            privacy.look(gate.look_for, texts, private)
+            seen.take(_Within(prefix="", folder=root), private)
     return Scanned(
         root=root,
         files=frozenset(wanted),
-        observation=Observation(
-            findings=tuple(findings),
-            measures=(Measure(name="files", value=len(wanted)),),
-            coverage=Coverage(looked_at=tuple(looked_at), skipped=tuple(skipped), failed=tuple(failed)),
-        ),
+        observation=seen.observation(),
         gate=gate,
         started=started,
         finished=datetime.now(UTC),
     )
+
+
+class _Seen:
+    """What was recorded about the files that were asked for."""
+
+    def __init__(self, wanted: set[Path]) -> None:
+        self._wanted = wanted
+        self._findings: list[Finding] = []
+        self._failed: list[Gap] = []
+        self._skipped: list[Gap] = []
+        self._looked_at: list[str] = []
+
+    def take(self, within: _Within, record: Record) -> None:
+        self._findings += within.findings(record, self._wanted)
+        for gap in record.failed:
+            if within.of(gap.path) in self._wanted:
+                unknown = gap.path in record.unrecognised
+                (self._skipped if unknown else self._failed).append(replace(gap, path=f"{within.prefix}{gap.path}"))
+        looked_at = (path for path in record.looked_at if within.of(path) in self._wanted)
+        self._looked_at += [f"{within.prefix}{path}" for path in looked_at]
+
+    def observation(self) -> Observation:
+        return Observation(
+            findings=tuple(self._findings),
+            measures=(Measure(name="files", value=len(self._wanted)),),
+            coverage=Coverage(
+                looked_at=tuple(self._looked_at), skipped=tuple(self._skipped), failed=tuple(self._failed)
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

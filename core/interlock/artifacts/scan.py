@@ -161,6 +161,8 @@ def _scan_without_magic(seen: _Seen) -> str:
         raise LimitPassedError(probe.gap)
     if text is not None:
         record.budget.spend_bytes(len(data))
+        if record.texts is not None:
+            record.texts.add(text, path)
         return scan_text(text, path=path, record=record)
     _report_unknown(data[:16], path, record, large=len(data) > record.budget.limits.text_bytes)
     return "unknown"

@@ -31,19 +31,29 @@ def artifacts() -> None:
 @click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
 @click.option("--format", "format_", type=click.Choice(("table", "sarif")), default="table", show_default=True)
 @click.option("--out", type=OutFile(), help="Write the report to this file.")
+@click.option("--look-for", multiple=True, metavar="KIND", help="In texts, too: secrets, personal-data; repeatable.")
 @click.option("--strict", is_flag=True, help="Files of no format that is read here leave it undecided, too.")
-def scan(*, paths: tuple[Path, ...], scanner_profile: str, format_: str, out: Path | None, strict: bool) -> int:
+def scan(
+    *,
+    paths: tuple[Path, ...],
+    scanner_profile: str,
+    format_: str,
+    out: Path | None,
+    look_for: tuple[str, ...],
+    strict: bool,
+) -> int:
     """Scan the files of a repository, all of them or PATHS; for pre-commit and CI.
 
-    No policy is asked and no receipt written. Exit status: 0 nothing found, 1 a file could run code or is malformed, 3
-    a file could not be read to its end.
+    No policy is asked and no receipt written. Exit status: 0 nothing found, 1 a file could run code, is malformed or
+    holds a secret that was looked for, 3 a file could not be read to its end.
     """
     from interlock.artifacts import ArtifactGate
     from interlock.artifacts.repository import scan_repository
     from interlock.reporting import write_whole
     from interlock.reporting.machine import render_sarif
 
-    scanned = scan_repository(Path.cwd(), paths or (Path(),), ArtifactGate(profile=scanner_profile))
+    gate = ArtifactGate(profile=scanner_profile, look_for=look_for)
+    scanned = scan_repository(Path.cwd(), paths or (Path(),), gate)
     seen = scanned.observation
     if format_ == "sarif":
         lines = json.dumps(render_sarif(scanned.report()), ensure_ascii=False, indent=2).split("\n")

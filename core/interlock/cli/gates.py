@@ -138,12 +138,20 @@ def data_poisoning(
 @gate.command("artifact-scan")
 @shared_options
 @click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
-@click.option("--also", multiple=True, metavar="SCANNER", help="Ask another scanner, too: picklescan.")
+@click.option("--also", multiple=True, metavar="SCANNER", help="Ask another scanner, too: picklescan, modelaudit.")
+@click.option("--look-for", multiple=True, metavar="KIND", help="In texts, too: secrets, personal-data; repeatable.")
 def artifact_scan(
-    *, subject: str, profile: str | None, format_: str, out: Path | None, scanner_profile: str, also: tuple[str, ...]
+    *,
+    subject: str,
+    profile: str | None,
+    format_: str,
+    out: Path | None,
+    scanner_profile: str,
+    also: tuple[str, ...],
+    look_for: tuple[str, ...],
 ) -> int:
     """Scan a model file or folder for code that could run when it is loaded."""
-    options: dict[str, Json] = {"profile": scanner_profile, "also": list(also)}
+    options: dict[str, Json] = {"profile": scanner_profile, "also": list(also), "look_for": list(look_for)}
     return _run("artifact-scan", subject, options, profile=profile, format_=format_, out=out)
 
 

@@ -205,20 +205,29 @@ class ScanModelOperator(GateOperator):
     Args:
         subject: The model (templated).
         scanner_profile: Named allow-list of what a pickle may refer to.
-        also: Other scanners to ask as well (``picklescan``); what they say is a warning.
+        also: Other scanners to ask as well (``picklescan``, ``modelaudit``); what they say is a warning.
+        look_for: What texts must not hold: ``secrets``, ``personal-data``, both or neither.
     """
 
     interlock_gate: ClassVar[str] = "artifact-scan"
     interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanModelOperator"
 
-    def __init__(self, *, scanner_profile: str = "torch-state-dict", also: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        scanner_profile: str = "torch-state-dict",
+        also: Sequence[str] = (),
+        look_for: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.scanner_profile = scanner_profile
         self.also = list(also)
+        self.look_for = list(look_for)
 
     def gate_options(self) -> Mapping[str, Json]:
-        """The allow-list profile, and who else is asked."""
-        return {"profile": self.scanner_profile, "also": self.also}
+        """The allow-list profile, who else is asked, and what is looked for in texts."""
+        return {"profile": self.scanner_profile, "also": self.also, "look_for": self.look_for}
 
 
 class CheckPolicyOperator(InterlockOperator):

@@ -183,12 +183,15 @@ complete := {
 		"new_source_fraction": 0.004,
 	}),
 	"artifact": object.union(
-		with_facts(artifact, {"model": {
-			"signature": {"verified": true, "signer": "release"},
-			"provenance": {"verified": true, "builder": "https://ci.example/builder"},
-			"base_models": ["hub://acme/base@sha256:1f2e"],
-			"bom": {"format": "CycloneDX", "version": "1.6"},
-		}}),
+		with_measures(
+			with_facts(artifact, {"model": {
+				"signature": {"verified": true, "signer": "release"},
+				"provenance": {"verified": true, "builder": "https://ci.example/builder"},
+				"base_models": ["hub://acme/base@sha256:1f2e"],
+				"bom": {"format": "CycloneDX", "version": "1.6"},
+			}}),
+			{"secrets": 0, "personal_data": 0},
+		),
 		{"report": {"configuration": {"profile": "torch-state-dict"}}},
 	),
 	"finished_training": object.union(

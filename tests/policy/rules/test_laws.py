@@ -67,6 +67,7 @@ FACTS = {
     ),
 }  # fmt: skip
 COMPLETE_MEASURES = {
+    "artifact": ("secrets", "personal_data"),
     "poisoning": (
         "classes", "smallest_class_rows", "smallest_class_fraction", "unlabelled_rows", "knn_flagged_rows",
         "knn_strength", "pattern_flagged_rows", "pattern_strength", "drift", "feature_drift", "label_drift",
