@@ -251,7 +251,7 @@ NOW = time.time()
         pytest.param(lambda said: said.update(exp="never"), "no number", id="an expiry that is no number"),
         pytest.param(lambda said: said.update(exp=True), "no number", id="an expiry that is a truth"),
         pytest.param(lambda said: said.update(exp=None), "no number", id="an expiry that is nothing"),
-        pytest.param(lambda said: said.update(nbf=NOW + 900), "not count yet", id="not valid yet"),
+        pytest.param(lambda said: said.update(nbf=NOW + 90_000), "not count yet", id="not valid yet"),
         pytest.param(lambda said: said.update(scope="prod"), "for scope 'prod'", id="another scope"),
         pytest.param(lambda said: said.update(scope=1), "no JWT", id="a scope that is no text"),
         pytest.param(lambda said: said.pop("files"), "names no files", id="no files"),
@@ -271,11 +271,11 @@ def test_a_signature_of_the_right_key_over_the_wrong_words_is_refused(
 
 
 def test_a_signature_counts_until_it_expires(bundle: Bundle, keys: PolicyKeys, release: BundleKey) -> None:
-    content = packed(bundle, key=release, expires=int(NOW) + 900)
+    content = packed(bundle, key=release, expires=int(NOW) + 90_000)
     assert Bundle.unpack(content, origin="bundle", keys=keys).digest == bundle.digest
     files = [BundleFile(path=name, content=text) for name, text in untar(content).items()]
     with pytest.raises(PolicyError, match="has expired"):
-        check_signature(files, keys, where="bundle", now=NOW + 1000)
+        check_signature(files, keys, where="bundle", now=NOW + 100_000)
 
 
 @given(which=st.integers(min_value=0), where=st.integers(min_value=0), flip=st.integers(min_value=1, max_value=255))
