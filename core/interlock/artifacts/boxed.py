@@ -48,7 +48,7 @@ def boxed(
         limits: What it may use.
         program: A file of ours, shown read-only.
         beside: Further files of ours by their paths beside it, shown read-only.
-        visible: Folders of a program of others, shown read-only where they are.
+        visible: Further files and folders, shown read-only where they are.
         environment: Variables beside ``PATH``, ``LC_ALL`` and ``HOME``.
         statuses: The exit statuses with which it ends well.
 

@@ -1,4 +1,4 @@
-"""`interlock artifacts ...`: scan a repository, sign a model, verify who signed one, write its bill of materials."""
+"""`interlock artifacts ...`: scan a repository, sign, verify and convert a model, write its bill of materials."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile
-from interlock.gate import Finding, Settings
+from interlock.gate import Finding, Settings, Verdict
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
 from interlock.gate.protocols import MODEL_SIGNATURE
 
 if TYPE_CHECKING:
+    from interlock.artifacts.conversion import Converted
     from interlock.evidence import TrustedKey
 
 NAMED = 10
+PROOFS = {
+    "torch": "torch read the source and safetensors the result",
+    "numpy": "numpy read the source",
+    "storages": "a second reading of the source's storages, without torch",
+}
 
 
 @click.group()
 def artifacts() -> None:
-    """Model files: scans without a receipt, signatures (OpenSSF model signing), bills of materials (CycloneDX)."""
+    """Model files: scans without a receipt, signatures (OpenSSF model signing), bills of materials, safetensors."""
 
 
 @artifacts.command()
@@ -150,6 +156,72 @@ def bom(*, model: Path, datasets: tuple[str, ...], requirements: Path | None, sp
     write_whole(out, text + "\n")
     show.say(f"{out}: CycloneDX {spec}, {taken.name} with {len(files)} files and {len(datasets)} datasets")
     return 0
+
+
+@artifacts.command()
+@click.argument("source")
+@click.argument("target", type=OutFile())
+@click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
+@click.option("--key", help="Convert what stands under this key, for example state_dict; all tensors by default.")
+@click.option("--keep-duplicates", is_flag=True, help="Write tied tensors under each of their names.")
+@click.option("--without-torch", is_flag=True, help="Prove it by the file's storages, also where torch is installed.")
+@click.option("--proof", type=OutFile(), help="Write the proof to this file: an in-toto statement, unsigned.")
+def convert(
+    *,
+    source: str,
+    target: Path,
+    scanner_profile: str,
+    key: str | None,
+    keep_duplicates: bool,
+    without_torch: bool,
+    proof: Path | None,
+) -> int:
+    """Convert a model file to safetensors, with proof that every tensor is the same, bit by bit.
+
+    SOURCE is scanned, read in the sandbox without any framework, and read again by torch; TARGET is written only when
+    all agree. Exit status: 0 converted, 1 the scan speaks against it or a tensor differs, 3 it cannot be converted.
+    """
+    from interlock.artifacts.conversion import Converter
+    from interlock.evidence import Store
+    from interlock.reporting import write_whole
+
+    settings = Settings.load()
+    how = Converter(
+        opener=Store(settings.store, region=settings.region),
+        profile=scanner_profile,
+        key=key,
+        keep_duplicates=keep_duplicates,
+        by_torch=False if without_torch else None,
+    )
+    with show.working(f"converting {source}"):
+        done = how.convert(source, target)
+    if done.result is None:
+        first, *more = done.reasons
+        show.say_verdict(done.verdict, first)
+        for reason in more:
+            show.say(f"  {reason}")
+        show.progress(f"{target} was not written")
+        return EXIT_DENY if done.verdict is Verdict.DENY else EXIT_UNDECIDED
+    if proof is not None:
+        write_whole(proof, json.dumps(done.statement(), indent=2, ensure_ascii=False) + "\n")
+    show.table(
+        ("dtype", "tensors", "elements"),
+        [(dtype, str(count), f"{elements:,}") for dtype, count, elements in done.by_dtype()],
+    )
+    _say_left_out(done)
+    show.say_verdict(done.verdict, f"{target}: {len(done.tensors)} tensors, each bit-equal; {PROOFS[done.proven_by]}")
+    return 0
+
+
+def _say_left_out(done: Converted) -> None:
+    for other, name in list(done.aliases.items())[:NAMED]:
+        show.say(f"{other} is the same tensor as {name}: written once")
+    if len(done.aliases) > NAMED:
+        show.say(f"{len(done.aliases) - NAMED} more names are the same tensor as another one")
+    if done.left_out_count:
+        some = ", ".join(f"{path} ({kind})" for path, kind in done.left_out[:NAMED])
+        more = ", ..." if done.left_out_count > NAMED else ""
+        show.say(f"left out, no tensors: {done.left_out_count} values: {some}{more}")
 
 
 def _place(finding: Finding) -> str:

@@ -71,7 +71,7 @@ def _check_size(head: Buffer, size: int) -> None:
 
 def _read(data: Buffer) -> tuple[int, bool, int]:
     """Offset of the elements, whether they are objects, and the bytes they need."""
-    start, header = _header(data)
+    start, header = array_header(data)
     size, objects = _item_size(header["descr"], 0)
     shape = header["shape"]
     if not isinstance(shape, tuple) or not all(is_size(length) for length in shape):
@@ -81,8 +81,12 @@ def _read(data: Buffer) -> tuple[int, bool, int]:
     return start, objects, element_count(shape) * size
 
 
-def _header(data: Buffer) -> tuple[int, dict[str, Any]]:
-    """Offset of the elements, and the header's three fields."""
+def array_header(data: Buffer) -> tuple[int, dict[str, Any]]:
+    """Offset of the elements, and the header's three fields.
+
+    Raises:
+        MalformedArrayError: It has none.
+    """
     version = (data[6], data[7]) if len(data) >= 10 else (0, 0)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise MalformedArrayError(f"cut off, or of the unknown version {version[0]}.{version[1]}")

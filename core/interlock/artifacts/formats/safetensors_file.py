@@ -48,12 +48,23 @@ def scan_safetensors(data: Buffer, *, path: str, record: Record) -> None:
         if length > record.budget.limits.header_bytes:
             raise LimitPassedError(f"a header of {length:,} bytes, more than {record.budget.limits.header_bytes:,}")
         record.budget.spend_bytes(length)
-        header = _header(data[8 : 8 + length])
-        _check_tensors(header, len(data) - 8 - length)
+        _, header = read_header(data)
         record.tensors[path] = frozenset(header)
     except MalformedHeaderError as error:
         record.error(rules.MALFORMED_SAFETENSORS, str(error), path, 0)
     record.looked(path)
+
+
+def read_header(data: Buffer) -> tuple[int, dict[str, Any]]:
+    """Where the tensors' bytes start, and each tensor's entry by its name: dtype, shape and offsets from there on.
+
+    Raises:
+        MalformedHeaderError: It does not describe exactly the bytes that follow it.
+    """
+    length = _header_length(data)
+    header = _header(data[8 : 8 + length])
+    _check_tensors(header, len(data) - 8 - length)
+    return 8 + length, header
 
 
 def _header_length(data: Buffer) -> int:

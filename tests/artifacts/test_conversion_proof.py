@@ -1,0 +1,225 @@
+"""The whole conversion, in the sandbox: nothing is written unless scan, writer and proof agree about the held bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.artifacts.saved_tensors import forged, odd_views, of_every_dtype, rebuilt, saved
+
+from interlock.artifacts.conversion import Converted, Converter
+from interlock.evidence import Store
+from interlock.gate import UsageError, Verdict
+from interlock.training.sandbox import Availability, Ended, Folders, Isolation, Job, best_sandbox
+
+
+class Watched:
+    """The best sandbox here, and somebody who does something behind its back after a run."""
+
+    def __init__(self, after: str, deed: Callable[[Job], object]) -> None:
+        self._real = best_sandbox()
+        self._after = after
+        self._deed = deed
+
+    @property
+    def isolation(self) -> Isolation:
+        return self._real.isolation
+
+    @property
+    def level(self) -> str:
+        return self._real.level
+
+    @property
+    def harness(self) -> Path:
+        return self._real.harness
+
+    def probe(self) -> Availability:
+        return self._real.probe()
+
+    def inside(self, outside: Folders) -> Folders:
+        return self._real.inside(outside)
+
+    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None) -> Ended:
+        ended = self._real.run(job, on_line=on_line)
+        if self._after in job.argv:
+            self._deed(job)
+        return ended
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def run(folder: Path, data: bytes, how: Converter) -> tuple[Converted, Path]:
+    source, target = folder / "model.pt", folder / "model.safetensors"
+    source.write_bytes(data)
+    return how.convert(str(source), target), target
+
+
+def test_torch_proves_what_was_written_without_it(tmp_path: Path, store: Store) -> None:
+    tied = torch.ones(3)
+    tensors = of_every_dtype() | odd_views() | {"one": tied, "other": tied}
+    done, target = run(tmp_path, saved({"model": tensors, "step": 1}), Converter(opener=store))
+    assert (done.verdict, done.reasons, done.proven_by) == (Verdict.ALLOW, (), "torch")
+    assert load_file(target).keys() | {"model.other"} == {f"model.{name}" for name in tensors}
+    assert done.aliases == {"model.other": "model.one"}
+    assert done.result is not None
+    assert done.result.digest == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert {"torch", "safetensors"} <= {tool.name for tool in done.tools}
+
+
+@pytest.mark.slow
+def test_torch_proves_older_files_and_checkpoints_with_values_of_numpy(tmp_path: Path, store: Store) -> None:
+    how = Converter(opener=store, profile="torch-checkpoint", by_torch=True)
+    for format_ in ("torch-zip", "torch-legacy"):
+        value = odd_views() | {"loss": np.float64(0.5), "best": np.arange(3)}
+        done, _ = run(tmp_path, saved(value, format_), how)
+        assert (done.verdict, done.reasons) == (Verdict.ALLOW, ())
+        assert [path for path, _ in done.left_out] == ["loss", "best"]
+
+
+def test_arrays_are_proven_by_numpy(tmp_path: Path, store: Store) -> None:
+    source, target = tmp_path / "model.npz", tmp_path / "model.safetensors"
+    np.savez_compressed(source, w=np.asfortranarray(np.ones((3, 4))), words=np.array(["a"]))
+    done = Converter(opener=store, profile="numpy").convert(str(source), target)
+    assert (done.verdict, done.proven_by) == (Verdict.ALLOW, "numpy")
+    source.write_bytes(pickle.dumps({"w": np.ones(3)}))
+    done = Converter(opener=store, profile="numpy").convert(str(source), target)
+    assert (done.verdict, done.proven_by) == (Verdict.ALLOW, "storages")
+
+
+def _result(job: Job) -> Path:
+    return job.folders.out / "result"
+
+
+def _flip(place: Path, at: int) -> None:
+    content = bytearray(place.read_bytes())
+    content[at] ^= 1
+    place.write_bytes(content)
+
+
+def _rename(job: Job) -> None:
+    place = _result(job)
+    place.write_bytes(place.read_bytes().replace(b'"w"', b'"v"'))
+
+
+def _reshape(job: Job) -> None:
+    place = _result(job)
+    place.write_bytes(place.read_bytes().replace(b"[2,2]", b"[4,1]"))
+
+
+def _alias(job: Job) -> None:
+    place = job.folders.out / "report"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"aliases": {"v": "w"}}))
+
+
+def _link(job: Job) -> None:
+    (job.folders.out / "report").unlink()
+    (job.folders.out / "report").symlink_to("/etc/passwd")
+
+
+def _flip_the_shown_result(job: Job) -> None:
+    _flip(job.visible[-1], -1)
+
+
+LIES: dict[str, tuple[str, Callable[[Job], object], Verdict, str]] = {
+    "one-bit": ("convert", lambda job: _flip(_result(job), -1), Verdict.DENY, "'w' has other bytes"),
+    "one-name": ("convert", _rename, Verdict.DENY, "'v' is only in one of the two"),
+    "one-shape": ("convert", _reshape, Verdict.DENY, "'w' is F32 [4, 1], not F32 [2, 2]"),
+    "one-tied-name": ("convert", _alias, Verdict.DENY, "'v' is only in one of the two"),
+    "no-safetensors": (
+        "convert",
+        lambda job: _result(job).write_bytes(b"\x80\x04N."),
+        Verdict.UNDECIDED,
+        "no safe",
+    ),
+    "report-that-is-a-link": ("convert", _link, Verdict.UNDECIDED, "is no file"),
+    "report-of-another-shape": (
+        "convert",
+        lambda job: (job.folders.out / "report").write_text("[]"),
+        Verdict.UNDECIDED,
+        "no JSON object",
+    ),
+    "proof-that-refuses": (
+        "prove",
+        lambda job: _result(job).write_text('{"refused": "no"}'),
+        Verdict.UNDECIDED,
+        "the proof could not be made: no",
+    ),
+    "result-changed-after-the-proof": ("prove", _flip_the_shown_result, Verdict.DENY, "changed after it was proven"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_a_result_that_is_not_the_source_is_not_written(
+    tmp_path: Path, store: Store, lie: tuple[str, Callable[[Job], object], Verdict, str]
+) -> None:
+    after, deed, verdict, why = lie
+    how = Converter(opener=store, by_torch=False, sandbox=Watched(after, deed))
+    done, target = run(tmp_path, saved({"w": torch.ones(2, 2)}), how)
+    assert done.verdict is verdict
+    assert why in " ".join(done.reasons)
+    assert not target.exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+def test_the_held_bytes_are_converted_whatever_happens_to_the_file(tmp_path: Path, store: Store) -> None:
+    other = saved({"w": torch.zeros(2, 2)})
+    how = Converter(
+        opener=store,
+        by_torch=False,
+        sandbox=Watched("convert", lambda _: (tmp_path / "model.pt").write_bytes(other)),
+    )
+    done, target = run(tmp_path, saved({"w": torch.ones(2, 2)}), how)
+    assert done.verdict is Verdict.ALLOW
+    assert load_file(target)["w"].sum() == 4
+    assert done.source.digest != hashlib.sha256(other).hexdigest()
+
+
+class Call:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("true",)
+
+
+HOSTILE = {
+    "pickle-that-calls": saved({"w": torch.ones(1), "x": Call()}),
+    "view-past-its-storage": forged({"w": rebuilt(0, (5,), (1,))}),
+    "whole-module": saved(torch.nn.Linear(1, 1)),
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_what_the_scan_speaks_against_never_reaches_the_writer(tmp_path: Path, store: Store, data: bytes) -> None:
+    def fail(_: Job) -> None:
+        pytest.fail("it was read")
+
+    done, target = run(tmp_path, data, Converter(opener=store, sandbox=Watched("convert", fail)))
+    assert done.verdict is Verdict.DENY
+    assert any("artifact-scan.unsafe" in reason for reason in done.reasons)
+    assert not target.exists()
+
+
+def test_what_is_no_model_file_is_left_open(tmp_path: Path, store: Store) -> None:
+    done, _ = run(tmp_path, b'{"a": 1}', Converter(opener=store))
+    assert (done.verdict, done.reasons) == (
+        Verdict.UNDECIDED,
+        ("a file of the format json is not converted: torch-zip, torch-legacy, numpy, pickle",),
+    )
+
+
+def test_folders_and_profiles_of_whole_libraries_are_not_converted(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.pt").write_bytes(saved({"w": torch.ones(1)}))
+    with pytest.raises(UsageError, match="name one of its files"):
+        Converter(opener=store).convert(str(tmp_path / "model"), tmp_path / "out")
+    with pytest.raises(UsageError, match="torch-checkpoint"):
+        Converter(opener=store, profile="sklearn")
