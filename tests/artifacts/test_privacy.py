@@ -155,6 +155,14 @@ def test_what_only_resembles_them_is_nothing(said: Callable[[str], dict[str, Any
     assert said(HARMLESS[case]) == {"secrets": {"count": 0, "first": []}, "personal-data": {}}
 
 
+@pytest.mark.parametrize("text", [f"{CARD} " * 1000, "DE89 " * 5000, f"{GITHUB}\n" * 1000])
+def test_a_text_that_takes_too_long_is_told_and_not_half_told(
+    said: Callable[[str], dict[str, Any]], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "SECONDS", 1e-9)
+    assert said(text) == {"why": "TimeoutError: scan deadline exceeded"}
+
+
 def test_the_report_holds_no_value(seen: Observation) -> None:
     whole = repr(seen)
     for value in (HUGGING_FACE, GITHUB, PEM.split("\n")[1], CARD, "901820", "219-09-9999", "p1@uni-1.de"):
