@@ -41,3 +41,15 @@ def test_what_is_refused_says_why_and_leaves_the_old_file(interlock: Interlock, 
     assert "UNDECIDED  it was not converted: the tensor 'w' has the dtype complex128" in said.out
     assert target.read_text() == "old"
     assert interlock("artifacts", "convert", tmp_path / "none.pt", target).status == 2
+
+
+def test_neither_the_source_nor_the_result_is_written_over(interlock: Interlock, tmp_path: Path) -> None:
+    source, target = tmp_path / "m.pt", tmp_path / "m.safetensors"
+    torch.save({"w": torch.zeros(1)}, source)
+    before = source.read_bytes()
+    for words in ((source, source), (source, target, "--proof", source), (source, target, "--proof", target)):
+        said = interlock("artifacts", "convert", *words)
+        assert said.status == 2
+        assert "not three files" in said.err
+    assert source.read_bytes() == before
+    assert not target.exists()

@@ -11,7 +11,7 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile
-from interlock.gate import Finding, Settings, Verdict
+from interlock.gate import Finding, Settings, UsageError, Verdict
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
 from interlock.gate.protocols import MODEL_SIGNATURE
 
@@ -185,6 +185,7 @@ def convert(
     from interlock.evidence import Store
     from interlock.reporting import write_whole
 
+    _keep_apart(Path(source), target, proof)
     settings = Settings.load()
     how = Converter(
         opener=Store(settings.store, region=settings.region),
@@ -211,6 +212,15 @@ def convert(
     _say_left_out(done)
     show.say_verdict(done.verdict, f"{target}: {len(done.tensors)} tensors, each bit-equal; {PROOFS[done.proven_by]}")
     return 0
+
+
+def _keep_apart(source: Path, target: Path, proof: Path | None) -> None:
+    """Refuse to write over the source, whose values that are no tensors would be lost, or over the result."""
+    places = [path.resolve() for path in (source, target, proof) if path is not None]
+    if len(set(places)) < len(places):
+        raise UsageError(
+            "source, result and proof are not three files", where=str(target), next_step="give each a name of its own"
+        )
 
 
 def _say_left_out(done: Converted) -> None:
