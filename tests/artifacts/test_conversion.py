@@ -103,6 +103,22 @@ def test_law_the_second_reading_finds_what_was_written(
     }
 
 
+MODEL = saved({"m": {"a": torch.ones(2, 3), "b": torch.ones(3, 2).t()}, "n": 1})
+CHANGES = st.lists(st.tuples(st.integers(0, 900), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes=CHANGES)
+def test_law_a_changed_file_is_converted_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    data = bytearray(MODEL)
+    for at, byte in changes:
+        data[at] = byte
+    result, said = converted(tmp_path_factory.mktemp("law"), bytes(data))
+    assert bool(result) is ("refused" not in said)
+
+
 def checkpoint() -> dict[str, Any]:
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.Adam(model.parameters())

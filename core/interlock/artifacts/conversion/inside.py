@@ -29,7 +29,9 @@ from interlock.artifacts.source import Buffer, open_bytes
 REPORT = "report"
 
 _REFUSALS = (ConversionError, LimitPassedError, ZipStructureError, MalformedArrayError)
-_MISREAD = (pickle.UnpicklingError, AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError)
+_MISREAD = (
+    pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError, ValueError,
+)  # fmt: skip
 """What an unpickler raises on a pickle that does not fit together."""
 
 
