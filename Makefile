@@ -67,6 +67,9 @@ test-slow: install ## the heavy ones: large inputs on two processors, then real 
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not stack and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "stack and not gpu" $(PYTEST_ARGS)
 
+fuzz: install ## 200,000 mutants of the model files against what loaders would do, for the night (FUZZ_ARGS="--seed 7")
+	$(ONE_THREAD) $(BIN)/python -m tests.artifacts.fuzz --mutants 200000 --jobs 2 $(FUZZ_ARGS)
+
 test-airflow-versions: install ## the fast tests of the enforcement on the older Airflows that are supported
 	.ci/airflow-versions
 
@@ -82,4 +85,4 @@ lock: ## resolve the lock again (a reviewed change, never a side effect)
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo airflow check check-ruff check-mypy check-pyright policy test coverage test-slow test-airflow-versions lock clean
+.PHONY: help install demo airflow check check-ruff check-mypy check-pyright policy test coverage test-slow fuzz test-airflow-versions lock clean

@@ -497,6 +497,8 @@ def disguises() -> list[Hostile]:
         one("text-with-an-odd-integer-first", b"I0x10\n0" + CALL, "unsafe-global"),
         one("text-with-a-huge-integer-first", b"I" + b"1" * 5000 + b"\n0" + CALL, "unsafe-global"),
         one("text-with-an-odd-escape-first", b"S'\\q'\n0" + CALL, "unsafe-global"),
+        one("text-whose-second-pickle-acts", b"Pnan\n." + CALL, "unsafe-global"),
+        one("text-whose-third-pickle-acts", b"N.)." + CALL + b"\nhello\n", "unsafe-global"),
         one("text-that-ends-inside-inst", b"(S'true'\nios\nsystemX", "unsafe-call"),
         one("text-that-goes-on-after-the-call", CALL + b"\n# Model card\nhello\n", "unsafe-global"),
         one("hf-auto-map", json.dumps({"model_type": "x", "auto_map": {"AutoModel": "m.M"}}).encode(), "remote-code"),
@@ -524,6 +526,7 @@ def hostile() -> list[Hostile]:
     """Every hostile subject."""
     # These modules are written with the tools of this one.
     from tests.artifacts import (
+        corpus_catboost,
         corpus_checkpoints,
         corpus_containers,
         corpus_gguf,
@@ -536,8 +539,8 @@ def hostile() -> list[Hostile]:
     )
 
     containers = (corpus_checkpoints, corpus_containers)
-    beside = (*containers, corpus_gguf, corpus_hf, corpus_keras, corpus_profiles, corpus_skops, corpus_templates,
-              corpus_trees)  # fmt: skip
+    beside = (*containers, corpus_catboost, corpus_gguf, corpus_hf, corpus_keras, corpus_profiles, corpus_skops,
+              corpus_templates, corpus_trees)  # fmt: skip
     return [case for group in (*GROUPS, *(given for module in beside for given in module.GROUPS)) for case in group()]
 
 

@@ -46,6 +46,12 @@ def wrapped(content: bytes, **changes: bytes) -> bytes:
 
 
 PADDED = b"\x01\xffABCD"
+MEMO_OF_ANOTHER = (
+    b"\x80\x04" + text("numpy._core.multiarray") + b"\x94" + text("_reconstruct") + b"\x9400h\x00h\x01\x93"
+    + stack_global("numpy", "ndarray") + b"K\x00\x85C\x01b\x87R(K\x01K\x01\x85" + DTYPES["O8"]
+    + b"(K\x03" + text("|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftb\x89](Netb."
+)  # fmt: skip
+"""An array of one object. The memo's places 0 and 1 name its class, or whatever an outer pickle put there."""
 WITHOUT_PADDING = {"numpy_array_alignment_bytes": b"N"}
 
 
@@ -80,6 +86,8 @@ def joblib_dumps() -> list[Hostile]:
         ("objects-that-may-be-mapped", wrapped(pickle.dumps([1]), **objects, allow_mmap=b"\x88")),
         ("objects-that-act", wrapped(EVIL, **objects)),
         ("objects-that-are-no-pickle", wrapped(b"junk", **objects)),
+        ("objects-that-act-with-the-memo-of-pickle-load", b"\x80\x04" + text("os") + b"\x94" + text("system")
+            + b"\x9400" + wrapped(MEMO_OF_ANOTHER, **objects)[2:]),
         ("objects-with-a-wrapper-inside", wrapped(wrapped(PADDED), **objects)),
         ("call-behind-an-array", wrapped(PADDED)[:-1] + b"0" + EVIL[2:]),
         ("bytes-behind", wrapped(PADDED) + b"x"),

@@ -108,7 +108,7 @@ LIES: dict[str, dict[str, object]] = {
 
 
 def boosters() -> list[Hostile]:
-    """XGBoost in both forms, and CatBoost."""
+    """XGBoost in both forms."""
     bad = "malformed-trees"
     found = [one(f"xgboost-json-{name}", json.dumps(xgboost(**lie)).encode(), bad) for name, lie in LIES.items()]
     numbers = {name: lie for name, lie in LIES.items() if name != "missing-column"}
@@ -128,9 +128,6 @@ def boosters() -> list[Hostile]:
         one("xgboost-ubjson-unknown-type", b"{" + ubjson("a", key=True) + b"q}", bad),
         one("xgboost-ubjson-duplicate-key", b"{" + (ubjson("a", key=True) + b"i\1") * 2 + b"}", bad),
         one("xgboost-of-another-booster", json.dumps(xgboost()).replace('"gbtree"}', '"mine"}').encode()),
-        one("catboost", b"CBM1" + struct.pack("<LL", 64, 16) + bytes(60)),
-        one("catboost-cut-off", b"CBM1" + struct.pack("<LL", 1 << 30, 16) + bytes(60), bad),
-        one("catboost-only-magic", b"CBM1", bad),
     ]
 
 

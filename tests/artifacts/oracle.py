@@ -55,28 +55,38 @@ def _new(cls: Any, *arguments: object, **keywords: object) -> Thing:
     return Thing()
 
 
+def named(module: str, name: str) -> object:
+    """What stands for a global; that it was asked for is written down."""
+    NAMES.append([module, name])
+    return Recorder("Global", (Thing,), {"path": [module, name], "__new__": _new})
+
+
+def asked(_: object) -> Thing:
+    """What stands for what a persistent id gives."""
+    TOUCHED.append("persistent")
+    return Thing()
+
+
 class Stub(pickle.Unpickler):
     """CPython's C unpickler, its three ways out closed."""
 
     def find_class(self, module: str, name: str) -> object:
-        NAMES.append([module, name])
-        return Recorder("Global", (Thing,), {"path": [module, name], "__new__": _new})
+        return named(module, name)
 
     def persistent_load(self, identity: object) -> object:
-        TOUCHED.append("persistent")
-        return Thing()
+        return asked(identity)
 
 
-def answer(data: bytes) -> dict[str, object]:
-    """Load one pickle with the stub."""
+def answer(data: bytes, *, file: io.BytesIO | None = None) -> dict[str, object]:
+    """Load one pickle with the stub, from where `file` stands if there is one."""
     for seen in (NAMES, CALLS, TOUCHED):
         seen.clear()
     error = ""
     try:
-        Stub(io.BytesIO(data)).load()
+        Stub(file or io.BytesIO(data)).load()
     except Exception as problem:  # noqa: BLE001
         error = type(problem).__name__
-    return {"names": NAMES, "calls": CALLS, "touched": TOUCHED, "error": error}
+    return {"names": list(NAMES), "calls": list(CALLS), "touched": list(TOUCHED), "error": error}
 
 
 def main() -> None:
@@ -87,6 +97,7 @@ def main() -> None:
         # Hashing a key that branches takes years and looks at no signal, so the default action has to end it.
         signal.setitimer(signal.ITIMER_REAL, 5)
         result = answer(sys.stdin.buffer.read(struct.unpack("<I", header)[0]))
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
 

@@ -44,6 +44,7 @@ REASONS = {
     "wrapper-built-twice": "does not say what array follows",
     "objects-that-may-be-mapped": "may be mapped",
     "objects-that-act": "names os.system",
+    "objects-that-act-with-the-memo-of-pickle-load": "something else in plain pickle.load",
     "objects-that-are-no-array": "is no array",
     "objects-that-are-no-pickle": "no whole pickle",
     "objects-with-a-wrapper-inside": "where joblib reads no array",

@@ -1,4 +1,4 @@
-"""XGBoost, LightGBM and CatBoost: what is really saved passes, and no index leads out of a tree."""
+"""XGBoost and LightGBM: what is really saved passes, and no index leads out of a tree."""
 
 from __future__ import annotations
 

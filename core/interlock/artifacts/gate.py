@@ -26,7 +26,7 @@ from interlock.gate.errors import SubjectError
 from interlock.gate.protocols import OpenSubject, References
 from interlock.gate.values import Json, Observation, Tool
 
-SCANNER_VERSION = "2"
+SCANNER_VERSION = "3"
 """Changes whenever a scanner says something else of the same bytes."""
 
 

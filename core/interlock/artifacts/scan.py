@@ -15,13 +15,14 @@ from interlock.artifacts.containers import zip_container
 from interlock.artifacts.containers.recognise import container_of, report_other_containers
 from interlock.artifacts.containers.tar_container import has_tar_header
 from interlock.artifacts.formats import numpy_file
+from interlock.artifacts.formats.catboost_file import looks_like_catboost, scan_catboost
 from interlock.artifacts.formats.gguf_file import looks_like_gguf, scan_gguf
 from interlock.artifacts.formats.graph_file import graph_formats, scan_graph
 from interlock.artifacts.formats.hdf5_file import find_hdf5, looks_like_hdf5, scan_hdf5
 from interlock.artifacts.formats.numpy_file import scan_numpy
 from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
 from interlock.artifacts.formats.text_file import read_text, scan_text
-from interlock.artifacts.formats.trees import looks_like_catboost, scan_catboost, scan_xgboost_ubjson
+from interlock.artifacts.formats.trees import scan_xgboost_ubjson
 from interlock.artifacts.formats.ubjson import looks_like_ubjson
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import Probe, has_protocol, probe_pickle, scan_pickle
@@ -39,6 +40,9 @@ _NATIVE: Final = (
     ("catboost", looks_like_catboost, scan_catboost),
 )
 """Formats that are known by their first bytes and need no profile: name, recogniser, scanner."""
+
+_PICKLES: Final = frozenset({"pickle", "torch-legacy"})
+"""Formats whose every pickle was walked from the first byte on."""
 
 _EXECUTABLES: Final = {
     b"\x7fELF": "an ELF program or library",
@@ -83,7 +87,7 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
     seen = _Seen(data, path, profile, record)
     try:
         found = _recognise_and_scan(seen, depth)
-        if found != "pickle":
+        if found not in _PICKLES:
             _scan_as_pickle_too(seen)
         report_other_containers(data, found, path=path, record=record)
         if len(seen.graphs) > 1 or (seen.graphs and found != seen.graphs[0]):

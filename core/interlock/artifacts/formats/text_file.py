@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.formats.catboost_json import scan_catboost_json
 from interlock.artifacts.formats.config_file import judge_config
 from interlock.artifacts.formats.config_tree import Pairs, UnreadableConfigError, read_json, read_yaml
 from interlock.artifacts.formats.graph_text import graph_in_json, graph_in_text
@@ -41,7 +42,7 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
         record: Where findings go.
 
     Returns:
-        ``json``, ``xgboost``, ``lightgbm`` or ``text``, the format by content.
+        ``json``, ``xgboost``, ``catboost``, ``lightgbm`` or ``text``, the format by content.
 
     Raises:
         LimitPassedError: It is a configuration with more in it than may be read, or trees that are not read here.
@@ -80,6 +81,9 @@ def _scan_json(text: str, value: object, path: str, record: Record) -> str:
     if _is_xgboost(value):
         scan_xgboost_json(text.encode(), path=path, record=record)
         return "xgboost"
+    if _is_catboost(value):
+        scan_catboost_json(text.encode(), path=path, record=record)
+        return "catboost"
     return "json"
 
 
@@ -88,6 +92,15 @@ def _is_xgboost(value: object) -> bool:
         key == "learner" and isinstance(inner, Pairs) and inner.get("gradient_booster") is not None
         for key, inner in value.items
     )
+
+
+def _is_catboost(value: object) -> bool:
+    """Whether the library would build trees of it; it needs no more than these."""
+    if not isinstance(value, Pairs):
+        return False
+    trees = value.get("trees")
+    nodes = isinstance(trees, list) and any(isinstance(tree, Pairs) and tree.get("split") is not None for tree in trees)
+    return nodes or value.get("oblivious_trees") is not None
 
 
 def _look_for_keras(text: str, value: object, path: str, record: Record) -> None:

@@ -1,8 +1,8 @@
-"""Scans trees that were saved natively: XGBoost's JSON and UBJSON, LightGBM's text, CatBoost's binary file.
+"""Scans trees that XGBoost saved natively, as JSON and UBJSON.
 
-None of them can hold code. What they can hold is an index that leads the library's compiled code out of its memory,
-since the libraries trust what they read; so each tree has to be one, its columns of one length, each node's children
-inside of it. Layouts: XGBoost 3.2 (``src/tree/io_utils.h``, ``tree_model.cc``), LightGBM 4.6 (``src/io/tree.cpp``).
+They cannot hold code. What they can hold is an index that leads the library's compiled code out of its memory, since
+the library trusts what it reads; so each tree has to be one, its columns of one length, each node's children inside of
+it. Layout: XGBoost 3.2 (``src/tree/io_utils.h``, ``tree_model.cc``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-CATBOOST: Final = b"CBM1"
 _NO_PARENT = 0x7FFFFFFF
 _NODE_COLUMNS: Final = ("base_weights", "default_left", "left_children", "loss_changes", "parents", "right_children",
                         "split_conditions", "split_indices", "split_type", "sum_hessian")  # fmt: skip
@@ -27,11 +26,6 @@ _OPTIONAL: Final = frozenset({"split_type", "base_weights"})
 
 class MalformedTreesError(Exception):
     """The model is not what its library writes; `str()` says how."""
-
-
-def looks_like_catboost(head: bytes) -> bool:
-    """Whether a file starts as a model of CatBoost."""
-    return head.startswith(CATBOOST)
 
 
 def scan_xgboost_json(raw: bytes, *, path: str, record: Record) -> None:
@@ -69,19 +63,6 @@ def scan_xgboost_snapshot(data: Buffer, *, path: str, record: Record) -> None:
         found = read_ubjson(data, record)
         _field(_field(found, "Config", dict), "learner", dict)
         _check_xgboost(_field(found, "Model", dict), record)
-
-
-def scan_catboost(data: Buffer, *, path: str, record: Record) -> None:
-    """Check what a CatBoost file says of its size; its trees are not read.
-
-    Raises:
-        LimitPassedError: Always: nobody looked at the trees, whose indices the library does not check.
-    """
-    size = int.from_bytes(data[4:8], "little")
-    root = int.from_bytes(data[8:12], "little")
-    if len(data) < 12 or 8 + size > len(data) or not 4 <= root < size:
-        record.error(rules.MALFORMED_TREES, "no CatBoost model that can be trusted: cut off", path)
-    raise LimitPassedError("a CatBoost model, whose trees are not read here: export it as ONNX or JSON, and scan that")
 
 
 @contextmanager

@@ -13,6 +13,9 @@ from interlock.artifacts.pickles.walk import PickleWalk, WalkEnd
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 
+MOST_IN_A_ROW = 1_000
+"""Pickles behind each other that are looked at where the bytes are something else first."""
+
 
 def has_protocol(head: bytes) -> bool:
     """Whether bytes start as a pickle of protocol 2 or later: PROTO and its number."""
@@ -82,21 +85,19 @@ class Probe:
 
     Args:
         record: What the walk saw; merged only if it counts.
-        end: How it ended; None when it ran out of budget.
+        end: How the first pickle ended; None when it ran out of budget.
         named_a_global: An opcode named a global that Python could import.
         called: An opcode called something.
+        acts: One of the pickles in a row imports and calls something: no accident in tensor data or text.
+        gap: Why the walk did not come to an end, empty if it did.
     """
 
     record: Record
     end: WalkEnd | None
     named_a_global: bool
     called: bool
+    acts: bool
     gap: str = ""
-
-    @property
-    def acts(self) -> bool:
-        """Reading these bytes as a pickle would import and call something: no accident in tensor data or text."""
-        return self.named_a_global and self.called
 
 
 def probe_pickle(
@@ -108,9 +109,27 @@ def probe_pickle(
     header and plain text all are opcodes. A loader that is told to unpickle it does not ask what else it is.
     """
     scratch = Record(record.budget)
-    judge = Judge(profile, scratch, path)
-    try:
-        reached = PickleWalk(data, judge, record.budget, start=start, end=end, strict=False).run()
-    except LimitPassedError as error:
-        return Probe(record=scratch, end=None, named_a_global=judge.named_a_global, called=judge.called, gap=str(error))
-    return Probe(record=scratch, end=reached, named_a_global=judge.named_a_global, called=judge.called)
+    first: WalkEnd | None = None
+    reached: WalkEnd | None = None
+    named = called = acts = False
+    gap = ""
+    for _ in range(MOST_IN_A_ROW):
+        judge = Judge(profile, scratch, path)
+        try:
+            reached = PickleWalk(data, judge, record.budget, start=start, end=end, strict=False).run()
+        except LimitPassedError as error:
+            reached, gap = None, str(error)
+        named = named or judge.named_a_global
+        called = called or judge.called
+        acts = judge.named_a_global and judge.called
+        if reached is None:
+            first = None
+            break
+        first = first or reached
+        if acts or not reached.stopped or reached.position >= (len(data) if end is None else end):
+            break
+        # Whoever loads until the file is over comes to what stands behind STOP, whatever is in front of it.
+        start = reached.position
+    else:
+        first, gap = None, f"more than {MOST_IN_A_ROW:,} pickles in a row"
+    return Probe(record=scratch, end=first, named_a_global=named, called=called, acts=acts, gap=gap)

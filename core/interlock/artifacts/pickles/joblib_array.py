@@ -14,6 +14,7 @@ from interlock.artifacts import record as rules
 from interlock.artifacts.pickles.contents import Array
 from interlock.artifacts.pickles.judge import Judge
 from interlock.artifacts.pickles.kinds import LARGEST, element_count, element_size, kind_of, sizes_of
+from interlock.artifacts.pickles.plain_judge import PlainJudge
 from interlock.artifacts.pickles.text import MalformedError
 from interlock.artifacts.pickles.values import DictValue, Span, Value
 from interlock.artifacts.record import Record
@@ -86,6 +87,7 @@ def _padding(walk: PickleWalk, at: int) -> int:
 
 
 def _nested(walk: PickleWalk, at: int) -> int:
+    _read_as_one(walk, at)
     inner = walk.plain(at)
     end = inner.run()
     if not end.stopped or end.problem:
@@ -94,6 +96,23 @@ def _nested(walk: PickleWalk, at: int) -> int:
         raise MalformedError("an array of objects whose pickle is no array")
     walk.stack[-1] = inner.result
     return end.position
+
+
+def _read_as_one(walk: PickleWalk, at: int) -> None:
+    """Plain `pickle.load` reads on into the pickle of an array of objects, with the memo that it has by then.
+
+    So the same opcodes take other values from the memo. With those that joblib writes it fails; it must not act.
+    """
+    if not walk.strict:
+        return
+    walk.budget.check_time()
+    scratch = Record(walk.budget)
+    walk.continued(at, PlainJudge(walk.judge.profile, scratch, walk.judge.path)).run()
+    if scratch.refused:
+        walk.judge.record.merge(scratch)
+        walk.judge.record.error(
+            rules.POLYGLOT, "an array of objects that means something else in plain pickle.load", walk.judge.path, at
+        )
 
 
 def _read_by_others(walk: PickleWalk, at: int) -> None:
