@@ -254,7 +254,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "key-that-is-no-name": (saved({(1, 2): ONE}), "has no name"),
     "tensor-in-a-namespace": (saved({"args": argparse.Namespace(w=ONE)}), "has no name"),
     "list-in-itself": (saved({"w": ONE, "l": _itself()}), "nests deeper than 64"),
-    "lists-that-multiply": (saved({"w": ONE, "l": _laughs()}), "the same ones again and again"),
     "big-endian": (forged({"w": rebuilt(0, (1,), (1,))}, members={"byteorder": b"big"}), "big-endian"),
     "conjugate-view": (forged({"w": rebuilt(0, (1,), (1,), {"conj": True})}), "resolve_conj"),
     "complex128": (saved({"w": torch.zeros(2, dtype=torch.complex128)}), "'w' has the dtype complex128"),
@@ -290,6 +289,11 @@ def test_arrays_that_safetensors_does_not_hold_are_refused_by_name(
     tmp_path: Path, arrays: dict[str, Any], why: str
 ) -> None:
     assert why in converted(tmp_path, npz(**arrays), "numpy")[1]["refused"]
+
+
+@pytest.mark.slow
+def test_lists_that_multiply_are_refused(tmp_path: Path) -> None:
+    assert "the same ones again and again" in converted(tmp_path, saved({"w": ONE, "l": _laughs()}))[1]["refused"]
 
 
 def test_legacy_files_of_another_byte_order_are_refused(tmp_path: Path) -> None:

@@ -159,7 +159,13 @@ LIES: dict[str, tuple[str, Callable[[Job], object], Verdict, str]] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+IN_EVERY_RUN = {"one-bit", "one-name", "report-that-is-a-link", "result-changed-after-the-proof"}
+CASES = [
+    pytest.param(lie, id=name, marks=() if name in IN_EVERY_RUN else pytest.mark.slow) for name, lie in LIES.items()
+]
+
+
+@pytest.mark.parametrize("lie", CASES)
 def test_a_result_that_is_not_the_source_is_not_written(
     tmp_path: Path, store: Store, lie: tuple[str, Callable[[Job], object], Verdict, str]
 ) -> None:
