@@ -42,9 +42,8 @@ def note_refusal(task_instance_id: str, refusal: str) -> None:
         for attempt in run_with_db_retries(ATTEMPTS):
             with attempt, create_session() as session:
                 tried = _tried(identity, session)
-                place = _place(tried) if tried is not None else None
-        if place is not None:
-            _append(place, refusal)
+                if tried is not None:
+                    _append(_place(tried), refusal)
         for attempt in run_with_db_retries(ATTEMPTS):
             with attempt, create_session() as session:
                 _audit(identity, refusal, session)
@@ -68,7 +67,9 @@ def _audit(identity: UUID, refusal: str, session: Session) -> None:
         session.add(Log(event=AUDIT_EVENT, task_instance=tried, owner="interlock", extra=refusal))
 
 
-def _append(place: Path, refusal: str) -> None:
+def _append(place: Path | None, refusal: str) -> None:
+    if place is None:
+        return
     place.parent.mkdir(parents=True, exist_ok=True)
     line = {"timestamp": timestamp(utc_now()), "level": "error", "logger": "interlock", "event": refusal}
     with place.open("a", encoding="utf-8") as file:
