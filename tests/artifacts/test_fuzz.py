@@ -111,4 +111,4 @@ def test_5000_mutants_keep_the_law(tmp_path: Path) -> None:
     table = run.run(quick_seeds(), mutants=5_000, jobs=1, seed=20_261_127, keep=tmp_path, tell=sys.stderr)
     assert table.failures == 0, table.text()
     allowed = sum(count for (_, column), count in table.counts.items() if column == Said.ALLOWED.value)
-    assert allowed > 500
+    assert allowed > 300
