@@ -53,7 +53,7 @@ def test_it_is_silent_on_what_is_harmless_and_stands_in_the_receipt(tmp_path: Pa
     seen = gate.look(opened(tmp_path, {"model.safetensors": save({"w": np.zeros(3, dtype=np.float32)})}))
     assert not [finding for finding in seen.findings if finding.rule_id == SECOND_OPINION]
     assert gate.configuration()["also"] == ["picklescan"]
-    assert [tool.name for tool in gate.tools] == ["interlock-artifacts", "python", "picklescan"]
+    assert [tool.name for tool in gate.tools] == ["interlock-artifacts", "python", "picklescan", "numpy"]
     assert not errors(seen)
 
 

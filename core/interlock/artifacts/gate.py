@@ -6,6 +6,8 @@ import platform
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from interlock.artifacts import opinions
@@ -21,8 +23,10 @@ from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
 from interlock.artifacts.signed import signature_facts
+from interlock.artifacts.weights.accepted import Accepted
+from interlock.artifacts.weights.look import WeightsLook
 from interlock.gate.documents import canonical_json
-from interlock.gate.errors import SubjectError
+from interlock.gate.errors import MissingExtraError, SubjectError, UsageError
 from interlock.gate.protocols import OpenSubject, References
 from interlock.gate.values import Json, Observation, Tool
 
@@ -34,7 +38,8 @@ class ArtifactGate:
     """Scans a model file or folder; denies what could run, and leaves open what it cannot read.
 
     Measures: ``files``, ``bytes``, ``unsafe_globals`` (distinct), ``opcodes``; ``secrets`` and ``personal_data`` where
-    they are looked for. Findings: see
+    they are looked for; those of `interlock.artifacts.weights.tell.Totals` where weights are read, and with `accepted`
+    ``changed_tensors``, ``added_tensors``, ``removed_tensors`` and ``largest_change``. Findings: see
     `interlock.artifacts.record`; every one that speaks against the subject has level error, and each file that was
     recognised has a note ``artifact-scan.format`` with ``{"format": ...}`` as evidence.
 
@@ -43,10 +48,13 @@ class ArtifactGate:
         limits: What a scan may spend.
         also: Other scanners that are asked, see `interlock.artifacts.opinions`; what they say is a warning.
         look_for: ``secrets``, ``personal-data``, both or neither: what texts must not hold.
+        weights: Read the tensors, too, which needs numpy; None for wherever numpy is installed. What it came to stands
+            in the configuration.
+        accepted: Path or URL of the last accepted version, whose tensors are compared with; needs `weights`.
 
     Raises:
-        UsageError: There is no such profile or scanner, or nobody looks for that.
-        MissingExtraError: A scanner, or what looks for it, is not installed.
+        UsageError: There is no such profile or scanner, nobody looks for that, or the weights to compare are not read.
+        MissingExtraError: A scanner, what looks for it, or numpy for the weights is not installed.
     """
 
     kind = "artifact-scan"
@@ -58,10 +66,21 @@ class ArtifactGate:
         limits: Limits | None = None,
         also: Sequence[str] = (),
         look_for: Sequence[str] = (),
+        weights: bool | None = None,
+        accepted: str | None = None,
     ) -> None:
         self.profile = profile_named(profile)
         self.also = opinions.checked(also)
         self.look_for = privacy.checked(look_for)
+        self.accepted = None if accepted is None else Accepted(uri=accepted)
+        if self.accepted is not None and weights is False:
+            raise UsageError(
+                "weights that are not read cannot be compared", where="accepted", next_step="leave weights on"
+            )
+        installed = find_spec("numpy") is not None
+        if not installed and (weights or self.accepted is not None):
+            raise MissingExtraError("numpy", extra="artifacts")
+        self.weights = installed if weights is None else weights
         self.limits = limits or Limits()
         self._references: References | None = None
 
@@ -71,13 +90,18 @@ class ArtifactGate:
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """The scanner, and the Python whose pickle semantics and JSON reader it uses."""
+        """The scanner, the Python whose pickle semantics and JSON reader it uses, and what computes with weights."""
         return (
             Tool(name="interlock-artifacts", version=SCANNER_VERSION),
             Tool(name="python", version=platform.python_version()),
             *opinions.tools(self.also),
             *privacy.tools(self.look_for),
+            *(Tool(name=name, version=metadata.version(name)) for name in self._computing),
         )
+
+    @property
+    def _computing(self) -> tuple[str, ...]:
+        return ("numpy",) if self.weights else ()
 
     def configuration(self) -> Mapping[str, Json]:
         """Profile and allow-lists by name, version and digest, and the limits."""
@@ -90,6 +114,8 @@ class ArtifactGate:
             "also": list(self.also),
             "look_for": list(self.look_for),
             **privacy.rules_document(self.look_for),
+            "weights": self.weights,
+            "accepted": None if self.accepted is None else self.accepted.configuration(),
         }
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -137,6 +163,11 @@ class ArtifactGate:
         if "" not in names:
             look_at_folder(tuple(names.values()), record)
         opinions.ask(self.also, opened, record)
+        if self.weights:
+            look = WeightsLook(opened, names, profile=self.profile, record=record)
+            look.run()
+            if self.accepted is not None:
+                look.compare(self.accepted, self._references)
         return record
 
 

@@ -74,6 +74,15 @@ SECOND_LAYER = "artifact-scan.second-layer"
 SECOND_OPINION = "artifact-scan.second-opinion"
 LEAK = "artifact-scan.secret"
 PERSONAL_DATA = "artifact-scan.personal-data"
+WEIGHTS = "artifact-scan.weights"
+UNREAD_WEIGHTS = "artifact-scan.unread-weights"
+NOT_FINITE = "artifact-scan.not-finite"
+ABSURD_WEIGHTS = "artifact-scan.absurd-weights"
+CONSTANT_WEIGHTS = "artifact-scan.constant-weights"
+DUPLICATE_WEIGHTS = "artifact-scan.duplicate-weights"
+LOW_BITS = "artifact-scan.low-bits"
+HIDDEN_BYTES = "artifact-scan.hidden-bytes"
+CHANGED_WEIGHTS = "artifact-scan.changed-weights"
 MORE = "artifact-scan.more-findings"
 
 MOST_NAMES = 10_000
@@ -118,7 +127,7 @@ class Record:
         self.bytes = 0
         self.second_layer: SecondLayer | None = None
         self.texts: Texts | None = None
-        self.counted: dict[str, int] = {}
+        self.counted: dict[str, float] = {}
         self.slices: list[tuple[str, object, object, object]] = []
         self.pieces: dict[str, frozenset[tuple[int, int]]] = {}
         self._kept: Counter[tuple[str, Level]] = Counter()
@@ -131,10 +140,21 @@ class Record:
         """Something that a person should know."""
         self._add(Level.WARNING, rule, message, Location(path=path, offset=offset), evidence)
 
+    def note(self, rule: str, message: str, path: str, offset: int | None = None, **evidence: Json) -> None:
+        """Something that is worth knowing and speaks neither for nor against the file."""
+        self._add(Level.NOTE, rule, message, Location(path=path, offset=offset), evidence)
+
     @property
     def unrecognised(self) -> frozenset[str]:
         """Files of no format that is read here, and that no other file explains."""
         return frozenset(self._unknown)
+
+    @property
+    def doubtful(self) -> frozenset[str]:
+        """Files, and files with members, that something speaks against or that were not read to their end."""
+        errors = [finding.location.path for finding in self.findings if finding.level is Level.ERROR]
+        parts = [path.split("!") for path in (*errors, *(gap.path for gap in self.failed))]
+        return frozenset("!".join(part[:length]) for part in parts for length in range(1, len(part) + 1))
 
     @property
     def refused(self) -> bool:

@@ -32,16 +32,20 @@ Buffer: TypeAlias = bytes | MappedFile
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[Buffer]:
+def open_bytes(path: Path, *, small: int = _SMALL) -> Iterator[Buffer]:
     """The bytes of a regular file: read if it is small, mapped if it is large.
+
+    Args:
+        path: Of the file.
+        small: Bytes up to which it is read; an empty file cannot be mapped.
 
     Raises:
         SubjectError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= _SMALL:
-                yield file.read(_SMALL)
+            if os.fstat(file.fileno()).st_size <= small:
+                yield file.read(small)
                 return
             with MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 mapped.descriptor = file.fileno()

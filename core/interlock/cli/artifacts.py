@@ -39,6 +39,7 @@ def artifacts() -> None:
 @click.option("--out", type=OutFile(), help="Write the report to this file.")
 @click.option("--look-for", multiple=True, metavar="KIND", help="In texts, too: secrets, personal-data; repeatable.")
 @click.option("--strict", is_flag=True, help="Files of no format that is read here leave it undecided, too.")
+@click.option("--weights", is_flag=True, help="Read the tensors, too: numbers that are none, hidden bytes.")
 def scan(
     *,
     paths: tuple[Path, ...],
@@ -47,6 +48,7 @@ def scan(
     out: Path | None,
     look_for: tuple[str, ...],
     strict: bool,
+    weights: bool,
 ) -> int:
     """Scan the files of a repository, all of them or PATHS; for pre-commit and CI.
 
@@ -58,7 +60,7 @@ def scan(
     from interlock.reporting import write_whole
     from interlock.reporting.machine import render_sarif
 
-    gate = ArtifactGate(profile=scanner_profile, look_for=look_for)
+    gate = ArtifactGate(profile=scanner_profile, look_for=look_for, weights=weights)
     scanned = scan_repository(Path.cwd(), paths or (Path(),), gate)
     seen = scanned.observation
     if format_ == "sarif":

@@ -140,6 +140,8 @@ def data_poisoning(
 @click.option("--scanner-profile", default="torch-state-dict", show_default=True, help="What a pickle may refer to.")
 @click.option("--also", multiple=True, metavar="SCANNER", help="Ask another scanner, too: picklescan, modelaudit.")
 @click.option("--look-for", multiple=True, metavar="KIND", help="In texts, too: secrets, personal-data; repeatable.")
+@click.option("--weights/--no-weights", default=None, help="Read the tensors; by default where numpy is installed.")
+@click.option("--accepted", metavar="MODEL", help="Compare its tensors with the last accepted version: path or URL.")
 def artifact_scan(
     *,
     subject: str,
@@ -149,9 +151,17 @@ def artifact_scan(
     scanner_profile: str,
     also: tuple[str, ...],
     look_for: tuple[str, ...],
+    weights: bool | None,
+    accepted: str | None,
 ) -> int:
-    """Scan a model file or folder for code that could run when it is loaded."""
-    options: dict[str, Json] = {"profile": scanner_profile, "also": list(also), "look_for": list(look_for)}
+    """Scan a model file or folder for code that could run when it is loaded, and look at its weights."""
+    options: dict[str, Json] = {
+        "profile": scanner_profile,
+        "also": list(also),
+        "look_for": list(look_for),
+        "weights": weights,
+        "accepted": accepted,
+    }
     return _run("artifact-scan", subject, options, profile=profile, format_=format_, out=out)
 
 

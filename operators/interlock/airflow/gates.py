@@ -207,8 +207,12 @@ class ScanModelOperator(GateOperator):
         scanner_profile: Named allow-list of what a pickle may refer to.
         also: Other scanners to ask as well (``picklescan``, ``modelaudit``); what they say is a warning.
         look_for: What texts must not hold: ``secrets``, ``personal-data``, both or neither.
+        weights: Read the tensors, too; None for wherever numpy is installed.
+        accepted: The last accepted version, whose tensors are compared with (templated). It counts only when a receipt
+            of this gate allows its bytes.
     """
 
+    template_fields: Collection[str] = ("subject", "accepted")
     interlock_gate: ClassVar[str] = "artifact-scan"
     interlock_step: ClassVar[str] = "interlock.airflow.gates.ScanModelOperator"
 
@@ -218,16 +222,26 @@ class ScanModelOperator(GateOperator):
         scanner_profile: str = "torch-state-dict",
         also: Sequence[str] = (),
         look_for: Sequence[str] = (),
+        weights: bool | None = None,
+        accepted: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.scanner_profile = scanner_profile
         self.also = list(also)
         self.look_for = list(look_for)
+        self.weights = weights
+        self.accepted = accepted
 
     def gate_options(self) -> Mapping[str, Json]:
-        """The allow-list profile, who else is asked, and what is looked for in texts."""
-        return {"profile": self.scanner_profile, "also": self.also, "look_for": self.look_for}
+        """The allow-list profile, who else is asked, what texts must not hold, and what weights are compared with."""
+        return {
+            "profile": self.scanner_profile,
+            "also": self.also,
+            "look_for": self.look_for,
+            "weights": self.weights,
+            "accepted": self.accepted or None,
+        }
 
 
 class CheckPolicyOperator(InterlockOperator):

@@ -90,7 +90,18 @@ poisoning := document(
 artifact := document(
 	"gate",
 	"artifact-scan",
-	{"files": 1, "bytes": 1000, "unsafe_globals": 0, "opcodes": 0},
+	{
+		"files": 1,
+		"bytes": 1000,
+		"unsafe_globals": 0,
+		"opcodes": 0,
+		"nan_tensors": 0,
+		"infinite_tensors": 0,
+		"absurd_tensors": 0,
+		"unread_tensors": 0,
+		"unread_files": 0,
+		"hidden_bytes": 0,
+	},
 	[finding("artifact-scan.format", "note", `{"format": "safetensors"}`)], [], {},
 )
 
@@ -190,7 +201,14 @@ complete := {
 				"base_models": ["hub://acme/base@sha256:1f2e"],
 				"bom": {"format": "CycloneDX", "version": "1.6"},
 			}}),
-			{"secrets": 0, "personal_data": 0},
+			{
+				"secrets": 0,
+				"personal_data": 0,
+				"changed_tensors": 4,
+				"added_tensors": 0,
+				"removed_tensors": 0,
+				"largest_change": 0.05,
+			},
 		),
 		{"report": {"configuration": {"profile": "torch-state-dict"}}},
 	),

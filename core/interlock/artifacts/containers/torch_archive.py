@@ -82,7 +82,7 @@ def _scan_one(data: Buffer, *, path: str, profile: Profile, record: Record, inne
         record.looked(path)
         return "zip"
     readable = [member for member in members if _checked(data, member, path, record)]
-    root = _torch_root(members)
+    root = torch_root(members)
     if root is not None:
         return _scan_torch(data, readable, root, path=path, profile=profile, record=record, inner=inner)
     described = scan_described(data, readable, path=path, record=record, member=partial(_scan_member, inner=inner))
@@ -145,7 +145,7 @@ def _checked(data: Buffer, member: Member, path: str, record: Record) -> bool:
     return False
 
 
-def _torch_root(members: Sequence[Member]) -> str | None:
+def torch_root(members: Sequence[Member]) -> str | None:
     """The one folder that holds everything, if it has torch's ``data.pkl``."""
     roots = {member.name.split("/", 1)[0] for member in members}
     if len(roots) != 1:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 
 from interlock.artifacts import record as rules
@@ -31,6 +31,7 @@ _NEWEST = 63
 STORED, DEFLATED = 0, 8
 _ENCRYPTED = 0x2041
 _DESCRIPTOR = 0x0008
+ZIP64_FIELD = 0x0001
 _UNICODE_PATH = 0x7075  # Info-ZIP's, 4.6.9; Python's zipfile follows it since 3.13
 _KNOWN_FLAGS = 0x0806 | _DESCRIPTOR
 _CHUNK = 1 << 20
@@ -59,6 +60,9 @@ class Member:
         size: Bytes of the content, as the zip says.
         header: Offset of the local header.
         start: Offset of the packed content.
+        flags: As they stand in the file.
+        local: Bytes of the local header's extra fields, which stand before the content.
+        central: The directory's extra fields: their offset, themselves, and the comment that stands behind them.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Member:
     header: int
     start: int
     flags: int
+    local: bytes = b""
+    central: tuple[int, bytes, bytes] = (0, b"", b"")
 
     @property
     def is_folder(self) -> bool:
@@ -186,7 +192,17 @@ def _central_entries(data: Buffer, at: int, end: int, count: int) -> list[Member
         if stat.S_ISLNK(mode >> 16):
             raise ZipStructureError(f"the member {shown(name)} is a symbolic link", at)
         members.append(
-            Member(name=name, method=method, crc=crc, packed=packed, size=size, header=header, start=0, flags=flags)
+            Member(
+                name=name,
+                method=method,
+                crc=crc,
+                packed=packed,
+                size=size,
+                header=header,
+                start=0,
+                flags=flags,
+                central=(after - comments - extras, extra, data[after - comments : after]),
+            )
         )
         at = after
     if at != end:
@@ -204,7 +220,7 @@ def _name(raw: bytes, flags: int, at: int) -> str:
 
 def _zip64(extra: bytes, fields: tuple[int, ...], at: int) -> tuple[int, ...]:
     """Replace fields that are full by those of the zip64 extra field (4.5.3)."""
-    values = _extra_field(extra, 1, at)
+    values = _extra_field(extra, ZIP64_FIELD, at)
     wide: list[int] = []
     for field in fields:
         if field != _FULL32:
@@ -219,19 +235,26 @@ def _zip64(extra: bytes, fields: tuple[int, ...], at: int) -> tuple[int, ...]:
     return tuple(wide)
 
 
+def extra_fields(extra: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, offset and content of each extra field (4.5.1); a last one that is cut off is given as it is."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = (int.from_bytes(extra[place : place + 2], "little") for place in (at, at + 2))
+        yield kind, at, extra[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
 def _extra_field(extra: bytes, wanted: int, at: int) -> bytes:
     found = b""
     seen = 0
     position = 0
-    while position + 4 <= len(extra):
-        kind = int.from_bytes(extra[position : position + 2], "little")
-        size = int.from_bytes(extra[position + 2 : position + 4], "little")
+    for kind, start, field in extra_fields(extra):
         if kind == _UNICODE_PATH:
             raise ZipStructureError("a second name in an extra field, which only some readers take", at)
         if kind == wanted:
-            found = extra[position + 4 : position + 4 + size]
+            found = field
             seen += 1
-        position += 4 + size
+        position = start + 4 + int.from_bytes(extra[start + 2 : start + 4], "little")
     if position != len(extra) or seen > 1:
         raise ZipStructureError("a broken extra field", at)
     return found
@@ -300,16 +323,7 @@ def _local(data: Buffer, member: Member, directory: int, path: str, record: Reco
         record.error(rules.ZIP_ENCRYPTED, f"the member {shown(member.name)!r} says it is encrypted", path, at)
     elif (flags | member.flags) & ~_KNOWN_FLAGS:
         record.error(rules.ZIP_STRUCTURE, f"the member {shown(member.name)!r} has odd flags", path, at, flags=flags)
-    return Member(
-        name=member.name,
-        method=member.method,
-        crc=member.crc,
-        packed=member.packed,
-        size=member.size,
-        header=at,
-        start=start,
-        flags=member.flags,
-    )
+    return replace(member, start=start, local=data[start - extras : start])
 
 
 def _after(data: Buffer, member: Member, directory: int, path: str, record: Record) -> int:

@@ -8,6 +8,7 @@ CVE-2024-23605, CVE-2025-53630 and CVE-2026-27940 (llama.cpp) did not do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Final
 
 from interlock.artifacts import record as rules
@@ -43,6 +44,41 @@ def looks_like_gguf(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """One tensor, as the file describes it.
+
+    Args:
+        name: Unverified bytes.
+        kind: Its ``ggml_type``.
+        shape: The axis whose neighbours stand side by side comes first.
+        start: Offset of its first byte.
+        end: Offset behind its last byte.
+    """
+
+    name: bytes
+    kind: int
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def gguf_tensors(data: Buffer, record: Record) -> tuple[bool, list[TensorInfo]]:
+    """Whether numbers begin with their most significant byte, and every tensor by offsets from the file's start.
+
+    Args:
+        data: Unverified bytes that begin with the magic.
+        record: Whose budget is spent; what speaks against the chat templates goes there, too.
+
+    Raises:
+        MalformedGgufError: Metadata and tensors do not describe exactly this file.
+        LimitPassedError: There is more metadata than may be read.
+    """
+    scan = _Scan(data, "", record)
+    infos = scan.run()
+    return scan.reader.big, [replace(info, start=scan.base + info.start, end=scan.base + info.end) for info in infos]
+
+
 def scan_gguf(data: Buffer, *, path: str, record: Record) -> None:
     """Check that metadata and tensor infos describe exactly this file, and judge the chat templates in it.
 
@@ -68,8 +104,9 @@ class _Scan:
         self.record = record
         self.reader = Reader(data, record.budget)
         self.alignment = _ALIGNMENT
+        self.base = 0
 
-    def run(self) -> None:
+    def run(self) -> list[TensorInfo]:
         reader = self.reader
         tensors, pairs = reader.size(), reader.size()
         reader.expect(pairs, _LEAST_ENTRY, "key-values")
@@ -78,8 +115,9 @@ class _Scan:
         for _ in range(pairs):
             self._pair(keys)
         names: set[bytes] = set()
-        spans = [self._tensor(names) for _ in range(tensors)]
-        self._check_spans(spans)
+        infos = [self._tensor(names) for _ in range(tensors)]
+        self.base = self._check_spans(infos)
+        return infos
 
     def _pair(self, keys: set[str]) -> None:
         reader = self.reader
@@ -112,8 +150,7 @@ class _Scan:
             ) from error
         scan_template(text, path=self.path, record=self.record, where=f"the metadata {shown(key)}")
 
-    def _tensor(self, names: set[bytes]) -> tuple[int, int, bytes]:
-        """Start, end and name of a tensor, relative to the tensors' data."""
+    def _tensor(self, names: set[bytes]) -> TensorInfo:
         reader = self.reader
         at = reader.at
         name = reader.text(_LONGEST_NAME, "tensor name")
@@ -135,26 +172,28 @@ class _Scan:
             raise MalformedGgufError(f"the tensor {shown(repr(name))} is larger than any file", at)
         if offset % self.alignment:
             raise MalformedGgufError(f"the tensor {shown(repr(name))} is not aligned to {self.alignment} bytes", at)
-        return offset, offset + length, name
+        return TensorInfo(name=name, kind=kind, shape=shape, start=offset, end=offset + length)
 
-    def _check_spans(self, spans: list[tuple[int, int, bytes]]) -> None:
+    def _check_spans(self, infos: list[TensorInfo]) -> int:
+        """Where the tensors' data begins; they have to follow each other to the end of the file."""
         base = self._padded(self.reader.at)
-        if not spans:
+        if not infos:
             base = min(base, len(self.data))
         self._check_padding(self.reader.at, base)
         cursor = base
-        for start, end, name in sorted(spans):
+        for info in sorted(infos, key=lambda info: (info.start, info.end, info.name)):
             expected = self._padded(cursor)
-            if base + start != expected:
-                what = "overlaps another one" if base + start < expected else "leaves a gap before it"
-                raise MalformedGgufError(f"the tensor {shown(repr(name))} {what}", base + start)
+            if base + info.start != expected:
+                what = "overlaps another one" if base + info.start < expected else "leaves a gap before it"
+                raise MalformedGgufError(f"the tensor {shown(repr(info.name))} {what}", base + info.start)
             self._check_padding(cursor, expected)
-            cursor = base + end
+            cursor = base + info.end
         if cursor > len(self.data):
             raise MalformedGgufError(f"tensors up to byte {cursor:,}, past the end of the file", cursor)
         if len(self.data) > self._padded(cursor):
             raise MalformedGgufError(f"{len(self.data) - cursor:,} bytes after the last tensor", cursor)
         self._check_padding(cursor, len(self.data))
+        return base
 
     def _padded(self, offset: int) -> int:
         return offset + -offset % self.alignment

@@ -59,6 +59,11 @@ class Reader:
         self._width = 4 if version == 1 else 8
         self.at = 8
 
+    @property
+    def big(self) -> bool:
+        """Whether numbers begin with their most significant byte."""
+        return self._order == "big"
+
     def number(self, width: int) -> int:
         """An unsigned integer of `width` bytes."""
         return int.from_bytes(self._take(width), self._order)

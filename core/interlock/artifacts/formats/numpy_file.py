@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from dataclasses import dataclass
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
@@ -61,6 +62,48 @@ def scan_numpy(data: Buffer, *, path: str, profile: Profile, record: Record) -> 
         scan_pickle(data, path=path, profile=profile, record=record, start=start)
     else:
         scan_numpy_header(data[:start], len(data), path=path, record=record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayHeader:
+    """What the header of an array says.
+
+    Args:
+        start: Offset of the elements.
+        objects: They are Python objects, in a pickle.
+        size: Bytes that they need, of an array without Python objects.
+        descr: numpy's description of the dtype.
+        shape: Of the array.
+        fortran_order: The first axis is the one whose neighbours stand side by side.
+        padding: What stands behind the header's literal; numpy writes spaces and a newline.
+    """
+
+    start: int
+    objects: bool
+    size: int
+    descr: object
+    shape: tuple[int, ...]
+    fortran_order: bool
+    padding: bytes
+
+
+def described_array(head: Buffer) -> ArrayHeader:
+    """Read the first bytes of an array, its header complete.
+
+    Raises:
+        MalformedArrayError: The header is not what the format says.
+    """
+    start, objects, size = _read(head)
+    _, header = array_header(head)
+    return ArrayHeader(
+        start=start,
+        objects=objects,
+        size=size,
+        descr=header["descr"],
+        shape=header["shape"],
+        fortran_order=header["fortran_order"],
+        padding=head[:start].rpartition(b"}")[2],
+    )
 
 
 def _check_size(head: Buffer, size: int) -> None:

@@ -47,6 +47,9 @@ class Judge:
             one, where no persistent id is allowed.
     """
 
+    naming = False
+    """Whether `filled` is told what containers hold, which only somebody who looks for names needs."""
+
     def __init__(
         self, profile: Profile, record: Record, path: str, *, storages: Mapping[str, int] | None = None
     ) -> None:
@@ -186,6 +189,9 @@ class Judge:
         self.called = True
         if target is not UNKNOWN:
             self._refuse("sets items of something that is no dict", target, (), at)
+
+    def filled(self, target: object, items: Sequence[object]) -> None:
+        """SETITEM, SETITEMS and DICT filled `target` with keys and values, which alternate; see `naming`."""
 
     def check_hashed(self, items: list[object], at: int) -> None:
         """Keys of a dict and items of a set: the loader hashes them.

@@ -149,6 +149,8 @@ def _fill(walk: PickleWalk, at: int, target: object, items: list[object]) -> int
     if len(items) % 2:
         raise MalformedError("a key without a value")
     walk.judge.set_items(target, items[::2], at - 1)
+    if walk.naming:
+        walk.judge.filled(target, items)
     if type(target) is DictValue and _is_state(walk):
         walk.judge.hold(len(items) if walk.contents else 0)
         target.keep(items)
@@ -168,6 +170,8 @@ def _setitem(walk: PickleWalk, at: int) -> int:
     value = stack.pop()
     key = stack.pop()
     target = stack[-1]
+    if walk.naming:
+        walk.judge.filled(target, [key, value])
     if type(target) is DictValue and type(key) is not tuple:
         target.add((key,))
         if _is_state(walk):

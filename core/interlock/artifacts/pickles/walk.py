@@ -90,6 +90,7 @@ class PickleWalk:
         self.strict = strict
         self.arrays = arrays
         self.contents = judge.profile.contents
+        self.naming = judge.naming
         self.result: object = None
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
