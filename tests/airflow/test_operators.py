@@ -44,7 +44,7 @@ def test_an_allowed_scan_succeeds_and_its_xcom_only_points(run_dag: RunDag, mode
         scan = ScanModelOperator(task_id="scan", subject=str(model))
     assert run_dag(dag) == {"scan": "success"}
     assert verdicts() == {"scan": "ALLOW"}
-    assert scan.template_fields == ("subject",)
+    assert scan.template_fields == ("subject", "accepted")
 
 
 def test_a_denied_scan_fails_at_once_whatever_its_retries(run_dag: RunDag, hostile: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_guarded_function_must_take_data() -> None:
     [
         ("ValidateDataOperator", {"subject"}),
         ("ScanPoisoningOperator", {"subject", "flagged", "clean_out", "accepted", "clean", "losses", "profile_out"}),
-        ("ScanModelOperator", {"subject"}),
+        ("ScanModelOperator", {"subject", "accepted"}),
         ("ApprovalGateOperator", {"subject"}),
         ("CheckPolicyOperator", {"subject"}),
         ("SnapshotOperator", {"subject", "to"}),
