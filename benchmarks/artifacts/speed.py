@@ -1,118 +1,156 @@
-"""How long a scan takes, next to peers, in one run.
-
-    python benchmarks/artifacts/speed.py [--repeat 3]
-
-Peers: `pickletools.genops` (reads opcodes, understands nothing), `zipfile.ZipFile.testzip` (checks the checksums) and
-``torch.load(weights_only=True)``. picklescan, modelscan and fickling are not among the project's dependencies, so they
-are not measured here. Every scan runs in a process of its own, so that its memory is its own.
-"""
+"""How long each scanner takes for one large file, and how much memory; see `benchmarks.artifacts.peers`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import pickle
-import struct
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-SCAN = """
-import json, sys, time
-from pathlib import Path
-from interlock.artifacts.limits import Budget, Limits
-from interlock.artifacts.pickles.profiles import profile_named
-from interlock.artifacts.record import Record
-from interlock.artifacts.scan import scan_file
-def peak():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-base = peak()
-record = Record(Budget(Limits()))
-started = time.perf_counter()
-scan_file(Path(sys.argv[1]), "m", profile=profile_named(sys.argv[2]), record=record)
-seconds = time.perf_counter() - started
-print(json.dumps([seconds, peak() - base, record.budget.opcodes, record.clean]))
-"""
-GENOPS = """
-import json, pickletools, sys, time
-from pathlib import Path
-data = Path(sys.argv[1]).read_bytes()
-started = time.perf_counter()
-count = sum(1 for _ in pickletools.genops(data))
-print(json.dumps([time.perf_counter() - started, 0, count, True]))
-"""
-TESTZIP = """
-import json, sys, time, zipfile
-started = time.perf_counter()
-zipfile.ZipFile(sys.argv[1]).testzip()
-print(json.dumps([time.perf_counter() - started, 0, 0, True]))
-"""
-LOAD = """
-import json, sys, time, torch
-torch.set_num_threads(1)
-started = time.perf_counter()
-torch.load(sys.argv[1], weights_only=True)
-print(json.dumps([time.perf_counter() - started, 0, 0, True]))
-"""
+from benchmarks.artifacts.detection import DRIVER, environment
+
+SLOW = 8.0
+"""Processor seconds from which on one run is enough."""
 
 
-def timed(program: str, *arguments: str, repeat: int) -> tuple[float, float, int, bool]:
-    """The fastest of several runs: seconds, MiB of memory on top, opcodes, whether it was clean."""
-    runs = []
-    for _ in range(repeat):
-        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-        runs.append(tuple(json.loads(done.stdout)))
-    return min(runs)
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One call in a fresh process.
+
+    Args:
+        inside: Seconds of the call itself; the whole process where the call is a command.
+        processor: Processor seconds of the same.
+        whole: Seconds from the start of the process to its end.
+        held: MiB that it and its children held at most.
+        grown: MiB that the call added to the imported scanner.
+        verdict: What it said.
+    """
+
+    inside: float
+    processor: float
+    whole: float
+    held: float
+    grown: float | None
+    verdict: str
 
 
-def torch_zip(path: Path) -> None:
-    """200 MiB in 50 tensors."""
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A file, and who is asked about it.
 
-    torch.manual_seed(0)
-    torch.save({f"layer.{i}": torch.rand(1 << 20) for i in range(50)}, path)
+    Args:
+        title: For the table.
+        path: Below the folder.
+        profile: Interlock's.
+        tools: Of `driver`, beside the scanners.
+        scanners: Whether the other scanners are asked.
+        peer: Whose time ours is divided by.
+    """
+
+    title: str
+    path: str
+    profile: str
+    tools: tuple[str, ...]
+    scanners: bool
+    peer: str
 
 
-def many_opcodes(path: Path) -> None:
-    """2.7 million opcodes of plain containers."""
-    rows = [{"id": i, "xs": [i % 7, 1.5, None, True], "s": str(i % 1000)} for i in range(150_000)]
-    path.write_bytes(pickle.dumps(rows, protocol=4))
+CASES = (
+    Case(
+        title="torch zip, 200 MiB in 50 tensors", path="zip/model.pt", profile="torch-state-dict",
+        tools=("zipfile.testzip", "torch.load"), scanners=True, peer="picklescan",
+    ),
+    Case(
+        title="pickle, 2.7 million opcodes", path="opcodes/many.pkl", profile="numpy",
+        tools=("pickletools.genops",), scanners=True, peer="pickletools.genops",
+    ),
+    Case(
+        title="safetensors, 10 GiB sparse", path="sparse/sparse.safetensors", profile="torch-state-dict",
+        tools=("safetensors.safe_open",), scanners=False, peer="safetensors.safe_open",
+    ),
+)  # fmt: skip
 
 
-def sparse_safetensors(path: Path) -> None:
-    """10 GiB that take no room on the disk."""
-    size = 10 << 30
-    header = json.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header)
-    os.truncate(path, 8 + len(header) + size)
+def tables(folder: Path, pythons: Mapping[str, Path], *, repeat: int, timeout: float) -> Iterator[str]:
+    """One table a file; a call that takes longer than `timeout` seconds is ended."""
+    for case in CASES:
+        yield "\n".join(_table(case, folder / case.path, pythons, repeat, timeout))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--repeat", type=int, default=3)
-    repeat = parser.parse_args().repeat
-    cases: list[tuple[str, Callable[[Path], None], str, tuple[tuple[str, str], ...]]] = [
-        ("torch zip, 200 MiB", torch_zip, "torch-state-dict", (("zipfile.testzip", TESTZIP), ("torch.load", LOAD))),
-        ("pickle, 2.7 M opcodes", many_opcodes, "numpy", (("pickletools.genops", GENOPS),)),
-        ("safetensors, 10 GiB sparse", sparse_safetensors, "numpy", ()),
+def _table(case: Case, path: Path, pythons: Mapping[str, Path], repeat: int, timeout: float) -> list[str]:
+    calls = _calls(case, path, pythons)
+    runs: dict[str, list[Run]] = {tool: [] for tool in calls}
+    for turn in range(repeat):
+        for tool, argv in calls.items():
+            if turn == 0 or runs[tool][0].processor < SLOW:
+                runs[tool].append(_once(argv, path.parent, timeout))
+    clock, processor = _medians(runs[case.peer])
+    lines = [
+        f"{case.title}:",
+        "",
+        f"| | scan s | to {case.peer} | processor s | to {case.peer} | process s | MiB | MiB added | says | runs |",
+        "|" + " --- |" * 10,
     ]
-    print("| file | interlock s | MiB on top | clean | peer | peer s | ratio |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, write, profile, peers in cases:
-            path = Path(folder) / "model"
-            write(path)
-            seconds, memory, opcodes, clean = timed(SCAN, str(path), profile, repeat=repeat)
-            row = f"| {name} ({opcodes:,} opcodes) | {seconds:.3f} | {memory:.0f} | {clean} "
-            for peer, program in peers or (("-", ""),):
-                other = timed(program, str(path), repeat=repeat)[0] if program else 0.0
-                ratio = f"{other:.3f} | {seconds / other:.2f}" if other else "- | -"
-                print(f"{row}| {peer} | {ratio} |")
+    for tool, made in runs.items():
+        last = made[-1]
+        seconds, used = _medians(made)
+        added = "" if last.grown is None else f"{last.grown:.0f}"
+        lines.append(
+            f"| {tool} | {seconds:.3f} | {seconds / clock:.2f} | {used:.3f} | {used / processor:.2f}"
+            f" | {median(run.whole for run in made):.3f} | {last.held:.0f} | {added} | {last.verdict} | {len(made)} |"
+        )
+    return lines
 
 
-if __name__ == "__main__":
-    main()
+def _medians(runs: Sequence[Run]) -> tuple[float, float]:
+    return median(run.inside for run in runs), median(run.processor for run in runs)
+
+
+def _calls(case: Case, path: Path, pythons: Mapping[str, Path]) -> dict[str, Sequence[str]]:
+    def driver(tool: str, python: Path) -> list[str]:
+        return [str(python), str(DRIVER), tool, str(path), case.profile]
+
+    own = Path(sys.executable)
+    calls: dict[str, Sequence[str]] = {tool: driver(tool, own) for tool in ("interlock", *case.tools)}
+    calls["`interlock artifacts scan`"] = [
+        sys.executable, "-m", "interlock.cli", "artifacts", "scan", "--scanner-profile", case.profile, path.name,
+    ]  # fmt: skip
+    if case.scanners:
+        calls |= {tool: driver(tool, python) for tool, python in pythons.items() if "--" not in tool}
+        calls["`picklescan -p`"] = [str(pythons["picklescan"].with_name("picklescan")), "-p", str(path)]
+    return calls
+
+
+def _once(argv: Sequence[str], folder: Path, timeout: float) -> Run:
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(Path(argv[0])), cwd=folder, text=True
+    )
+    assert process.stdout is not None
+    alarm = threading.Timer(timeout, process.kill)
+    alarm.start()
+    answer = process.stdout.read()
+    # By number and not by `wait`, since only this says what the process used.
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    alarm.cancel()
+    whole, held = time.perf_counter() - started, used.ru_maxrss / 1024
+    if not answer.startswith('{"verdict"'):
+        processor = used.ru_utime + used.ru_stime
+        status_said = f"exit status {process.returncode}"
+        return Run(inside=whole, processor=processor, whole=whole, held=held, grown=None, verdict=status_said)
+    said = json.loads(answer)
+    return Run(
+        inside=said["seconds"],
+        processor=said["processor"],
+        whole=whole,
+        held=held,
+        grown=said["grown"],
+        verdict=said["verdict"],
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _pickle
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_more_than_fits_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("gadget", sorted(GADGETS))
 def test_stubs_execute_nothing(gadget: str) -> None:
     assert names_of(called(*GADGETS[gadget])) == {GADGETS[gadget]}
+
+
+def test_names_that_json_has_to_quote_come_through() -> None:
+    names = {('a"b\\', "é\n\ud800"), ("m", "\0")}
+    content = b"\x80\x04" + b"".join(
+        b"".join(b"\x8c" + bytes([len(raw)]) + raw for raw in (part.encode("utf-8", "surrogatepass") for part in pair))
+        + b"\x93"
+        for pair in sorted(names)
+    )
+    assert messages(judged(content + b"\x86.", frozenset(names))) == []
+
+
+def test_the_unpickler_of_its_c_module_is_the_one_of_pickle() -> None:
+    assert _pickle.Unpickler is pickle.Unpickler
 
 
 def test_a_call_with_a_trace_leaves_none(tmp_path: Path) -> None:

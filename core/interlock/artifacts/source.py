@@ -18,7 +18,8 @@ from interlock.artifacts.limits import LimitPassedError
 from interlock.gate.errors import SubjectError
 
 _SMALL = 64 << 20
-_STRETCH = 1 << 20
+_STRETCH = 1 << 17
+"""Memory of this size is used again and again; that of a larger piece is new to the process each time."""
 
 
 class MappedFile(mmap.mmap):

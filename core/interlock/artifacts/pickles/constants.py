@@ -25,49 +25,49 @@ _F64 = Struct(">d")
 
 def none(walk: PickleWalk, at: int) -> int:
     """NONE."""
-    walk.push(None)
+    walk.stack.append(None)
     return at
 
 
 def true(walk: PickleWalk, at: int) -> int:
     """NEWTRUE."""
-    walk.push(True)  # noqa: FBT003
+    walk.stack.append(True)
     return at
 
 
 def false(walk: PickleWalk, at: int) -> int:
     """NEWFALSE."""
-    walk.push(False)  # noqa: FBT003
+    walk.stack.append(False)
     return at
 
 
 def binint(walk: PickleWalk, at: int) -> int:
     """BININT."""
-    walk.push(_I32.unpack_from(walk.data, at)[0])
+    walk.stack.append(_I32.unpack_from(walk.data, at)[0])
     return at + 4
 
 
 def binint1(walk: PickleWalk, at: int) -> int:
     """BININT1."""
-    walk.push(walk.data[at])
+    walk.stack.append(walk.data[at])
     return at + 1
 
 
 def binint2(walk: PickleWalk, at: int) -> int:
     """BININT2."""
-    walk.push(_U16.unpack_from(walk.data, at)[0])
+    walk.stack.append(_U16.unpack_from(walk.data, at)[0])
     return at + 2
 
 
 def binfloat(walk: PickleWalk, at: int) -> int:
     """BINFLOAT."""
-    walk.push(_F64.unpack_from(walk.data, at)[0])
+    walk.stack.append(_F64.unpack_from(walk.data, at)[0])
     return at + 8
 
 
 def _little_endian(walk: PickleWalk, at: int, size: int) -> int:
     following = walk.raw(at, size)
-    walk.push(int.from_bytes(walk.data[at:following], "little", signed=True) if size <= 32 else INTEGER)
+    walk.stack.append(int.from_bytes(walk.data[at:following], "little", signed=True) if size <= 32 else INTEGER)
     return following
 
 
@@ -88,7 +88,7 @@ def _unicode_of(walk: PickleWalk, at: int, size: int) -> int:
         value = str(walk.data[at:following], "utf-8", "surrogatepass")
     except UnicodeDecodeError:
         raise MalformedError("a text that is not UTF-8") from None
-    walk.push(value if size <= LONGEST_TEXT else _long(walk, TEXT, at, size))
+    walk.stack.append(value if size <= LONGEST_TEXT else _long(walk, TEXT, at, size))
     return following
 
 
@@ -114,7 +114,7 @@ def binunicode8(walk: PickleWalk, at: int) -> int:
 
 def _bytes_of(walk: PickleWalk, at: int, size: int) -> int:
     following = walk.raw(at, size)
-    walk.push(walk.data[at:following] if size <= LONGEST_TEXT else _long(walk, DATA, at, size))
+    walk.stack.append(walk.data[at:following] if size <= LONGEST_TEXT else _long(walk, DATA, at, size))
     return following
 
 
@@ -136,14 +136,14 @@ def binbytes8(walk: PickleWalk, at: int) -> int:
 def bytearray8(walk: PickleWalk, at: int) -> int:
     """BYTEARRAY8."""
     following = walk.raw(at + 8, _U64.unpack_from(walk.data, at)[0])
-    walk.push(_long(walk, BYTEARRAY, at + 8, following - at - 8))
+    walk.stack.append(_long(walk, BYTEARRAY, at + 8, following - at - 8))
     return following
 
 
 def _string_of(walk: PickleWalk, at: int, size: int) -> int:
     following = walk.raw(at, size)
     walk.budget.hold_text(size)
-    walk.push(text.text_of_bytes(walk.data[at:following]))
+    walk.stack.append(text.text_of_bytes(walk.data[at:following]))
     return following
 
 
@@ -163,7 +163,7 @@ def number_line(read: Callable[[bytes], object]) -> Handler:
     def handler(walk: PickleWalk, at: int) -> int:
         line, following = walk.line(at)
         # Readers take more spellings of numbers than picklers write.
-        walk.push(read(line) if walk.strict else INTEGER)
+        walk.stack.append(read(line) if walk.strict else INTEGER)
         return following
 
     return handler
@@ -172,12 +172,12 @@ def number_line(read: Callable[[bytes], object]) -> Handler:
 def string(walk: PickleWalk, at: int) -> int:
     """STRING."""
     line, following = walk.text_line(at)
-    walk.push(TEXT if line is None else text.quoted(line, strict=walk.strict))
+    walk.stack.append(TEXT if line is None else text.quoted(line, strict=walk.strict))
     return following
 
 
 def unicode(walk: PickleWalk, at: int) -> int:
     """UNICODE."""
     line, following = walk.text_line(at)
-    walk.push(TEXT if line is None else text.raw_unicode(line))
+    walk.stack.append(TEXT if line is None else text.raw_unicode(line))
     return following

@@ -199,9 +199,9 @@ class Judge:
         Hashing a tuple recurses in C without a guard and visits shared parts again, so deep or branching keys crash
         or stop the loader.
         """
-        left = [(item, 0) for item in items if type(item) is tuple]
-        if not left:
+        if tuple not in map(type, items):
             return
+        left = [(item, 0) for item in items if type(item) is tuple]
         visits = _MOST_VISITS + len(left)
         while left:
             item, depth = left.pop()

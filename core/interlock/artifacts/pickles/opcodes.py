@@ -42,12 +42,12 @@ def _unknown(walk: PickleWalk, at: int) -> int:
 
 
 def _empty_tuple(walk: PickleWalk, at: int) -> int:
-    walk.push(())
+    walk.stack.append(())
     return at
 
 
 def _empty_list(walk: PickleWalk, at: int) -> int:
-    walk.push(ListValue(kept=walk.contents) if walk.contents or _of_array(walk) else LIST)
+    walk.stack.append(ListValue(kept=walk.contents) if walk.contents or _of_array(walk) else LIST)
     return at
 
 
@@ -58,12 +58,12 @@ def _of_array(walk: PickleWalk) -> bool:
 
 
 def _empty_dict(walk: PickleWalk, at: int) -> int:
-    walk.push(DictValue())
+    walk.stack.append(DictValue())
     return at
 
 
 def _empty_set(walk: PickleWalk, at: int) -> int:
-    walk.push(SET)
+    walk.stack.append(SET)
     return at
 
 
@@ -76,7 +76,7 @@ def _tuple1(walk: PickleWalk, at: int) -> int:
 def _tuple2(walk: PickleWalk, at: int) -> int:
     second = walk.stack.pop()
     first = walk.stack.pop()
-    walk.push((first, second))
+    walk.stack.append((first, second))
     return at
 
 
@@ -84,23 +84,22 @@ def _tuple3(walk: PickleWalk, at: int) -> int:
     third = walk.stack.pop()
     second = walk.stack.pop()
     first = walk.stack.pop()
-    walk.push((first, second, third))
+    walk.stack.append((first, second, third))
     return at
 
 
 def _mark(walk: PickleWalk, at: int) -> int:
     marks = walk.marks
     marks.append(walk.stack)
-    if len(marks) > walk.budget.limits.depth:
-        raise LimitPassedError(f"more than {walk.budget.limits.depth:,} pickle containers inside each other")
+    if len(marks) > walk.deepest:
+        raise LimitPassedError(f"more than {walk.deepest:,} pickle containers inside each other")
     walk.stack = []
-    walk.push = walk.stack.append
     return at
 
 
 def _tuple(walk: PickleWalk, at: int) -> int:
     items = walk.pop_mark()
-    walk.push(tuple(items))
+    walk.stack.append(tuple(items))
     return at
 
 
@@ -108,24 +107,24 @@ def _list(walk: PickleWalk, at: int) -> int:
     items = walk.pop_mark()
     if walk.contents or _of_array(walk):
         made = ListValue(kept=walk.contents)
-        walk.push(made)
+        walk.stack.append(made)
         walk.judge.append(made, items, at - 1)
     else:
-        walk.push(LIST)
+        walk.stack.append(LIST)
     return at
 
 
 def _dict(walk: PickleWalk, at: int) -> int:
     items = walk.pop_mark()
     value = DictValue()
-    walk.push(value)
+    walk.stack.append(value)
     return _fill(walk, at, value, items)
 
 
 def _frozenset(walk: PickleWalk, at: int) -> int:
     items = walk.pop_mark()
     walk.judge.check_hashed(items, at - 1)
-    walk.push(FROZENSET)
+    walk.stack.append(FROZENSET)
     return at
 
 
@@ -213,23 +212,23 @@ def _pop_mark(walk: PickleWalk, at: int) -> int:
 
 
 def _dup(walk: PickleWalk, at: int) -> int:
-    walk.push(walk.stack[-1])
+    walk.stack.append(walk.stack[-1])
     return at
 
 
 def _get(walk: PickleWalk, at: int) -> int:
     line, following = walk.line(at)
-    walk.push(walk.memo[text.memo_index(line, strict=walk.strict)])
+    walk.stack.append(walk.memo[text.memo_index(line, strict=walk.strict)])
     return following
 
 
 def _binget(walk: PickleWalk, at: int) -> int:
-    walk.push(walk.memo[walk.data[at]])
+    walk.stack.append(walk.memo[walk.data[at]])
     return at + 1
 
 
 def _long_binget(walk: PickleWalk, at: int) -> int:
-    walk.push(walk.memo[_U32.unpack_from(walk.data, at)[0]])
+    walk.stack.append(walk.memo[_U32.unpack_from(walk.data, at)[0]])
     return at + 4
 
 
@@ -268,7 +267,7 @@ def _memoize(walk: PickleWalk, at: int) -> int:
 def _global(walk: PickleWalk, at: int) -> int:
     module, following = walk.line(at)
     name, following = walk.line(following)
-    walk.push(walk.judge.find_global(text.ascii_name(module), text.ascii_name(name), walk.protocol, at - 1))
+    walk.stack.append(walk.judge.find_global(text.ascii_name(module), text.ascii_name(name), walk.protocol, at - 1))
     return following
 
 
@@ -276,23 +275,23 @@ def _stack_global(walk: PickleWalk, at: int) -> int:
     name = walk.stack.pop()
     module = walk.stack.pop()
     if type(module) is str and type(name) is str:
-        walk.push(walk.judge.find_global(module, name, walk.protocol, at - 1))
+        walk.stack.append(walk.judge.find_global(module, name, walk.protocol, at - 1))
     else:
-        walk.push(walk.judge.unresolved_global(module, name, at - 1))
+        walk.stack.append(walk.judge.unresolved_global(module, name, at - 1))
     return at
 
 
 def _reduce(walk: PickleWalk, at: int) -> int:
     arguments = walk.stack.pop()
     function = walk.stack.pop()
-    walk.push(walk.judge.reduce(function, arguments, at - 1))
+    walk.stack.append(walk.judge.reduce(function, arguments, at - 1))
     return at
 
 
 def _newobj(walk: PickleWalk, at: int) -> int:
     arguments = walk.stack.pop()
     kind = walk.stack.pop()
-    walk.push(walk.judge.new_object(kind, arguments, at - 1))
+    walk.stack.append(walk.judge.new_object(kind, arguments, at - 1))
     return at
 
 
@@ -300,7 +299,7 @@ def _newobj_ex(walk: PickleWalk, at: int) -> int:
     keywords = walk.stack.pop()
     arguments = walk.stack.pop()
     kind = walk.stack.pop()
-    walk.push(walk.judge.never("NEWOBJ_EX", kind, (arguments, keywords), at - 1))
+    walk.stack.append(walk.judge.never("NEWOBJ_EX", kind, (arguments, keywords), at - 1))
     return at
 
 
@@ -309,13 +308,13 @@ def _inst(walk: PickleWalk, at: int) -> int:
     name, following = walk.line(following)
     arguments = tuple(walk.pop_mark())
     kind = walk.judge.find_global(text.ascii_name(module), text.ascii_name(name), walk.protocol, at - 1)
-    walk.push(walk.judge.never("INST", kind, arguments, at - 1))
+    walk.stack.append(walk.judge.never("INST", kind, arguments, at - 1))
     return following
 
 
 def _obj(walk: PickleWalk, at: int) -> int:
     items = walk.pop_mark()
-    walk.push(walk.judge.never("OBJ", items[0], tuple(items[1:]), at - 1))
+    walk.stack.append(walk.judge.never("OBJ", items[0], tuple(items[1:]), at - 1))
     return at
 
 
@@ -332,25 +331,26 @@ def _build(walk: PickleWalk, at: int) -> int:
 
 def _persid(walk: PickleWalk, at: int) -> int:
     line, following = walk.text_line(at)
-    walk.push(walk.judge.persistent_text((line or b"")[:LONGEST_TEXT].decode("ascii", "backslashreplace"), at - 1))
+    identity = (line or b"")[:LONGEST_TEXT].decode("ascii", "backslashreplace")
+    walk.stack.append(walk.judge.persistent_text(identity, at - 1))
     return following
 
 
 def _binpersid(walk: PickleWalk, at: int) -> int:
-    walk.push(walk.judge.persistent_id(walk.stack.pop(), at - 1))
+    walk.stack.append(walk.judge.persistent_id(walk.stack.pop(), at - 1))
     return at
 
 
 def _extension(layout: Struct) -> Handler:
     def handler(walk: PickleWalk, at: int) -> int:
-        walk.push(walk.judge.extension(layout.unpack_from(walk.data, at)[0], at - 1))
+        walk.stack.append(walk.judge.extension(layout.unpack_from(walk.data, at)[0], at - 1))
         return at + layout.size
 
     return handler
 
 
 def _next_buffer(walk: PickleWalk, at: int) -> int:
-    walk.push(walk.judge.buffer("NEXT_BUFFER", at - 1))
+    walk.stack.append(walk.judge.buffer("NEXT_BUFFER", at - 1))
     return at
 
 

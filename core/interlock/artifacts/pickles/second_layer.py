@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,14 @@ LARGEST = 256 << 20
 
 SECONDS = 120.0
 NAMED = 5
+
+
+@cache
+def _sandbox_here() -> Sandbox:
+    """The best sandbox of this machine: found once a process, as finding out takes three processes."""
+    from interlock.training.sandbox import best_sandbox
+
+    return best_sandbox()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,8 @@ class SecondLayer:
             record.warning(rules.SECOND_LAYER, f"not unpickled with stubs: more than {LARGEST:,} bytes", path)
         if self._folder is None:
             return
-        from interlock.training.sandbox import best_sandbox
-
         try:
-            sandbox = (self._sandbox or best_sandbox)()
+            sandbox = (self._sandbox or _sandbox_here)()
             seconds = min(record.budget.limits.seconds, SECONDS)
             said = asked(CHILD, Path(self._folder.name), flags=("-S",), seconds=seconds, sandbox=sandbox)
         except (BoxError, UsageError) as error:

@@ -91,10 +91,10 @@ class PickleWalk:
         self.arrays = arrays
         self.contents = judge.profile.contents
         self.naming = judge.naming
+        self.deepest = budget.limits.depth
         self.result: object = None
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
-        self.push = self.stack.append
         self.memo: dict[int, object] = {}
         self.protocol = 0
         self.frame_end = 0
@@ -198,7 +198,6 @@ class PickleWalk:
         """This walk as plain `pickle.load` would go on from `start`, with copies of everything it has."""
         other = PickleWalk(self.data, judge, self.budget, start=start, end=self.end, strict=False, arrays=False)
         other.stack = list(self.stack)
-        other.push = other.stack.append
         other.marks = [list(items) for items in self.marks]
         other.memo = dict(self.memo)
         other.protocol = self.protocol
@@ -212,7 +211,6 @@ class PickleWalk:
         """Take everything above the last MARK."""
         items = self.stack
         self.stack = self.marks.pop()
-        self.push = self.stack.append
         return items
 
     def line(self, at: int, longest: int = LONGEST_LINE) -> tuple[bytes, int]:
