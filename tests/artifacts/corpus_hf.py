@@ -72,7 +72,7 @@ def configurations() -> list[Hostile]:
         _yaml("folded-key", '? "_tar\\\n  get_"\n: os.system\n', code),
         _yaml("escaped-tag", "a: !!%70ython/name:os.system\n", code),
         _yaml("before-a-mistake", "---\n_target_: os.system\n---\n{ [\n", code),
-        _yaml("too-long", "a: " + "x" * (1 << 20) + "\n_target_: os.system\n", ""),
+        _yaml("too-long", "a: " + "z" * (1 << 20) + "\n_target_: os.system\n", ""),
         _yaml("too-deep", "_target_: os.system\na: " + "[" * 500 + "]" * 500 + "\n", ""),
     ]  # fmt: skip
 

@@ -80,7 +80,7 @@ def test_every_issue_is_a_warning_with_its_severity_at_its_file(ask: Any) -> Non
             "modelaudit says info: Datasets with unspecified licenses detected (2 files). Verify data usage rights.",
         ),
     ]
-    assert [(tool.name, tool.version) for tool in gate.tools][2:] == [("modelaudit", "0.2.54")]
+    assert ("modelaudit", "0.2.54") in [(tool.name, tool.version) for tool in gate.tools]
     assert gate.configuration()["also"] == ["modelaudit"]
 
 
