@@ -27,7 +27,7 @@ from tests.artifacts.weighing import (
 )
 
 from interlock.artifacts import ArtifactGate
-from interlock.artifacts.limits import Budget, Limits
+from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.weights.dtypes import DTYPES
 from interlock.artifacts.weights.statistics import measured
 from interlock.artifacts.weights.tensor import Tensor
@@ -199,3 +199,14 @@ def test_a_configuration_says_whether_the_weights_were_looked_at() -> None:
 def test_weights_that_are_not_read_cannot_be_compared() -> None:
     with pytest.raises(UsageError, match="cannot be compared"):
         ArtifactGate(weights=False, accepted="model")
+
+
+def test_a_large_model_has_the_time_that_its_weights_take() -> None:
+    clock = [0.0]
+    budget = Budget(Limits(seconds=10, weight_rate=1 << 20), clock=lambda: clock[0])
+    budget.allow_weights(20 << 20)
+    clock[0] = 30
+    budget.check_time()
+    clock[0] = 30.1
+    with pytest.raises(LimitPassedError, match="the time limit of 30 seconds is over"):
+        budget.check_time()

@@ -19,7 +19,8 @@ class Limits:
     """How much one scan of one subject may spend. Wider limits never turn a refusal into an ALLOW.
 
     Args:
-        seconds: Wall time for the whole subject.
+        seconds: Wall time for the whole subject, beside what its weights take.
+        weight_rate: Bytes of weights for which a look at them has one second more.
         total_bytes: Bytes read or expanded over the whole subject.
         opcodes: Pickle opcodes over the whole subject.
         fields: Protobuf fields over the whole subject.
@@ -36,6 +37,7 @@ class Limits:
     """
 
     seconds: float = 600.0
+    weight_rate: int = 32 << 20
     total_bytes: int = 1 << 42
     opcodes: int = 20_000_000
     fields: int = 20_000_000
@@ -77,6 +79,7 @@ class Budget:
         self._fields = 0
         self._bytes = 0
         self._clock = clock
+        self._seconds = limits.seconds
         self._deadline = clock() + limits.seconds
 
     def check_time(self) -> None:
@@ -86,7 +89,13 @@ class Budget:
             LimitPassedError: It is.
         """
         if self._clock() > self._deadline:
-            raise LimitPassedError(f"the time limit of {self.limits.seconds:g} seconds is over")
+            raise LimitPassedError(f"the time limit of {self._seconds:g} seconds is over")
+
+    def allow_weights(self, count: int) -> None:
+        """Allow more time for `count` bytes of weights: they take as long as they are, and hide no loop."""
+        more = count / self.limits.weight_rate
+        self._seconds += more
+        self._deadline += more
 
     def spend_bytes(self, count: int) -> None:
         """Account for `count` bytes read or expanded.

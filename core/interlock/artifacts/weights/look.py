@@ -80,6 +80,7 @@ class WeightsLook:
             open_bytes(file, small=_MAPPED) as data,
             listed(data, name, profile=self._profile, record=self._record) as listing,
         ):
+            self._record.budget.allow_weights(len(data))
             # Tied weights are one tensor under several names; they are looked at once.
             apart = {(tensor.place, tensor.dtype.name): tensor for tensor in reversed(listing.tensors)}
             seen = [self._seen(tensor, totals) for tensor in reversed(apart.values())]
@@ -121,6 +122,7 @@ class WeightsLook:
         for name, file in files.items():
             data = held.enter_context(open_bytes(file, small=_MAPPED))
             if has_tensors(data[:16]):
+                self._record.budget.allow_weights(len(data))
                 listing = held.enter_context(listed(data, name, profile=self._profile, record=self._record))
                 found += listing.tensors
         return found
