@@ -25,6 +25,7 @@ from interlock.artifacts.conversion.writer import GROWTH, ROOM
 from interlock.artifacts.gate import ArtifactGate
 from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record, shown
+from interlock.gate.durable import sync
 from interlock.gate.errors import MissingExtraError, UsageError
 from interlock.gate.protocols import OpenSubject
 from interlock.gate.values import Json, Level, Subject, Verdict
@@ -107,7 +108,7 @@ class _Run:
 
     def __init__(self, how: Converter, sandbox: Sandbox, opened: OpenSubject) -> None:
         self._how = how
-        self._gate = ArtifactGate(profile=how.profile)
+        self._gate = ArtifactGate(profile=how.profile, weights=False)
         self._sandbox = sandbox
         self._opened = opened
         self._size = opened.path.stat().st_size
@@ -249,6 +250,7 @@ def _deliver(result: Path, target: Path, digest: str) -> None:
         if copied.hexdigest() != digest:
             raise StopError(Verdict.DENY, "the result changed after it was proven: nothing is written")
         unfinished.replace(place)
+        sync(place.parent)
     except OSError as error:
         raise UsageError(f"the result cannot be written: {error.strerror}", where=str(target)) from error
     finally:
