@@ -141,3 +141,16 @@ def test_importing_and_scanning_brings_in_no_framework(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path / "m.pt")], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        pytest.param(("a\\u200b.txt", "a\u200b.txt"), "several files are told under this name", id="one-unprintable"),
+        pytest.param((f"{'d' * 200}/" * 6 + "a.txt", f"{'d' * 200}/" * 6 + "b.txt"), "several files", id="long-paths"),
+        pytest.param(("m.pt!a", "m.pt"), "cannot be told from a member", id="like-a-member"),
+    ],
+)
+def test_files_that_would_be_taken_for_each_other_are_gaps(tmp_path: Path, names: tuple[str, str], reason: str) -> None:
+    seen = look(tmp_path, dict.fromkeys(names, b"a text\n"))
+    assert any(reason in gap.reason for gap in seen.coverage.failed)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 from tests.artifacts.harmless_templates import TEMPLATES
 from tests.artifacts.looking import errors, opened
 from tests.cli.conftest import call
@@ -174,6 +176,13 @@ def test_policy_gets_the_numbers(seen: Observation) -> None:
     assert numbers["secrets"] == len(SECRETS) + 1
     assert numbers["personal_data"] == sum(sum(kinds.values()) for _, _, kinds in PERSONAL.values())
     assert not seen.coverage.failed
+
+
+def test_measures_of_weights_stay_beside_those_of_texts(kept: Path, tmp_path: Path) -> None:
+    files = {"model.safetensors": save({"w": np.zeros(3, np.float32)}, {"token": GITHUB}), "README.md": b"# Card\n"}
+    seen = ArtifactGate(look_for=BOTH, weights=True).look(opened(tmp_path, files))
+    assert {"secrets", "personal_data", "tensors", "nan_tensors"} <= {measure.name for measure in seen.measures}
+    assert [found.location.path for found in of(seen, "model.safetensors", LEAK)] == ["model.safetensors"]
 
 
 def test_rules_are_compiled_once_and_loaded_in_the_sandbox(kept: Path, seen: Observation) -> None:

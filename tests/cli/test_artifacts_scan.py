@@ -68,6 +68,22 @@ def test_only_the_given_files_are_reported_and_their_neighbours_are_known(reposi
     assert scan("models/good/model.safetensors.index.json")[:2] == (0, [])
 
 
+@pytest.mark.parametrize("name", ["hid\u200bden.pkl", "new\nline.pkl", "a" * 200 + ".pkl"])
+def test_no_name_hides_a_hostile_file(name: str, repository: Path, scan: Scan) -> None:
+    (repository / "models" / name).write_bytes(CALL)
+    assert scan()[0] == 1
+    assert scan(f"models/{name}")[0] == 1
+
+
+def test_a_file_that_is_named_like_a_member_hides_nothing(repository: Path, scan: Scan) -> None:
+    (repository / "models/logo.jpg").write_bytes(gzip.compress(CALL))
+    (repository / "models/logo.jpg!gzip").write_text("a decoy")
+    assert scan("models/logo.jpg")[0] == 1
+    status, lines, _ = scan("models/logo.jpg!gzip")
+    assert status == 1
+    assert any("cannot be told from a member" in line for line in lines)
+
+
 def test_a_file_that_cannot_be_read_to_its_end_leaves_it_undecided(repository: Path, scan: Scan) -> None:
     (repository / "models/empty.bin").write_bytes(b"")
     status, lines, _ = scan()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import stat
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -147,8 +148,9 @@ class ArtifactGate:
         """
         record = Record(Budget(self.limits))
         record.texts = texts if self.look_for else None
-        record.sizes = {shown(relative, 1000): _size(opened.path / relative) for relative in opened.files if relative}
-        names = {relative: shown(relative or opened.subject.name, 1000) for relative in opened.files}
+        record.sizes = {told(relative): _size(opened.path / relative) for relative in opened.files if relative}
+        names = {relative: told(relative or opened.subject.name) for relative in opened.files}
+        _check_names(names, record)
         with SecondLayer() as record.second_layer:
             for relative, name in names.items():
                 file = opened.path / relative if relative else opened.path
@@ -169,6 +171,21 @@ class ArtifactGate:
             if self.accepted is not None:
                 look.compare(self.accepted, self._references)
         return record
+
+
+def told(file: str) -> str:
+    """How findings and coverage name a file of a subject; not always a path that is there."""
+    return shown(file, 1000)
+
+
+def _check_names(names: Mapping[str, str], record: Record) -> None:
+    """What is told of one file must not be taken for another's: such names are gaps."""
+    often = Counter(names.values())
+    for relative, name in names.items():
+        if often[name] > 1:
+            record.fail(name, "several files are told under this name: rename them")
+        elif relative and "!" in name:
+            record.fail(name, "a file with '!' in its name cannot be told from a member of an archive: rename it")
 
 
 def _size(file: Path) -> int:

@@ -179,6 +179,11 @@ class Record:
         """`path` could not be examined."""
         self.failed.append(Gap(path=path, reason=reason))
 
+    def keep_text(self, text: str, path: str) -> None:
+        """`path` holds this text, in which something may be looked for later."""
+        if self.texts is not None:
+            self.texts.add(text, path)
+
     def unknown(self, path: str, reason: str) -> None:
         """`path` is of no known format, so it could not be examined, unless another file says what it is."""
         self.fail(path, reason)

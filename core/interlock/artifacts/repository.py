@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.gate import ArtifactGate
+from interlock.artifacts.gate import ArtifactGate, told
 from interlock.artifacts.limits import Budget
 from interlock.artifacts.privacy import look as privacy
 from interlock.artifacts.privacy.texts import Texts
@@ -89,17 +89,20 @@ def scan_repository(root: Path, given: Sequence[Path], gate: ArtifactGate) -> Sc
     root = root.resolve()
     wanted = {path for one in given for path in _files(_below(root, one))}
     seen = _Seen(wanted)
+    everywhere: dict[str, Path] = {}
     with Texts() as texts:
         for folder in sorted({path.parent for path in wanted}):
             # Files of a model speak of each other, so all of a folder are looked at; only the wanted ones are reported.
             names = tuple(sorted(path.name for path in _plain(folder)))
-            within = _Within(prefix="" if folder == root else f"{folder.relative_to(root).as_posix()}/", folder=folder)
-            texts.prefix = within.prefix
-            seen.take(within, gate.examined(_opened(folder, names), texts))
+            prefix = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+            files = {told(name): folder / name for name in names}
+            everywhere |= {f"{prefix}{name}": path for name, path in files.items()}
+            texts.prefix = prefix
+            seen.take(_Within(prefix=prefix, files=files), gate.examined(_opened(folder, names), texts))
         if gate.look_for:
             private = Record(Budget(gate.limits))
             privacy.look(gate.look_for, texts, private)
-            seen.take(_Within(prefix="", folder=root), private)
+            seen.take(_Within(prefix="", files=everywhere), private)
     return Scanned(
         root=root,
         files=frozenset(wanted),
@@ -123,10 +126,10 @@ class _Seen:
     def take(self, within: _Within, record: Record) -> None:
         self._findings += within.findings(record, self._wanted)
         for gap in record.failed:
-            if within.of(gap.path) in self._wanted:
+            if within.concerns(gap.path, self._wanted):
                 unknown = gap.path in record.unrecognised
                 (self._skipped if unknown else self._failed).append(replace(gap, path=f"{within.prefix}{gap.path}"))
-        looked_at = (path for path in record.looked_at if within.of(path) in self._wanted)
+        looked_at = (path for path in record.looked_at if within.concerns(path, self._wanted))
         self._looked_at += [f"{within.prefix}{path}" for path in looked_at]
 
     def observation(self) -> Observation:
@@ -145,21 +148,21 @@ class _Within:
 
     Args:
         prefix: Its path from the root on, with a slash; empty for the root.
-        folder: The folder.
+        files: Its files, by the names that the scan gives them.
     """
 
     prefix: str
-    folder: Path
+    files: Mapping[str, Path]
 
-    def of(self, path: str) -> Path:
-        """The file that a path of a finding is in; members stand behind a ``!``."""
-        plain = self.folder / path
-        return plain if plain.exists() or "!" not in path else self.folder / path.partition("!")[0]
+    def concerns(self, path: str, wanted: set[Path]) -> bool:
+        """Whether a path is that of a wanted file, of a member of one (behind a ``!``), or of nobody's."""
+        found = {self.files[name] for name in (path, path.partition("!")[0]) if name in self.files}
+        return not found or not found.isdisjoint(wanted)
 
     def findings(self, record: Record, wanted: set[Path]) -> Iterator[Finding]:
         for finding in record.observation().findings:
             where = finding.location
-            if finding.rule_id not in QUIET and (not where.path or self.of(where.path) in wanted):
+            if finding.rule_id not in QUIET and self.concerns(where.path, wanted):
                 yield replace(finding, location=replace(where, path=f"{self.prefix}{where.path}"))
 
 

@@ -151,10 +151,12 @@ def _scan_inner(data: Buffer, path: str, *, profile: Profile, record: Record, de
 def _scan_without_magic(seen: _Seen) -> str:
     """A graph, text, a pickle of protocol 0 or 1, or something that is not read here."""
     data, path, record = seen.data, seen.path, seen.record
+    text = read_text(data) if len(data) <= record.budget.limits.text_bytes else None
+    if text is not None:
+        record.keep_text(text, path)
     if seen.graphs:
         scan_graph(data, seen.graphs[0], path=path, record=record)
         return seen.graphs[0]
-    text = read_text(data) if len(data) <= record.budget.limits.text_bytes else None
     probe = seen.probe
     whole = probe.end is not None and probe.end.stopped and probe.end.position == len(data)
     # Almost any text begins with something that reads as an opcode; a pickle is one that ends or that acts.
@@ -165,8 +167,6 @@ def _scan_without_magic(seen: _Seen) -> str:
         raise LimitPassedError(probe.gap)
     if text is not None:
         record.budget.spend_bytes(len(data))
-        if record.texts is not None:
-            record.texts.add(text, path)
         return scan_text(text, path=path, record=record)
     _report_unknown(data[:16], path, record, large=len(data) > record.budget.limits.text_bytes)
     return "unknown"

@@ -209,7 +209,7 @@ class ScanModelOperator(GateOperator):
         look_for: What texts must not hold: ``secrets``, ``personal-data``, both or neither.
         weights: Read the tensors, too; None for wherever numpy is installed.
         accepted: The last accepted version, whose tensors are compared with (templated). It counts only when a receipt
-            of this gate allows its bytes.
+            of this gate allows its bytes. One that renders to nothing is an error.
     """
 
     template_fields: Collection[str] = ("subject", "accepted")
@@ -240,7 +240,7 @@ class ScanModelOperator(GateOperator):
             "also": self.also,
             "look_for": self.look_for,
             "weights": self.weights,
-            "accepted": self.accepted or None,
+            "accepted": self.accepted,
         }
 
 

@@ -77,9 +77,9 @@ def _scan_keras(data: Buffer, members: Mapping[str, Member], path: str, record: 
     for name, member in members.items():
         where = inside(path, member)
         if name == keras_file.CONFIG:
-            keras_file.scan_keras_config(whole(data, member, record), path=where, record=record)
+            keras_file.scan_keras_config(_text(data, member, path, record), path=where, record=record)
         elif name == keras_file.METADATA:
-            keras_file.scan_keras_metadata(whole(data, member, record), path=where, record=record)
+            keras_file.scan_keras_metadata(_text(data, member, path, record), path=where, record=record)
         else:
             wanted = next((formats for pattern, formats in _KERAS_MEMBERS if pattern.match(name)), None)
             found = scan(data, member, path, record)
@@ -91,9 +91,15 @@ def _scan_keras(data: Buffer, members: Mapping[str, Member], path: str, record: 
                 record.fail(where, f"{found} where Keras has {' or '.join(sorted(wanted))}")
 
 
+def _text(data: Buffer, member: Member, path: str, record: Record) -> bytes:
+    raw = whole(data, member, record)
+    record.keep_text(raw.decode("utf-8", "replace"), inside(path, member))
+    return raw
+
+
 def _scan_skops(data: Buffer, members: Mapping[str, Member], path: str, record: Record, scan: ScanMember) -> None:
     schema = members[skops_file.SCHEMA]
-    wanted = skops_file.scan_schema(whole(data, schema, record), path=inside(path, schema), record=record)
+    wanted = skops_file.scan_schema(_text(data, schema, path, record), path=inside(path, schema), record=record)
     for name in sorted(wanted.keys() - members.keys()):
         record.error(rules.MALFORMED_SKOPS, f"the schema names the member {shown(name)!r}, which is not there", path)
     for name, member in members.items():

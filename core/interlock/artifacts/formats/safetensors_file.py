@@ -48,6 +48,7 @@ def scan_safetensors(data: Buffer, *, path: str, record: Record) -> None:
         if length > record.budget.limits.header_bytes:
             raise LimitPassedError(f"a header of {length:,} bytes, more than {record.budget.limits.header_bytes:,}")
         record.budget.spend_bytes(length)
+        record.keep_text(data[8 : 8 + length].decode("utf-8", "replace"), path)
         _, header = read_header(data)
         record.tensors[path] = frozenset(header)
     except MalformedHeaderError as error:

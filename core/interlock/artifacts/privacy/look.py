@@ -70,7 +70,7 @@ def look(kinds: Sequence[str], texts: Texts, record: Record) -> None:
         texts: Of the subject.
         record: Where findings, gaps and the numbers `secrets` and `personal_data` go.
     """
-    record.counted = {kind.replace("-", "_"): 0 for kind in kinds}
+    record.counted |= {kind.replace("-", "_"): 0 for kind in kinds}
     for path in texts.left_out:
         record.fail(path, f"not looked at for {' and '.join(kinds)}: more than {LARGEST:,} bytes of text")
     if texts.folder is None:

@@ -6,6 +6,8 @@ write to the home folder may also replace the keys in it, so they are trusted as
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -21,9 +23,14 @@ def compiled() -> dict[str, bytes]:
     """The compiled rules as files by name; none where they cannot be kept, and then each scan compiles them."""
     folder = Settings.load().home / "cache" / f"{PACKAGE}-{metadata.version(PACKAGE)}"
     try:
-        if not any(folder.glob("*")):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            child.secret_rules(folder)
+        if not folder.is_dir():
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder.parent) as work:
+                made = Path(work, "rules")
+                made.mkdir(mode=0o700)
+                child.secret_rules(made)
+                with suppress(OSError):  # somebody else was faster
+                    made.rename(folder)
         return {path.name: path.read_bytes() for path in _entries(folder)}
     except OSError:
         return {}
