@@ -38,6 +38,7 @@ def boxed(
     visible: Sequence[Path] = (),
     environment: Sequence[tuple[str, str]] = (),
     statuses: Sequence[int] = (0,),
+    silent: bool = False,
 ) -> Iterator[Path]:
     """Run it.
 
@@ -51,6 +52,7 @@ def boxed(
         visible: Further files and folders, shown read-only where they are.
         environment: Variables beside ``PATH``, ``LC_ALL`` and ``HOME``.
         statuses: The exit statuses with which it ends well.
+        silent: Whether it ends well only without a word: for programs that leave something out and only say so.
 
     Yields:
         The result, as long as the context lasts; its content is untrusted.
@@ -88,7 +90,7 @@ def boxed(
         except InterlockError as error:
             raise BoxError(error.what) from error
         result = outside.out / RESULT
-        well = ended.exit_status in statuses and ended.limit is None
+        well = ended.exit_status in statuses and ended.limit is None and not (silent and ended.log_bytes)
         if not well or not result.is_file() or result.is_symlink():
             why = ended.limit.value if ended.limit else ended.log_tail.strip() or f"exit status {ended.exit_status}"
             raise BoxError(why)

@@ -1,7 +1,9 @@
 """7z and rar: formats for which no reader is kept here (models packed as 7z slipped past scanners as "nullifAI").
 
-Where libarchive's ``bsdtar`` and bubblewrap are installed, it rewrites the archive as a tar inside the sandbox, without
-network, and the tar is scanned. Else nobody can tell what is inside: UNDECIDED.
+Where libarchive's ``bsdtar`` and bubblewrap are installed, it rewrites a 7z as a tar inside the sandbox, without
+network, and the tar is scanned. Else nobody can tell what is inside: UNDECIDED. A rar always is, because bsdtar reads
+something else in it than unrar: it gives members with a password as they are, leaves out the second of two with one
+name, and prefers an ISO 9660 image or a zip in the same bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from interlock.artifacts import record as rules
 from interlock.artifacts.boxed import BoxError, boxed
 from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.limits import LimitPassedError
@@ -27,6 +30,9 @@ _PROGRAM: Final = "bsdtar"
 _NEXT: Final = "unpack it and scan what comes out, or install libarchive-tools and bubblewrap beside Interlock"
 _MEMORY: Final = 1 << 30
 _BLOCK: Final = 512
+_ISO_9660: Final = (0x8001, b"CD001")  # ECMA-119, 8.4.3: libarchive takes any file with these bytes for an image
+_ZIP_END: Final = b"PK\x05\x06"
+_ZIP_END_WITHIN: Final = 22 + 0xFFFF
 
 
 def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: ScanHeld) -> str:
@@ -43,10 +49,13 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
         `form`.
 
     Raises:
-        LimitPassedError: Nothing here can unpack it, or it passed a limit.
+        LimitPassedError: Nothing here can unpack it so that everybody would read the same, or it passed a limit.
     """
     from interlock.training.spec import Limits as RunLimits
 
+    if form == "rar":
+        raise LimitPassedError("rar is not read here: unpack it and scan what comes out, or pack it as tar or zip")
+    _refuse_other_archives(data, form, path=path, record=record)
     program, sandbox = shutil.which(_PROGRAM), _strong_sandbox()
     if program is None or sandbox is None:
         missing = _PROGRAM if program is None else "a sandbox with namespaces"
@@ -65,6 +74,7 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
                 boxed(
                     packed,
                     lambda data, _, result: (program, "-c", "-f", str(result), "--format=pax", f"@{data}"),
+                    silent=True,
                     sandbox=sandbox,
                     limits=RunLimits(
                         wall_seconds=limits.seconds,
@@ -76,7 +86,7 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
                 open_bytes(tar) as content,
             ):
                 record.budget.spend_bytes(len(content))
-                if not any(content[:_BLOCK]):  # the end of a tar: what libarchive makes of junk behind a rar's magic
+                if not any(content[:_BLOCK]):  # the end of a tar, and no member before it
                     raise LimitPassedError(f"{_PROGRAM} found nothing in the {form}: {_NEXT}")
                 inner(content, f"{path}!{form}")
         except BoxError as error:
@@ -85,6 +95,16 @@ def scan_packed(data: Buffer, form: str, *, path: str, record: Record, inner: Sc
             ) from error
     record.looked(path)
     return form
+
+
+def _refuse_other_archives(data: Buffer, form: str, *, path: str, record: Record) -> None:
+    """Another archive in the same bytes, which bsdtar or another reader may open in place of this one."""
+    at, magic = _ISO_9660
+    if data[at : at + len(magic)] == magic:
+        record.error(rules.POLYGLOT, f"a {form} file that is also an ISO 9660 image: readers may open either", path, at)
+    if data.rfind(_ZIP_END, max(0, len(data) - _ZIP_END_WITHIN)) >= 0:
+        # No error, because a zip that was packed without compression stands there as well.
+        raise LimitPassedError(f"a {form} file in which readers may find a zip: unpack it and scan what comes out")
 
 
 def _strong_sandbox() -> Sandbox | None:
