@@ -226,6 +226,10 @@ JSON_LIES: Mapping[str, tuple[str, bytes]] = {
     "hash-that-is-none": ("other than numbers", _json(lambda m: _inside(_first_table(m), "hash_map", 0, value=1))),
     "class-past-the-end": ("asks for class 9", _json(
         lambda m: _inside(m, "features_info", "ctrs", 0, "target_border_idx", value=9))),
+    "border-of-no-float": ("too large to convert to float", _json(lambda m: _inside(
+        m, "features_info", "ctrs", 0, "elements",
+        value=[{"combination_element": "float_feature", "float_feature_index": 0, "border": 10**400}]))),
+    "table-of-half-a-letter": ("surrogates not allowed", _json(lambda m: _inside(m, "ctr_data", value={"\ud800": {}}))),
     "node-without-a-child": ("it has no left", _json(lambda m: m["trees"][0].pop("left"), "lossguide.json")),
     "leaf-of-a-text": ("a leaf without a value", _json(
         lambda m: _inside(m, "trees", 0, value={"value": "1", "weight": 1}), "lossguide.json")),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import struct
+from collections.abc import Callable, Mapping
+from itertools import count
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +16,10 @@ from tests.artifacts.looking import record_of
 
 from interlock.artifacts import Limits
 from interlock.artifacts.formats.catboost_json import scan_catboost_json
-from interlock.artifacts.formats.catboost_trees import Features, Position, check_features
-from interlock.artifacts.formats.flatbuffers import FlatBuffer, MalformedBufferError
+from interlock.artifacts.formats.catboost_trees import COUNTER, Ctr, CtrBase, Features, Position, check_features
+from interlock.artifacts.formats.flatbuffers import FlatBuffer, MalformedBufferError, Table
 from interlock.artifacts.formats.trees import MalformedTreesError
-from interlock.artifacts.limits import Budget
+from interlock.artifacts.limits import Budget, LimitPassedError
 from interlock.artifacts.record import Record
 from interlock.gate import Level
 
@@ -63,7 +68,33 @@ def test_more_features_than_the_library_can_number_are_refused() -> None:
     positions = tuple(Position(index=number, flat=number, used=True) for number in range(65_536))
     features = Features(floats=positions, borders=((0.5,),) * 65_536, categories=(), one_hots=(), ctrs=())
     with pytest.raises(MalformedTreesError, match="more features"):
-        check_features(features, {})
+        check_features(features, {}, Budget(Limits()))
+
+
+def test_time_is_asked_for_while_features_are_checked() -> None:
+    base = CtrBase(categories=(), floats=(), one_hots=(), kind=COUNTER)
+    ctrs = (Ctr(base=base, target_border=0, borders=1),) * 3_000
+    features = Features(floats=(), borders=(), categories=(), one_hots=(), ctrs=ctrs)
+    with pytest.raises(LimitPassedError, match="time limit"):
+        check_features(features, {base: 2}, Budget(Limits(seconds=1.5), clock=count().__next__))
+
+
+NO_MODELS = {
+    "null": {"trees": [None]},
+    "numbers": {"trees": [[1]]},
+    "leaf-of-nothing": {"trees": [{"value": []}]},
+    "texts": {"trees": ["oak"]},
+}
+
+
+@pytest.mark.parametrize("model", NO_MODELS.values(), ids=NO_MODELS)
+def test_list_of_which_the_library_would_make_trees_is_refused(model: object) -> None:
+    assert record_of(json.dumps(model).encode()).refused
+
+
+@pytest.mark.parametrize("trees", [100, "oak", {"oak": 1}, [], None], ids=str)
+def test_setting_that_is_called_trees_is_allowed(trees: object) -> None:
+    assert record_of(json.dumps({"trees": trees, "depth": 6}).encode()).clean
 
 
 def test_step_that_does_not_fit_is_refused() -> None:
@@ -106,6 +137,34 @@ def test_numbers_and_texts_come_back_as_they_were_written(fields: dict[int, Fiel
         else:
             assert root.text(number) == value
     assert root.text(20) is None
+
+
+def _shared(part: bytes | Mapping[int, Field]) -> Table:
+    """A root whose first field is a vector of 51 references to one part, and nothing else."""
+    made = bytearray(flat({0: Many([part, *[b""] * 50])}))
+    first = made.index(struct.pack("<I", 51)) + 4
+    at, second = (place + struct.unpack_from("<I", made, place)[0] for place in (first, first + 4))
+    del made[second:]
+    for place in range(first, first + 4 * 51, 4):
+        struct.pack_into("<I", made, place, at - place)
+    return FlatBuffer(bytes(made), 0, len(made), Budget(Limits())).root()
+
+
+READ: Mapping[str, tuple[bytes | Mapping[int, Field], Callable[[Table], object]]] = {
+    "texts": (bytes(200), lambda root: root.texts(0)),
+    "tables": ({}, lambda root: root.tables(0)),
+    "vectors": ({1: Vector("d", [0.0] * 20)}, lambda root: [table.raw(1, 8) for table in root.tables(0)]),
+}
+
+
+@pytest.mark.parametrize("case", READ.values(), ids=READ)
+def test_part_that_many_references_share_is_refused(
+    case: tuple[bytes | Mapping[int, Field], Callable[[Table], object]],
+) -> None:
+    part, read = case
+    root = _shared(part)
+    with pytest.raises(MalformedBufferError, match="parts that overlap"):
+        read(root)
 
 
 @MUTATED

@@ -12,7 +12,7 @@ from tests.artifacts.corpus_trees import LIGHTGBM, ubjson, xgboost
 from tests.artifacts.looking import record_of
 
 from interlock.artifacts import Limits
-from interlock.artifacts.record import FORMAT
+from interlock.artifacts.record import FORMAT, MALFORMED_TREES
 
 UBJSON = ubjson(xgboost())
 JSON = json.dumps(xgboost()).encode()
@@ -27,6 +27,25 @@ def _format(data: bytes) -> str:
 
 def test_models_by_hand_are_allowed() -> None:
     assert [_format(data) for data in (JSON, UBJSON, LIGHTGBM.encode())] == ["xgboost", "xgboost", "lightgbm"]
+
+
+NO_JSON = {
+    "a-byte-behind": JSON + b"x",
+    "a-comma-behind": JSON[:-1] + b",}",
+    "escaped-quote": JSON[:-1] + b', "a": "\\\'"}',
+    "long-number": JSON[:-1] + b', "a": ' + b"1" * 5_000 + b"}",
+    "catboost": b'{"oblivious_trees": []}x',
+    "escaped-key": b'{"oblivi\\u006fus_trees": []}x',
+}
+
+
+@pytest.mark.parametrize("data", NO_JSON.values(), ids=NO_JSON)
+def test_trees_in_json_that_only_their_library_reads_are_refused(data: bytes) -> None:
+    assert {finding.rule_id for finding in record_of(data).findings} >= {MALFORMED_TREES}
+
+
+def test_text_in_braces_that_is_no_json_is_allowed() -> None:
+    assert record_of(b"{{ 'trees' }} and the learner: all of it").clean
 
 
 def test_no_cut_of_a_binary_model_is_allowed() -> None:

@@ -78,7 +78,7 @@ def _check(data: Buffer, path: str, record: Record) -> None:
     if found is None:
         return
     features = _features(found)
-    check_features(features, tables)
+    check_features(features, tables, record.budget)
     trees = _trees(found)
     check_trees(trees, features, record.budget)
     _check_derived(found, trees, features)

@@ -52,11 +52,11 @@ def scan_catboost_json(raw: bytes, *, path: str, record: Record) -> None:
         model = strict_json(raw, record)
         tables = _tables(model, record)
         features = _features(_part(model, "features_info", dict))
-        check_features(features, tables)
+        check_features(features, tables, record.budget)
         symmetric = "oblivious_trees" in model
         trees = _symmetric(model) if symmetric else _nodes(_part(model, "trees", list))
         check_trees(trees, features, record.budget)
-    except (MalformedJsonError, MalformedTreesError) as error:
+    except (MalformedJsonError, MalformedTreesError, OverflowError, UnicodeEncodeError) as error:
         record.error(rules.MALFORMED_TREES, f"no CatBoost model that can be trusted: {error}", path)
 
 

@@ -18,6 +18,7 @@ from interlock.artifacts.limits import Budget
 VALUES_PER_BIN: Final = 254
 _MOST_BUCKETS: Final = 0xFFFF
 _DEEPEST: Final = 31
+_CTRS_AT_ONCE: Final = 1_000
 BORDERS, BUCKETS, MEAN, FLOAT_MEAN, COUNTER, FREQUENCY = range(6)
 """`ECtrType`: how the values of a table of categories are meant."""
 
@@ -109,16 +110,40 @@ class Trees:
     weights: int
 
 
-def check_features(features: Features, tables: Mapping[CtrBase, int]) -> None:
+def check_features(features: Features, tables: Mapping[CtrBase, int], budget: Budget) -> None:
     """Check that features stand where the library looks for them.
 
     Args:
         features: Of the model.
         tables: Every table of categories, and how many classes it counts.
+        budget: Whose time it takes.
 
     Raises:
         MalformedTreesError: One does not.
+        LimitPassedError: The time is over.
     """
+    _check_places(features)
+    categories = {position.index for position in features.categories if position.used}
+    for index, _ in features.one_hots:
+        if index not in categories:
+            raise MalformedTreesError(f"values of the categorical feature {index}, which there is not")
+    if sum(-(-count // VALUES_PER_BIN) for count in features.counts()) > _MOST_BUCKETS:
+        raise MalformedTreesError("more features than the library can number")
+    floats = {position.index for position, borders in zip(features.floats, features.borders, strict=True) if borders}
+    known = categories | {index for index, _ in features.one_hots}
+    for number, ctr in enumerate(features.ctrs):
+        if not number % _CTRS_AT_ONCE:
+            budget.check_time()
+        _check_class(ctr, tables)
+        if not (
+            categories.issuperset(ctr.base.categories)
+            and floats.issuperset(index for index, _ in ctr.base.floats)
+            and known.issuperset(index for index, _ in ctr.base.one_hots)
+        ):
+            raise MalformedTreesError("a feature is made of others that are not there")
+
+
+def _check_places(features: Features) -> None:
     for name, positions in (("float", features.floats), ("categorical", features.categories)):
         last = -1
         for position in positions:
@@ -129,17 +154,9 @@ def check_features(features: Features, tables: Mapping[CtrBase, int]) -> None:
     flat = [position.flat for position in (*features.floats, *features.categories)]
     if len(set(flat)) != len(flat):
         raise MalformedTreesError("two features at one place")
-    categories = {position.index for position in features.categories if position.used}
-    for index, _ in features.one_hots:
-        if index not in categories:
-            raise MalformedTreesError(f"values of the categorical feature {index}, which there is not")
-    if sum(-(-count // VALUES_PER_BIN) for count in features.counts()) > _MOST_BUCKETS:
-        raise MalformedTreesError("more features than the library can number")
-    for ctr in features.ctrs:
-        _check_ctr(ctr, features, categories, tables)
 
 
-def _check_ctr(ctr: Ctr, features: Features, categories: set[int], tables: Mapping[CtrBase, int]) -> None:
+def _check_class(ctr: Ctr, tables: Mapping[CtrBase, int]) -> None:
     classes = tables.get(ctr.base)
     if classes is None:
         raise MalformedTreesError("a feature made of categories has no table")
@@ -148,14 +165,6 @@ def _check_ctr(ctr: Ctr, features: Features, categories: set[int], tables: Mappi
         below = classes if ctr.base.kind == BUCKETS else max(classes - 1, 1)
         if not 0 <= ctr.target_border < below:
             raise MalformedTreesError(f"a feature asks for class {ctr.target_border} of {classes}")
-    floats = {position.index for position, borders in zip(features.floats, features.borders, strict=True) if borders}
-    known = categories | {index for index, _ in features.one_hots}
-    if not (
-        categories.issuperset(ctr.base.categories)
-        and floats.issuperset(index for index, _ in ctr.base.floats)
-        and known.issuperset(index for index, _ in ctr.base.one_hots)
-    ):
-        raise MalformedTreesError("a feature is made of others that are not there")
 
 
 def check_trees(trees: Trees, features: Features, budget: Budget) -> None:

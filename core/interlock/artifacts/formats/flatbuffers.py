@@ -15,6 +15,9 @@ from typing import Any, Final
 from interlock.artifacts.limits import Budget
 from interlock.artifacts.source import Buffer
 
+_LEAST_TABLE: Final = 8
+"""Bytes that are a table's own: its offset to the vtable, and the offset that leads to it."""
+_READ_TWICE: Final = 2
 _CODES: Final = {"b": 1, "B": 1, "H": 2, "i": 4, "I": 4, "f": 4, "d": 8}
 
 
@@ -32,11 +35,24 @@ class FlatBuffer:
         budget: Pays for every table and every text.
     """
 
+    __slots__ = ("_left", "budget", "data", "end", "start")
+
     def __init__(self, data: Buffer, start: int, end: int, budget: Budget) -> None:
         self.data = data
         self.start = start
         self.end = end
         self.budget = budget
+        self._left = _READ_TWICE * (end - start)
+
+    def take(self, count: int) -> None:
+        """Account for `count` bytes that one reference leads to; parts that share bytes would grow without limit.
+
+        Raises:
+            MalformedBufferError: All that was read is more than the buffer holds, each byte twice.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise MalformedBufferError("parts that overlap")
 
     def root(self) -> Table:
         """The root table.
@@ -80,8 +96,11 @@ class Table:
         MalformedBufferError: It is none.
     """
 
+    __slots__ = ("_fields", "_length", "_vtable", "at", "buffer")
+
     def __init__(self, buffer: FlatBuffer, at: int) -> None:
         buffer.budget.spend_fields(1)
+        buffer.take(_READ_TWICE * _LEAST_TABLE)
         self.buffer = buffer
         self.at = at
         self._vtable = at - int(buffer.number(at, "i"))
@@ -128,6 +147,7 @@ class Table:
             return b""
         start, count = self.buffer.counted(self.buffer.followed(at), size)
         self.buffer.budget.spend_bytes(count * size)
+        self.buffer.take(count * size)
         return self.buffer.data[start : start + count * size]
 
     def numbers(self, field: int, code: str, *, each: int = 1) -> array[Any]:
@@ -161,6 +181,7 @@ class Table:
         start, count = self.buffer.counted(at, 1)
         self.buffer.budget.spend_fields(1)
         self.buffer.budget.spend_bytes(count)
+        self.buffer.take(count)
         if start + count >= self.buffer.end or self.buffer.data[start + count]:
             raise MalformedBufferError("a text without its zero byte")
         return self.buffer.data[start : start + count]

@@ -20,6 +20,8 @@ from interlock.artifacts.source import Buffer
 
 # C0 control characters that no text has; tab, line feed, vertical tab, form feed and carriage return stay.
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_TREES: Final = re.compile(r'"(?:learner|oblivious_trees|trees|features_info)"\s*:')
+_ESCAPED: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _SOURCE_SUFFIXES: Final = frozenset({".py", ".pth", ".sh", ".bash", ".bat", ".cmd", ".ps1", ".js", ".rb", ".pl"})
 _TEMPLATE_SUFFIXES: Final = frozenset({".jinja", ".jinja2", ".j2"})
 
@@ -56,6 +58,7 @@ def scan_text(text: str, *, path: str, record: Record) -> str:
             return "json"
         if value is not None:
             return _scan_json(text, value, path, record)
+        _look_for_trees(text, path, record)
     if looks_like_lightgbm(text):
         scan_lightgbm(text, path=path, record=record)
     graph = graph_in_text(text)
@@ -95,12 +98,21 @@ def _is_xgboost(value: object) -> bool:
 
 
 def _is_catboost(value: object) -> bool:
-    """Whether the library would build trees of it; it needs no more than these."""
-    if not isinstance(value, Pairs):
-        return False
-    trees = value.get("trees")
-    nodes = isinstance(trees, list) and any(isinstance(tree, Pairs) and tree.get("split") is not None for tree in trees)
-    return nodes or value.get("oblivious_trees") is not None
+    """Whether the library would build trees of it: it takes the items of a list for trees, whatever they are."""
+    return isinstance(value, Pairs) and any(
+        (key == "oblivious_trees" and inner is not None) or (key == "trees" and isinstance(inner, list) and bool(inner))
+        for key, inner in value.items
+    )
+
+
+def _look_for_trees(text: str, path: str, record: Record) -> None:
+    """Trees in what Python does not take for JSON, and the parsers of XGBoost and CatBoost do.
+
+    They do not ask what stands behind the end (XGBoost 3.2, CatBoost 1.2), and take numbers of any length.
+    """
+    if _TREES.search(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)):
+        why = "trees in JSON that readers take differently, or not at all: have the library save the model again"
+        record.error(rules.MALFORMED_TREES, why, path)
 
 
 def _look_for_keras(text: str, value: object, path: str, record: Record) -> None:
