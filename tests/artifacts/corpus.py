@@ -533,14 +533,15 @@ def hostile() -> list[Hostile]:
         corpus_hf,
         corpus_keras,
         corpus_profiles,
+        corpus_readers,
         corpus_skops,
         corpus_templates,
         corpus_trees,
     )
 
     containers = (corpus_checkpoints, corpus_containers)
-    beside = (*containers, corpus_catboost, corpus_gguf, corpus_hf, corpus_keras, corpus_profiles, corpus_skops,
-              corpus_templates, corpus_trees)  # fmt: skip
+    beside = (*containers, corpus_catboost, corpus_gguf, corpus_hf, corpus_keras, corpus_profiles, corpus_readers,
+              corpus_skops, corpus_templates, corpus_trees)  # fmt: skip
     return [case for group in (*GROUPS, *(given for module in beside for given in module.GROUPS)) for case in group()]
 
 

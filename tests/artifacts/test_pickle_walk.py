@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.artifacts.corpus import SYSTEM, broken_pickles, global_, opcode_tricks
+from tests.artifacts.corpus_readers import with_tensors
 from tests.artifacts.fuzz.fragments import FRAGMENTS
 from tests.artifacts.looking import PROFILES, WITH_CONTENTS, record_of
 from tests.artifacts.oracle_client import Oracle, refused_by_law
 
 from interlock.artifacts.limits import Budget, Limits
-from interlock.artifacts.pickles.file import scan_pickle
+from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
 from interlock.artifacts.pickles.opcodes import HANDLERS
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record
@@ -134,3 +135,23 @@ def test_offset_of_a_finding_is_that_of_its_opcode() -> None:
 def test_walk_goes_on_after_a_refusal_and_shows_all_that_a_file_would_do() -> None:
     record = walked(b"\x80\x02" + SYSTEM + b")R0" + global_("shutil", "rmtree") + b")R.", "numpy")
     assert record.unsafe_globals == {"os.system", "shutil.rmtree"}
+
+
+def test_safetensors_around_the_programs_of_the_corpus_is_allowed_by_itself() -> None:
+    assert record_of(with_tensors(b"N0N.")).clean
+
+
+@pytest.mark.parametrize(
+    ("start", "undecided"),
+    [
+        pytest.param(b"I", True, id="blanks-for-ever"),
+        pytest.param(b"I1\0", True, id="number-that-ends-at-a-nul"),
+        pytest.param(b"ca", True, id="name-for-ever"),
+        pytest.param(b"I\2\0", False, id="no-number"),
+        pytest.param(b"c\xff\0", False, id="no-name"),
+    ],
+)
+def test_line_longer_than_a_text_is_a_gap_where_a_loader_would_go_on(start: bytes, undecided: bool) -> None:
+    record = Record(Budget(Limits(text_bytes=20_000)))
+    probe = probe_pickle(start + b" " * 30_000 + b"\n", path="p", profile=profile_named("numpy"), record=record)
+    assert bool(probe.gap) is undecided

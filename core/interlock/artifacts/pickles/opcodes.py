@@ -374,10 +374,11 @@ def _proto(walk: PickleWalk, at: int) -> int:
 
 def _frame(walk: PickleWalk, at: int) -> int:
     following = at + 8
-    end = walk.raw(following, _U64.unpack_from(walk.data, at)[0])
+    (size,) = _U64.unpack_from(walk.data, at)
     if not walk.strict:
-        # CPython's C reader only looks whether there are as many bytes.
+        # CPython's C reader only looks whether there are as many bytes; the one in Python, which joblib uses, does not.
         return following
+    end = walk.raw(following, size)
     if walk.frame_end:
         raise MalformedError("a frame inside a frame")
     walk.frame_end = end

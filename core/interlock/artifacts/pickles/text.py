@@ -61,8 +61,10 @@ def memo_index(line: bytes, *, strict: bool) -> int:
     """
     if strict and not _INDEX.match(line):
         raise MalformedError("a memo index in an odd spelling")
+    # CPython's C reader ends a number at a NUL, and older ones take any number of zeros.
+    number = line if strict else line.partition(b"\0")[0].strip().lstrip(b"0") or b"0"
     try:
-        return int(line)
+        return int(number)
     except ValueError:
         raise MalformedError("a memo index that is no number") from None
 

@@ -22,7 +22,7 @@ from interlock.artifacts.source import Buffer, find_newline
 _CHUNK = 1 << 16
 _MEMOIZE = 0x94
 LONGEST_LINE = 8_192
-"""Bytes of a number or a name in a text opcode; nothing longer can be loaded."""
+"""Bytes of a number or a name in a text opcode that any pickler writes; loaders take longer ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,13 @@ def _no_cycle_collection() -> Iterator[None]:
 
 class _MisreadError(Exception):
     """The bytes make no sense from here on: position, opcodes since the last count, why."""
+
+
+def _can_be_argument(head: bytes) -> bool:
+    """Whether a loader may take a line that begins so for a number, which C ends at a NUL, or for a name."""
+    first = head.lstrip()[:1]
+    number = not first or first.isalnum() or first in b"+-._"
+    return number or (b"\0" not in head and first >= b" ")
 
 
 class PickleWalk:
@@ -214,12 +221,24 @@ class PickleWalk:
         return items
 
     def line(self, at: int, longest: int = LONGEST_LINE) -> tuple[bytes, int]:
-        """The text up to the next newline, and the offset after it."""
-        newline = find_newline(self.data, at, min(self.end, at + longest))
+        """The text up to the next newline, and the offset after it.
+
+        No pickler writes long ones. Without `strict` they are read, because CPython takes any number of blanks before a
+        number, zeros, and names with many dots.
+
+        Raises:
+            LimitPassedError: Without `strict`: a line longer than a text may be, which a loader may well take.
+        """
+        most = longest if self.strict else max(longest, self.budget.limits.text_bytes)
+        newline = find_newline(self.data, at, min(self.end, at + most))
         if newline >= 0:
             return self.data[at:newline], newline + 1
-        if self.strict or self.end > at + longest or at >= self.end:
+        if self.strict or at >= self.end:
             raise MalformedError("a line without an end")
+        if self.end > at + most:
+            if not _can_be_argument(self.data[at : at + LONGEST_LINE]):
+                raise MalformedError("a line that is no number and no name")
+            self.budget.hold_text(self.end - at)
         # CPython drops the last byte of a line that ends with the file, and acts on the rest.
         return self.data[at : self.end - 1], self.end
 
