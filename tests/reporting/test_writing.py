@@ -36,6 +36,14 @@ def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
     assert sorted(one.name for one in folder.iterdir()) == ["file", "new"]
 
 
+def test_a_link_beside_the_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("old")
+    (tmp_path / f".report.json.{os.getpid()}").symlink_to(tmp_path / "precious")
+    write_whole(tmp_path / "report.json", "new")
+    assert (tmp_path / "precious").read_text() == "old"
+    assert not (tmp_path / "report.json").is_symlink()
+
+
 def pipe(place: Path) -> None:
     os.mkfifo(place)
 

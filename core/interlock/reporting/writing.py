@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
 from interlock.gate import UsageError
+from interlock.gate.durable import replacing
 
 
 def target_of(path: Path) -> Path:
@@ -48,18 +48,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
         content: Text is written as UTF-8.
 
     Raises:
-        UsageError: The place cannot be written, or is no regular file; nothing is left behind.
+        UsageError: The place cannot be written, or is no regular file; nothing unfinished is left behind.
     """
     target = target_of(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with unfinished.open("wb") as file:
+        with replacing(target) as file:
             file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise UsageError(f"the file cannot be written: {error.strerror}", where=str(path)) from error
 
 
