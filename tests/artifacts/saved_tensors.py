@@ -18,9 +18,9 @@ DTYPES = (
 FORMATS = ("torch-zip", "torch-legacy")
 
 
-def saved(value: object, format_: str = "torch-zip") -> bytes:
+def saved(value: object, format_: str = "torch-zip", *, protocol: int = 2) -> bytes:
     file = io.BytesIO()
-    torch.save(value, file, _use_new_zipfile_serialization=format_ == "torch-zip")
+    torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=format_ == "torch-zip")
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,7 +141,8 @@ def test_a_checkpoint_is_named_by_its_keys_and_says_what_is_left_out(tmp_path: P
 def test_one_key_of_a_checkpoint_is_converted_alone(tmp_path: Path) -> None:
     result, said = converted(tmp_path, saved(checkpoint()), key="model")
     assert load(result).keys() == {"weight", "bias"}
-    assert said["left_out"] == []
+    others = ("optimizer", "epoch", "shape")
+    assert (said["left_out"], said["left_out_count"]) == ([[one, "under another key"] for one in others], 3)
     assert "use one of: model, optimizer" in converted(tmp_path, saved(checkpoint()), key="modle")[1]["refused"]
 
 
@@ -252,6 +254,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "name-of-the-metadata": (saved({"__metadata__": ONE}), "which safetensors keeps for itself"),
     "surrogate-in-a-name": (forged({"a\ud800": rebuilt(0, (1,), (1,))}), "no Unicode text"),
     "key-that-is-no-name": (saved({(1, 2): ONE}), "has no name"),
+    "tensor-as-a-key": (saved({"w": ONE, "x": {ONE: 1}}), "has no name"),
+    "tensor-in-a-key": (saved({"w": ONE, "x": {(1, ONE): 1}}), "has no name"),
+    "tensor-in-a-set": (saved({"w": ONE, "x": {ONE}}, protocol=4), "has no name"),
+    "tensor-in-a-frozenset": (saved({"w": ONE, "x": frozenset([(ONE,)])}, protocol=4), "has no name"),
     "tensor-in-a-namespace": (saved({"args": argparse.Namespace(w=ONE)}), "has no name"),
     "list-in-itself": (saved({"w": ONE, "l": _itself()}), "nests deeper than 64"),
     "big-endian": (forged({"w": rebuilt(0, (1,), (1,))}, members={"byteorder": b"big"}), "big-endian"),
@@ -289,6 +295,41 @@ def test_arrays_that_safetensors_does_not_hold_are_refused_by_name(
     tmp_path: Path, arrays: dict[str, Any], why: str
 ) -> None:
     assert why in converted(tmp_path, npz(**arrays), "numpy")[1]["refused"]
+
+
+def test_two_members_that_numpy_gives_one_name_are_refused(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, one in (("a.npy", np.zeros(1)), ("a", np.ones(1))):
+            with archive.open(name, "w") as member:
+                np.save(member, one)
+    assert "two arrays are named 'a'" in converted(tmp_path, file.getvalue(), "numpy")[1]["refused"]
+
+
+class Array:
+    """Pickles as an array with any state."""
+
+    def __init__(self, *state: object) -> None:
+        self.state = state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        reduced: Any = np.zeros(1).__reduce__()
+        return *reduced[:2], self.state
+
+
+F4 = np.dtype("f4")
+ARRAYS_REFUSED = {
+    "more-bytes-than-elements": (Array(1, (2,), F4, False, bytes(12)), "comes with 12: numpy refuses it"),
+    "bytes-as-text": (Array(1, (2,), F4, False, "\0" * 8), "a state that is not read"),
+    "state-without-version": (Array((2,), F4, False, bytes(8)), "a state that is not read"),
+    "array-in-an-array-of-objects": (np.array([np.ones(1), None], dtype=object), "has no name"),
+}
+
+
+@pytest.mark.parametrize(("array", "why"), ARRAYS_REFUSED.values(), ids=ARRAYS_REFUSED)
+def test_pickled_arrays_are_refused_rather_than_dropped(tmp_path: Path, array: object, why: str) -> None:
+    data = pickle.dumps({"w": np.ones(1), "x": array}, protocol=4)
+    assert why in converted(tmp_path, data, "pickle")[1]["refused"]
 
 
 @pytest.mark.slow

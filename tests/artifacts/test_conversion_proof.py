@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ import torch
 from safetensors.torch import load_file
 from tests.artifacts.saved_tensors import forged, odd_views, of_every_dtype, rebuilt, saved
 
-from interlock.artifacts.conversion import Converted, Converter
+from interlock.artifacts.conversion import Converted, Converter, ProvenTensor
+from interlock.artifacts.conversion.answers import Written, read_proven, read_written
+from interlock.artifacts.conversion.places import Places
+from interlock.artifacts.conversion.proof import StopError
 from interlock.evidence import Store
-from interlock.gate import UsageError, Verdict
+from interlock.gate import Subject, UsageError, Verdict
 from interlock.training.sandbox import Availability, Ended, Folders, Isolation, Job, best_sandbox
 
 
@@ -122,7 +126,7 @@ def _alias(job: Job) -> None:
     place.write_text(json.dumps(json.loads(place.read_text()) | {"aliases": {"v": "w"}}))
 
 
-def _link(job: Job) -> None:
+def _link_report(job: Job) -> None:
     (job.folders.out / "report").unlink()
     (job.folders.out / "report").symlink_to("/etc/passwd")
 
@@ -142,13 +146,7 @@ LIES: dict[str, tuple[str, Callable[[Job], object], Verdict, str]] = {
         Verdict.UNDECIDED,
         "no safe",
     ),
-    "report-that-is-a-link": ("convert", _link, Verdict.UNDECIDED, "is no file"),
-    "report-of-another-shape": (
-        "convert",
-        lambda job: (job.folders.out / "report").write_text("[]"),
-        Verdict.UNDECIDED,
-        "no JSON object",
-    ),
+    "report-that-is-a-link": ("convert", _link_report, Verdict.UNDECIDED, "is no file"),
     "proof-that-refuses": (
         "prove",
         lambda job: _result(job).write_text('{"refused": "no"}'),
@@ -176,6 +174,132 @@ def test_a_result_that_is_not_the_source_is_not_written(
     assert why in " ".join(done.reasons)
     assert not target.exists()
     assert not list(tmp_path.glob(".model*"))
+
+
+REPORT = {"aliases": {}, "left_out": [], "left_out_count": 0}
+TENSOR = ["F32", [1], "0" * 64]
+ONE = ProvenTensor(name="w", dtype="F32", shape=(1,), sha256="0" * 64)
+ANSWERS: dict[str, tuple[Callable[[Path], object], object]] = {
+    "list": (read_written, []),
+    "no-aliases": (read_written, {"left_out": [], "left_out_count": 0}),
+    "aliases-that-are-a-list": (read_written, REPORT | {"aliases": ["v"]}),
+    "alias-of-a-number": (read_written, REPORT | {"aliases": {"v": 1}}),
+    "alias-that-is-no-unicode": (read_written, REPORT | {"aliases": {"v\ud800": "w"}}),
+    "left-out-of-three": (read_written, REPORT | {"left_out": [["a", "b", "c"]], "left_out_count": 1}),
+    "count-that-is-true": (read_written, REPORT | {"left_out_count": True}),
+    "count-below-those-named": (read_written, REPORT | {"left_out": [["a", "int"]]}),
+    "refusal-that-is-no-text": (read_written, {"refused": {}}),
+    "source-that-is-missing": (partial(read_proven, result=False), {}),
+    "source-that-is-a-list": (partial(read_proven, result=False), {"source": [TENSOR]}),
+    "tensor-that-is-a-number": (partial(read_proven, result=False), {"source": {"w": 1}}),
+    "tensor-without-digest": (partial(read_proven, result=False), {"source": {"w": TENSOR[:2]}}),
+    "shape-of-text": (partial(read_proven, result=False), {"source": {"w": ["F32", ["1"], "0" * 64]}}),
+    "result-that-torch-did-not-read": (partial(read_proven, result=True), {"source": {"w": TENSOR}}),
+}
+
+
+@pytest.mark.parametrize(("read", "said"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_of_another_shape_leaves_it_open(
+    tmp_path: Path, read: Callable[[Path], object], said: object
+) -> None:
+    (tmp_path / "answer").write_text(json.dumps(said))
+    with pytest.raises(StopError, match="not of the shape") as stopped:
+        read(tmp_path / "answer")
+    assert stopped.value.verdict is Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize("aliases", [{"v": "u"}, {"w": "w"}], ids=["of-no-tensor", "of-a-name-that-is-taken"])
+def test_a_tied_name_that_does_not_fit_the_result_leaves_it_open(aliases: dict[str, str]) -> None:
+    with pytest.raises(StopError, match="do not fit the result") as stopped:
+        Written(aliases=aliases, left_out=(), left_out_count=0).expected({"w": ONE})
+    assert stopped.value.verdict is Verdict.UNDECIDED
+
+
+HELD = Path(__file__)
+DIGEST = hashlib.sha256(HELD.read_bytes()).hexdigest()
+DONE = Converted(verdict=Verdict.ALLOW, source=Subject(name="held", uri=HELD.as_uri(), digest=DIGEST))
+
+
+def _url(source: Path) -> str:
+    return source.as_uri()
+
+
+def _through_a_link(source: Path) -> str:
+    (source.parent / "folder").symlink_to(source.parent)
+    return str(source.parent / "folder" / source.name)
+
+
+def _second_name(source: Path) -> str:
+    (source.parent / "second").hardlink_to(source)
+    return str(source.parent / "second")
+
+
+@pytest.mark.parametrize("name", [str, _url, _through_a_link, _second_name])
+@pytest.mark.parametrize("as_proof", [False, True], ids=["result", "proof"])
+def test_the_source_is_not_written_over_under_whatever_name(
+    tmp_path: Path, store: Store, name: Callable[[Path], str], *, as_proof: bool
+) -> None:
+    source = tmp_path / "model.pt"
+    source.write_bytes(before := saved({"w": torch.ones(1), "epoch": 1}))
+    target, proof = (tmp_path / "result", source) if as_proof else (source, None)
+    with pytest.raises(UsageError, match="not three files"):
+        Converter(opener=store).convert(name(source), target, proof=proof)
+    assert source.read_bytes() == before
+    assert not (tmp_path / "result").exists()
+
+
+@pytest.mark.parametrize("missing", ["result", "proof"])
+def test_a_folder_that_is_missing_is_told_before_the_source_is_opened(
+    tmp_path: Path, store: Store, missing: str
+) -> None:
+    places = {"result": tmp_path / "result", "proof": tmp_path / "proof"} | {missing: tmp_path / "none" / "file"}
+    with pytest.raises(UsageError, match="no folder that can be written"):
+        Converter(opener=store).convert(str(tmp_path / "no-source"), places["result"], proof=places["proof"])
+
+
+def test_a_proof_that_cannot_be_written_leaves_the_old_result(tmp_path: Path) -> None:
+    folder = tmp_path / "proofs"
+    folder.mkdir()
+    (tmp_path / "result").write_text("old")
+    places = Places.of(tmp_path / "result", folder / "proof")
+    folder.rmdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        places.put(HELD, DONE, DIGEST)
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"result": "old"}
+
+
+@pytest.mark.parametrize("name", ["result", "proof"])
+def test_a_link_beside_the_result_is_not_followed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "precious").write_text("old")
+    (tmp_path / f".{name}.{os.getpid()}").symlink_to(tmp_path / "precious")
+    Places.of(tmp_path / "result", tmp_path / "proof").put(HELD, DONE, DIGEST)
+    assert (tmp_path / "precious").read_text() == "old"
+    assert (tmp_path / "result").read_bytes() == HELD.read_bytes()
+    assert json.loads((tmp_path / "proof").read_text()) == DONE.statement()
+
+
+def test_a_link_that_is_laid_at_the_result_later_is_replaced_itself(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("old")
+    places = Places.of(tmp_path / "result", None)
+    (tmp_path / "result").symlink_to(tmp_path / "precious")
+    places.put(HELD, DONE, DIGEST)
+    assert (tmp_path / "precious").read_text() == "old"
+    assert not (tmp_path / "result").is_symlink()
+
+
+def test_one_array_is_proven_by_numpy_as_it_is_named_in_the_result(tmp_path: Path, store: Store) -> None:
+    np.savez(tmp_path / "model.npz", a=np.ones(2), b=np.zeros(3), c=np.ones(2))
+    how = Converter(opener=store, profile="numpy", key="a", keep_duplicates=True)
+    done = how.convert(str(tmp_path / "model.npz"), tmp_path / "model.safetensors", proof=tmp_path / "proof.json")
+    assert (done.verdict, done.reasons) == (Verdict.ALLOW, ())
+    predicate = json.loads((tmp_path / "proof.json").read_text())["predicate"]
+    assert [one["name"] for one in predicate["tensors"]] == ["tensor"]
+    assert {name: predicate[name] for name in ("key", "keep_duplicates", "left_out", "left_out_count")} == {
+        "key": "a",
+        "keep_duplicates": True,
+        "left_out": [{"path": name, "kind": "under another key"} for name in ("b", "c")],
+        "left_out_count": 2,
+    }
 
 
 def test_the_held_bytes_are_converted_whatever_happens_to_the_file(tmp_path: Path, store: Store) -> None:

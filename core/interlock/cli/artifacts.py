@@ -11,7 +11,7 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile
-from interlock.gate import Finding, Settings, UsageError, Verdict
+from interlock.gate import Finding, Settings, Verdict
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
 from interlock.gate.protocols import MODEL_SIGNATURE
 
@@ -185,9 +185,7 @@ def convert(
     """
     from interlock.artifacts.conversion import Converter
     from interlock.evidence import Store
-    from interlock.reporting import write_whole
 
-    _keep_apart(Path(source), target, proof)
     settings = Settings.load()
     how = Converter(
         opener=Store(settings.store, region=settings.region),
@@ -197,7 +195,7 @@ def convert(
         by_torch=False if without_torch else None,
     )
     with show.working(f"converting {source}"):
-        done = how.convert(source, target)
+        done = how.convert(source, target, proof=proof)
     if done.result is None:
         first, *more = done.reasons
         show.say_verdict(done.verdict, first)
@@ -205,8 +203,6 @@ def convert(
             show.say(f"  {reason}")
         show.progress(f"{target} was not written")
         return EXIT_DENY if done.verdict is Verdict.DENY else EXIT_UNDECIDED
-    if proof is not None:
-        write_whole(proof, json.dumps(done.statement(), indent=2, ensure_ascii=False) + "\n")
     show.table(
         ("dtype", "tensors", "elements"),
         [(dtype, str(count), f"{elements:,}") for dtype, count, elements in done.by_dtype()],
@@ -214,15 +210,6 @@ def convert(
     _say_left_out(done)
     show.say_verdict(done.verdict, f"{target}: {len(done.tensors)} tensors, each bit-equal; {PROOFS[done.proven_by]}")
     return 0
-
-
-def _keep_apart(source: Path, target: Path, proof: Path | None) -> None:
-    """Refuse to write over the source, whose values that are no tensors would be lost, or over the result."""
-    places = [path.resolve() for path in (source, target, proof) if path is not None]
-    if len(set(places)) < len(places):
-        raise UsageError(
-            "source, result and proof are not three files", where=str(target), next_step="give each a name of its own"
-        )
 
 
 def _say_left_out(done: Converted) -> None:
@@ -233,7 +220,7 @@ def _say_left_out(done: Converted) -> None:
     if done.left_out_count:
         some = ", ".join(f"{path} ({kind})" for path, kind in done.left_out[:NAMED])
         more = ", ..." if done.left_out_count > NAMED else ""
-        show.say(f"left out, no tensors: {done.left_out_count} values: {some}{more}")
+        show.say(f"left out: {done.left_out_count} values: {some}{more}")
 
 
 def _place(finding: Finding) -> str:

@@ -39,9 +39,11 @@ class Converted:
         source: The held source.
         reasons: Why it is not ALLOW, the sentence that sums up first.
         result: What was written.
+        key: Of the outermost dict, whose value was converted; None where all of it was.
+        keep_duplicates: Whether a tensor stands under each of its names.
         tensors: In the order of the file.
         aliases: Names that share the tensor of another name, to that name.
-        left_out: Values that are no tensors, where they stand and what they are; the first of them.
+        left_out: Values that are no tensors, and what stands beside `key`: where, and what it is; the first of them.
         left_out_count: How many there are.
         proven_by: Who read the source for the proof: ``torch``, ``numpy``, or ``storages``.
         tools: The software of the scan and of the proof.
@@ -53,6 +55,8 @@ class Converted:
     source: Subject
     reasons: tuple[str, ...] = ()
     result: Subject | None = None
+    key: str | None = None
+    keep_duplicates: bool = False
     tensors: tuple[ProvenTensor, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[tuple[str, str], ...] = ()
@@ -82,6 +86,8 @@ class Converted:
             "predicateType": PREDICATE,
             "predicate": {
                 "source": _resource(self.source),
+                "key": self.key,
+                "keep_duplicates": self.keep_duplicates,
                 "profile": self.profile,
                 "proven_by": self.proven_by,
                 "sandbox": self.sandbox,

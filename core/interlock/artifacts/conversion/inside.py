@@ -111,4 +111,7 @@ def _read(data: Buffer, options: Mapping[str, Any], stack: ExitStack) -> tuple[C
         contents = read_numpy(data, record=record, stack=stack)
     else:
         contents = read_numpy_pickle(data, profile=profile)
-    return contents, name_tensors(chosen(contents.value, options["key"]), contents.tensor_of)
+    found = name_tensors(chosen(contents.value, options["key"]), contents.tensor_of)
+    if options["key"] is not None:
+        found.leave_out_beside(options["key"], contents.value)
+    return contents, found

@@ -1,13 +1,15 @@
 """Gives every tensor of nested dicts, lists and tuples a name, and says what is no tensor and so is left out.
 
 The keys on the way are joined by dots: ``{"model": {"fc.weight": t}}`` becomes ``model.fc.weight``, places in lists are
-numbers. A tensor that has no name this way is refused, never dropped.
+numbers. A tensor that has no name this way, as in a set or as a key, is refused, never dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, Self, TypeAlias, TypeVar
 
 from interlock.artifacts.conversion.tensors import ConversionError
@@ -22,7 +24,9 @@ METADATA = "__metadata__"
 KEPT = 1_000
 """Left-out values that are named; all are counted."""
 
+_NAMING = frozenset({str, int})
 _DEEPEST = 64
+_LONGEST = 1_000
 _MOST = 1_000_000
 
 
@@ -79,7 +83,7 @@ class Named(Generic[T]):
 
     Args:
         tensors: By name.
-        left_out: The first `KEPT` values that are no tensors: where they stand, and what they are.
+        left_out: The first `KEPT` values that are not among them: where they stand, and what they are.
         left_out_count: How many there are.
     """
 
@@ -89,10 +93,18 @@ class Named(Generic[T]):
 
     def leave_out(self, path: str, value: object) -> None:
         """Something that safetensors cannot hold."""
+        self._note(path, (value.path if isinstance(value, Opaque) else type(value).__name__) or "object")
+
+    def leave_out_beside(self, key: str, value: object) -> None:
+        """What stands under the other keys of the outermost dict, tensors or not."""
+        for other in value if isinstance(value, Mapping) else ():
+            if other != key:
+                self._note(_place("", other), "under another key")
+
+    def _note(self, path: str, what: str) -> None:
         self.left_out_count += 1
         if len(self.left_out) < KEPT:
-            kind = value.path if isinstance(value, Opaque) else type(value).__name__
-            self.left_out.append((path, kind or "object"))
+            self.left_out.append((shown(path, _LONGEST), what))
 
 
 def chosen(value: object, key: str | None) -> object:
@@ -144,7 +156,7 @@ def name_tensors(value: object, is_tensor: Callable[[object], T | None]) -> Name
             _add(found, name, path, tensor)
             continue
         inside = _inside(item)
-        if not hidden and (isinstance(inner, Opaque) or inside is None):
+        if not hidden and (isinstance(inner, Opaque | AbstractSet) or inside is None):
             found.leave_out(path, inner)
         if inside is not None:
             if len(open_) >= _DEEPEST:
@@ -162,25 +174,40 @@ def _inside(item: _Item) -> Iterator[_Item] | None:
     name, path, value, hidden = item
     if isinstance(value, Opaque):
         return ((None, path, part, True) for part in value.parts)
+    if isinstance(value, AbstractSet):
+        return ((None, path, part, True) for part in value)
     if isinstance(value, Mapping):
-        return (
-            (_joined(name, key), _joined(path, key) or f"{path}[{shown(repr(key))}]", value[key], hidden)
-            for key in value
-        )
+        return chain.from_iterable(_pair(item, key, value[key]) for key in value)
     if isinstance(value, list | tuple):
         return ((_joined(name, at), _joined(path, at) or "", part, hidden) for at, part in enumerate(value))
     return None
 
 
+def _pair(item: _Item, key: object, inner: object) -> Iterator[_Item]:
+    """A value of a dict, and before it the key where that may hold a tensor."""
+    name, path, _, hidden = item
+    place = _place(path, key)
+    if type(key) not in _NAMING:
+        yield None, place, key, True
+    yield _joined(name, key), place, inner, hidden
+
+
+def _place(path: str, key: object) -> str:
+    return _joined(path, key) or f"{path}[{shown(repr(key))}]"
+
+
 def _joined(name: str | None, key: object) -> str | None:
-    if name is None or type(key) not in {str, int}:
+    if name is None or type(key) not in _NAMING:
         return None
     return f"{name}.{key}" if name else str(key)
 
 
 def _add(found: Named[T], name: str | None, path: str, tensor: T) -> None:
     if name is None:
-        raise ConversionError(f"the tensor at {shown(path)!r} has no name: a key on its way is neither text nor number")
+        raise ConversionError(
+            f"the tensor at {shown(path)!r} has no name: a key on its way is neither text nor number, or it is a key "
+            "itself, or in a set or an object: save it in a dict or list"
+        )
     if name == METADATA:
         raise ConversionError(f"a tensor is named {METADATA!r}, which safetensors keeps for itself: rename it")
     try:

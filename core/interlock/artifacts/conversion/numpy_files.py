@@ -42,6 +42,8 @@ def read_numpy(data: Buffer, *, record: Record, stack: ExitStack) -> Contents:
     storages: dict[str, Stored] = {}
     for member in read_members(data, path="", record=record):
         name = member.name.removesuffix(_SUFFIX)
+        if name in value:
+            raise ConversionError(f"two arrays are named {shown(name)!r}: save them under names of their own")
         if member.method == STORED:
             held: Buffer = data
             start = member.start
@@ -158,6 +160,11 @@ class _Arrays:
                 key = str(len(self.storages))
                 self.storages[key] = Stored(raw, 0, len(raw))
                 order = "<" if dtype.order == "=" else dtype.order
-                return _of(key, len(raw), f"{order}{dtype.text}", shape, fortran=bool(fortran))
-            case _:
+                found = _of(key, len(raw), f"{order}{dtype.text}", shape, fortran=bool(fortran))
+                if found is not None and found.size != len(raw):  # as in array_setstate of numpy's methods.c
+                    raise ConversionError(f"an array of {found.size:,} bytes comes with {len(raw):,}: numpy refuses it")
+                return found
+            case [(_, tuple(), _Dtype(), _, list())]:  # of objects
                 return None
+            case _:
+                raise ConversionError("an array is in a state that is not read here: save it as .npz")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from interlock.artifacts.conversion.converted import ProvenTensor
+from interlock.artifacts.conversion.readings import Digests
 from interlock.artifacts.formats.safetensors_file import MalformedHeaderError, read_header
 from interlock.artifacts.record import shown
 from interlock.artifacts.source import open_bytes, stretches
@@ -57,7 +57,7 @@ def read_result(result: Path) -> tuple[str, list[ProvenTensor]]:
     return whole.hexdigest(), tensors
 
 
-def compare(expected: Mapping[str, ProvenTensor], read: Mapping[str, Any], what: str) -> None:
+def compare(expected: Mapping[str, ProvenTensor], read: Digests, what: str) -> None:
     """Refuse where another reading has other tensors.
 
     Args:
@@ -71,7 +71,7 @@ def compare(expected: Mapping[str, ProvenTensor], read: Mapping[str, Any], what:
     wrong = [f"{shown(name)!r} is only in one of the two" for name in sorted(expected.keys() ^ read.keys())]
     for name in sorted(expected.keys() & read.keys()):
         one, other = expected[name], read[name]
-        if [one.dtype, list(one.shape)] != other[:2]:
+        if (one.dtype, list(one.shape)) != other[:2]:
             wrong.append(f"{shown(name)!r} is {one.dtype} {list(one.shape)}, not {other[0]} {other[1]}")
         elif one.sha256 != other[2]:
             wrong.append(f"{shown(name)!r} has other bytes")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from interlock.artifacts.conversion.naming import chosen, name_tensors
+from interlock.artifacts.conversion.naming import ALONE, chosen, name_tensors
 from interlock.artifacts.conversion.tensors import NUMPY, TORCH, ConversionError, Stored, Tensor
 from interlock.artifacts.pickles.profiles import profile_named
 
@@ -102,8 +102,10 @@ def numpy_digests(source: Path, key: str | None) -> dict[str, Any]:
     loaded: Any = np.load(source, allow_pickle=False, mmap_mode="r")
     if isinstance(loaded, np.ndarray):
         return {"source": {name: _of_numpy(array) for name, array in name_tensors(loaded, is_array).tensors.items()}}
+    if key is not None:
+        return {"source": {ALONE: _of_numpy(loaded[key])}}
     digests = {}
-    for name in loaded.files if key is None else [key]:
+    for name in loaded.files:
         with suppress(ValueError):  # an array of objects, which the writer has left out
             if is_array(array := loaded[name]) is not None:
                 digests[name] = _of_numpy(array)

@@ -6,30 +6,28 @@ compare, scan the result, and only then put the proven bytes where they are want
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interlock.artifacts.boxed import MEMORY, BoxError, boxed
+from interlock.artifacts.conversion.answers import LARGEST, read_proven, read_written
 from interlock.artifacts.conversion.converted import Converted, own_version
 from interlock.artifacts.conversion.inside import REPORT
+from interlock.artifacts.conversion.places import Places
 from interlock.artifacts.conversion.proof import NAMED, StopError, compare, read_result
 from interlock.artifacts.conversion.writer import GROWTH, ROOM
 from interlock.artifacts.gate import ArtifactGate
 from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record, shown
-from interlock.gate.durable import sync
 from interlock.gate.errors import MissingExtraError, UsageError
 from interlock.gate.protocols import OpenSubject
 from interlock.gate.values import Json, Level, Subject, Verdict
-from interlock.reporting.writing import target_of
 
 if TYPE_CHECKING:
     from interlock.gate.protocols import Opener
@@ -42,7 +40,6 @@ SECONDS = 600.0
 """For each run in the sandbox, and a second more for every `PACE` bytes."""
 
 PACE = 10_000_000
-LARGEST_REPORT = 64 << 20
 
 _TOOLS = {"torch": ("torch", "safetensors", "numpy"), "numpy": ("numpy",), "storages": ("numpy",)}
 """Whose versions the proof names, by who made it."""
@@ -77,12 +74,13 @@ class Converter:
                 f"files of the profile {self.profile!r} are not converted", next_step=f"use {', '.join(PROFILES)}"
             )
 
-    def convert(self, source: str, target: Path) -> Converted:
+    def convert(self, source: str, target: Path, *, proof: Path | None = None) -> Converted:
         """Convert `source`, and write it to `target` if and only if the proof holds.
 
         Args:
             source: A file, untrusted.
             target: Replaced whole.
+            proof: Where to write the statement, as JSON; nowhere when None.
 
         Returns:
             ALLOW with the proof; DENY where something speaks against the source, or source and result differ;
@@ -90,15 +88,20 @@ class Converter:
 
         Raises:
             SubjectError: The source cannot be read.
-            UsageError: The source is a folder; the target cannot be written; no sandbox works here.
+            UsageError: The source is a folder; target or proof cannot be written, or are the source or each other; no
+                sandbox works here.
         """
+        from interlock.evidence.sources import local_path
         from interlock.training.sandbox import best_sandbox
 
+        places = Places.of(target, proof)
         with self.opener.open(source) as opened:
             if opened.files != ("",):
                 raise UsageError("a folder is not converted", where=source, next_step="name one of its files")
+            if (local := local_path(opened.subject.uri)) is not None:
+                places.spare(local)
             try:
-                return _Run(self, self.sandbox or best_sandbox(), opened).to(target)
+                return _Run(self, self.sandbox or best_sandbox(), opened).to(target, places)
             except StopError as stop:
                 return Converted(source=opened.subject, verdict=stop.verdict, reasons=stop.reasons)
 
@@ -114,8 +117,8 @@ class _Run:
         self._size = opened.path.stat().st_size
         self._seconds = SECONDS + self._size / PACE
 
-    def to(self, target: Path) -> Converted:
-        """From the scan to the file."""
+    def to(self, target: Path, places: Places) -> Converted:
+        """From the scan to the files."""
         options: dict[str, Json] = {
             "format": self._recognised(),
             "profile": self._how.profile,
@@ -124,33 +127,36 @@ class _Run:
             "seconds": self._seconds,
         }
         with self._boxed("convert", options, room=ROOM + GROWTH * self._size) as result:
-            report = _report(result.with_name(REPORT), "it was not converted")
+            written = read_written(result.with_name(REPORT))
             digest, tensors = read_result(result)
             subject = Subject(name=target.name, uri=target.absolute().as_uri(), digest=digest)
             self._scan(OpenSubject(subject=subject, path=result, files=("",)), "the result")
-            expected = {one.name: one for one in tensors}
-            expected |= {name: replace(expected[kept], name=name) for name, kept in report["aliases"].items()}
+            held = {one.name: one for one in tensors}
+            expected = written.expected(held)
             by = self._proven_by(str(options["format"]))
             options |= {"by": by, "result": str(result)}
-            with self._boxed("prove", options, room=LARGEST_REPORT, visible=(result,)) as answer:
-                said = _report(answer, "the proof could not be made")
-            compare(expected, said["source"], "the source")
-            if "result" in said:
-                compare({one.name: one for one in tensors}, said["result"], "what safetensors reads of the result")
-            _deliver(result, target, digest)
-        return Converted(
-            verdict=Verdict.ALLOW,
-            source=self._opened.subject,
-            result=subject,
-            tensors=tuple(tensors),
-            aliases=dict(report["aliases"]),
-            left_out=tuple((str(path), str(kind)) for path, kind in report["left_out"]),
-            left_out_count=int(report["left_out_count"]),
-            proven_by=by,
-            tools=(*self._gate.tools, *(own_version(name) for name in _TOOLS[by])),
-            profile=self._how.profile,
-            sandbox=self._sandbox.level,
-        )
+            with self._boxed("prove", options, room=LARGEST, visible=(result,)) as answer:
+                of_source, of_result = read_proven(answer, result=by == "torch")
+            compare(expected, of_source, "the source")
+            if by == "torch":
+                compare(held, of_result, "what safetensors reads of the result")
+            done = Converted(
+                verdict=Verdict.ALLOW,
+                source=self._opened.subject,
+                result=subject,
+                key=self._how.key,
+                keep_duplicates=self._how.keep_duplicates,
+                tensors=tuple(tensors),
+                aliases=written.aliases,
+                left_out=written.left_out,
+                left_out_count=written.left_out_count,
+                proven_by=by,
+                tools=(*self._gate.tools, *(own_version(name) for name in _TOOLS[by])),
+                profile=self._how.profile,
+                sandbox=self._sandbox.level,
+            )
+            places.put(result, done, digest)
+        return done
 
     def _recognised(self) -> str:
         """The source's format, if the scan has nothing against it."""
@@ -219,39 +225,3 @@ def _stop_unless_clean(record: Record, what: str) -> None:
     if record.failed:
         gaps = (f"{gap.path}: {gap.reason}" for gap in record.failed[:NAMED])
         raise StopError(Verdict.UNDECIDED, f"the scan could not read {what} to its end", *gaps)
-
-
-def _report(place: Path, what: str) -> dict[str, Any]:
-    """What the sandbox says, untrusted."""
-    try:
-        if place.is_symlink() or place.stat().st_size > LARGEST_REPORT:
-            raise StopError(Verdict.UNDECIDED, f"{what}: the sandbox's answer is no file, or too large")
-        said = json.loads(place.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise StopError(Verdict.UNDECIDED, f"{what}: the sandbox's answer cannot be read") from error
-    if not isinstance(said, dict) or "refused" in said:
-        why = said["refused"] if isinstance(said, dict) else "no JSON object"
-        raise StopError(Verdict.UNDECIDED, f"{what}: {shown(str(why), 1000)}")
-    return said
-
-
-def _deliver(result: Path, target: Path, digest: str) -> None:
-    """Put the proven bytes where they are wanted: copied, hashed again on the way, renamed."""
-    place = target_of(target)
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
-    copied = hashlib.sha256()
-    try:
-        with result.open("rb") as source, unfinished.open("wb") as file:
-            while piece := source.read(1 << 20):
-                copied.update(piece)
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        if copied.hexdigest() != digest:
-            raise StopError(Verdict.DENY, "the result changed after it was proven: nothing is written")
-        unfinished.replace(place)
-        sync(place.parent)
-    except OSError as error:
-        raise UsageError(f"the result cannot be written: {error.strerror}", where=str(target)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
