@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.artifacts.corpus import Entry, raw_zip, safetensors, tensor, torch_entries
+from tests.artifacts.corpus_readers import packed_tail
 from tests.artifacts.looking import allowed, look, opened, record_of
 
 from interlock.artifacts import ArtifactGate, Limits
@@ -108,3 +109,7 @@ def test_flat_tensor_that_reads_as_an_endless_pickle_is_undecided_not_denied() -
     assert record_of(archive).clean
     record = record_of(archive, limits=Limits(depth=50))
     assert "endless pickle" in record.failed[0].reason
+
+
+def test_deflated_member_that_ends_with_a_piece_is_allowed_without_a_tail() -> None:
+    assert record_of(packed_tail(b""), "numpy").clean

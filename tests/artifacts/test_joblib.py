@@ -116,3 +116,11 @@ def test_whatever_joblib_dumps_is_allowed(
 
 def test_profile_without_the_wrapper_refuses_a_dump() -> None:
     assert not record_of(dumped(np.ones(3)), "torch-checkpoint").clean
+
+
+def test_warning_names_the_module_that_plain_pickle_would_look_for() -> None:
+    record = record_of(dumped({"names": ["a", "b"], "y": np.array(["x"], dtype=object)}), "numpy")
+    assert record.clean
+    assert [finding.message for finding in record.findings if finding.level is Level.WARNING] == [
+        "plain pickle.load looks for a module a, and imports it if there is one"
+    ]

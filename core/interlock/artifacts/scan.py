@@ -42,7 +42,7 @@ _NATIVE: Final = (
 """Formats that are known by their first bytes and need no profile: name, recogniser, scanner."""
 
 _PICKLES: Final = frozenset({"pickle", "torch-legacy"})
-"""Formats whose every pickle was walked from the first byte on."""
+"""Formats whose scanners walk every pickle from the first byte on, and read on as pickles what stands behind them."""
 
 _EXECUTABLES: Final = {
     b"\x7fELF": "an ELF program or library",

@@ -90,6 +90,8 @@ def scan_torch_legacy(data: Buffer, *, path: str, profile: Profile, record: Reco
         _, at = _pickle(data, at, judge, "the object")
         _, end = _pickle(data, at, Judge(profile, record, path), "the storages' keys")
         keys, unread = _keys(data[at:end], at), dict(judge.asked)
+        # Whoever loads until the file is over comes to the number of elements, and over it to the elements.
+        _read_on(data, end, len(data), path=path, profile=profile, record=record)
         for key in keys:
             # Each is read once; one that nobody asked for is not in `asked`.
             asked = unread.pop(key, None)
@@ -157,11 +159,16 @@ def _check_storage(
         raise _OddFileError(f"has no storage of {count:,} elements there, or it is cut off", at)
     record.budget.check_time()
     if count:
-        probe = probe_pickle(data, path=path, profile=profile, record=record, start=start, end=end)
-        if probe.acts:
-            record.merge(probe.record)
-            what = "a tensor's bytes are a pickle that imports and calls something"
-            record.error(rules.EXTRA_PICKLE, what, path, start)
-        elif probe.gap:
-            record.fail(path, f"a tensor whose bytes read as an endless pickle: {probe.gap}")
+        _read_on(data, start, end, path=path, profile=profile, record=record)
     return end
+
+
+def _read_on(data: Buffer, start: int, end: int, *, path: str, profile: Profile, record: Record) -> None:
+    """Numbers, which somebody may take for a further pickle."""
+    probe = probe_pickle(data, path=path, profile=profile, record=record, start=start, end=end)
+    if probe.acts:
+        record.merge(probe.record)
+        what = "a tensor's bytes are a pickle that imports and calls something"
+        record.error(rules.EXTRA_PICKLE, what, path, start)
+    elif probe.gap:
+        record.fail(path, f"a tensor whose bytes read as an endless pickle: {probe.gap}")

@@ -403,6 +403,8 @@ def _inflated(data: Buffer, member: Member, record: Record) -> Iterator[bytes]:
     total = 0
     try:
         for packed in _packed(data, member, record):
+            if expander.eof:  # `unused_data` holds what is behind the end in the same piece only
+                raise ZipStructureError(f"the member {shown(member.name)} is smaller than it says", member.start)
             pending = packed
             while pending and not expander.eof:
                 chunk = expander.decompress(pending, _CHUNK)

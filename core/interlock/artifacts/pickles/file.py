@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.limits import LimitPassedError
+from interlock.artifacts.pickles.in_a_row import Row
 from interlock.artifacts.pickles.judge import Judge
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.pickles.walk import PickleWalk, WalkEnd
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
-
-MOST_IN_A_ROW = 1_000
-"""Pickles behind each other that are looked at where the bytes are something else first."""
 
 
 def has_protocol(head: bytes) -> bool:
@@ -109,27 +106,14 @@ def probe_pickle(
     header and plain text all are opcodes. A loader that is told to unpickle it does not ask what else it is.
     """
     scratch = Record(record.budget)
-    first: WalkEnd | None = None
-    reached: WalkEnd | None = None
-    named = called = acts = False
-    gap = ""
-    for _ in range(MOST_IN_A_ROW):
-        judge = Judge(profile, scratch, path)
-        try:
-            reached = PickleWalk(data, judge, record.budget, start=start, end=end, strict=False).run()
-        except LimitPassedError as error:
-            reached, gap = None, str(error)
-        named = named or judge.named_a_global
-        called = called or judge.called
-        acts = judge.named_a_global and judge.called
-        if reached is None:
-            first = None
-            break
-        first = first or reached
-        if acts or not reached.stopped or reached.position >= (len(data) if end is None else end):
-            break
-        # Whoever loads until the file is over comes to what stands behind STOP, whatever is in front of it.
-        start = reached.position
-    else:
-        first, gap = None, f"more than {MOST_IN_A_ROW:,} pickles in a row"
-    return Probe(record=scratch, end=first, named_a_global=named, called=called, acts=acts, gap=gap)
+    judge = Judge(profile, scratch, path)
+    # Whoever loads until the file is over comes to what stands behind STOP, whatever is in front of it.
+    row = Row(PickleWalk(data, judge, record.budget, start=start, end=end, strict=False))
+    return Probe(
+        record=scratch,
+        end=row.first,
+        named_a_global=row.named_a_global,
+        called=row.called,
+        acts=row.acts,
+        gap=row.gap,
+    )

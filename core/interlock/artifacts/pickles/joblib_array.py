@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.contents import Array
+from interlock.artifacts.pickles.in_a_row import Row
 from interlock.artifacts.pickles.judge import Judge
 from interlock.artifacts.pickles.kinds import LARGEST, element_count, element_size, kind_of, sizes_of
 from interlock.artifacts.pickles.plain_judge import PlainJudge
@@ -107,9 +109,13 @@ def _read_as_one(walk: PickleWalk, at: int) -> None:
         return
     walk.budget.check_time()
     scratch = Record(walk.budget)
-    walk.continued(at, PlainJudge(walk.judge.profile, scratch, walk.judge.path)).run()
-    if scratch.refused:
+    scratch.sizes = walk.judge.record.sizes
+    row = Row(walk.continued(at, PlainJudge(walk.judge.profile, scratch, walk.judge.path)), allowing=True)
+    if row.gap:
+        raise LimitPassedError(row.gap)
+    if scratch.findings:
         walk.judge.record.merge(scratch)
+    if scratch.refused:
         walk.judge.record.error(
             rules.POLYGLOT, "an array of objects that means something else in plain pickle.load", walk.judge.path, at
         )
@@ -118,16 +124,17 @@ def _read_as_one(walk: PickleWalk, at: int) -> None:
 def _read_by_others(walk: PickleWalk, at: int) -> None:
     """Plain `pickle.load` takes the array's bytes for opcodes and goes on with them.
 
-    The padding count is no opcode, so it stops there; without padding the elements decide.
+    The padding count is no opcode, so it stops there; without padding the elements decide, which name no module
+    by accident.
     """
-    if not walk.strict or at >= walk.end:
+    if not walk.strict or at >= walk.end or not walk.starts_opcode(at):
         return
     walk.budget.check_time()
     scratch = Record(walk.budget)
-    judge = Judge(walk.judge.profile, scratch, walk.judge.path)
-    if walk.starts_opcode(at):
-        walk.continued(at, judge).run()
-    if judge.acts:
+    row = Row(walk.continued(at, Judge(walk.judge.profile, scratch, walk.judge.path)))
+    if row.gap:
+        raise LimitPassedError(row.gap)
+    if row.acts or row.named_a_global:
         walk.judge.record.merge(scratch)
         walk.judge.record.error(
             rules.POLYGLOT, "an array whose bytes are opcodes that act in plain pickle.load", walk.judge.path, at

@@ -210,6 +210,12 @@ class PickleWalk:
         other.protocol = self.protocol
         return other
 
+    def behind(self, start: int, judge: Judge, memo: dict[int, object]) -> PickleWalk:
+        """A walk of the pickle behind this one, by a reader that has `memo`; it changes that."""
+        other = PickleWalk(self.data, judge, self.budget, start=start, end=self.end, strict=False, arrays=self.arrays)
+        other.memo = memo
+        return other
+
     def starts_opcode(self, at: int) -> bool:
         """Whether the byte at `at` is an opcode."""
         return self.data[at] in HANDLERS
