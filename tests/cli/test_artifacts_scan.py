@@ -46,8 +46,15 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_repository_without_a_hostile_file_passes(scan: Scan) -> None:
     status, lines, said = scan()
     assert (status, lines) == (0, [])
-    assert said == "3 files: 0 errors, 0 warnings, 0 not read to their end, 1 of no format that is read here\n"
+    assert said == "3 files: 0 errors, 0 warnings, 0 notes, 0 not read to their end, 1 of no format that is read here\n"
     assert scan("--strict")[0] == 3
+
+
+@pytest.mark.usefixtures("repository")
+def test_notes_are_not_counted_as_warnings(scan: Scan) -> None:
+    status, lines, said = scan("--weights", "models")
+    assert (status, [line.split("\t")[0] for line in lines]) == (0, ["note", "note"])
+    assert said.startswith("1 files: 0 errors, 0 warnings, 2 notes, ")
 
 
 def test_a_hostile_file_is_named_by_its_path(repository: Path, scan: Scan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile
-from interlock.gate import Finding, Settings, Verdict
+from interlock.gate import Finding, Level, Settings, Verdict
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
 from interlock.gate.protocols import MODEL_SIGNATURE
 
@@ -73,10 +74,11 @@ def scan(
     else:
         for line in lines:
             click.echo("\t".join(map(show.visible, line.split("\t"))))
-    skipped, warnings = len(seen.coverage.skipped), len(seen.findings) - scanned.errors
+    skipped, levels = len(seen.coverage.skipped), Counter(finding.level for finding in seen.findings)
     show.progress(
-        f"{len(scanned.files)} files: {scanned.errors} errors, {warnings} warnings, "
-        f"{len(seen.coverage.failed)} not read to their end, {skipped} of no format that is read here"
+        f"{len(scanned.files)} files: {scanned.errors} errors, {levels[Level.WARNING]} warnings, "
+        f"{levels[Level.NOTE]} notes, {len(seen.coverage.failed)} not read to their end, "
+        f"{skipped} of no format that is read here"
     )
     if scanned.errors:
         return EXIT_DENY
