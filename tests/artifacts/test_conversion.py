@@ -337,6 +337,15 @@ def test_lists_that_multiply_are_refused(tmp_path: Path) -> None:
     assert "the same ones again and again" in converted(tmp_path, saved({"w": ONE, "l": _laughs()}))[1]["refused"]
 
 
+def test_what_torch_refuses_is_told_without_its_advice_to_load_it_unsafely(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(saved(torch.nn.Linear(1, 1)))
+    prove(tmp_path / "source", tmp_path / "proof", _options("torch-zip", {"by": "torch", "result": ""}))
+    assert json.loads((tmp_path / "proof").read_text())["refused"] == (
+        "torch does not load the source: UnpicklingError: Unsupported global: GLOBAL torch.nn.modules.linear.Linear "
+        "was not an allowed global by default"
+    )
+
+
 def test_legacy_files_of_another_byte_order_are_refused(tmp_path: Path) -> None:
     # The flag is NEWTRUE behind its key; NEWFALSE says that numbers are big-endian.
     data = saved({"w": ONE}, "torch-legacy").replace(b"little_endianq\x02\x88", b"little_endianq\x02\x89")

@@ -140,6 +140,12 @@ LIES: dict[str, tuple[str, Callable[[Job], object], Verdict, str]] = {
     "one-name": ("convert", _rename, Verdict.DENY, "'v' is only in one of the two"),
     "one-shape": ("convert", _reshape, Verdict.DENY, "'w' is F32 [4, 1], not F32 [2, 2]"),
     "one-tied-name": ("convert", _alias, Verdict.DENY, "'v' is only in one of the two"),
+    "one-note-for-loaders": (
+        "convert",
+        lambda job: _result(job).write_bytes(_result(job).read_bytes().replace(b'"format":"pt"', b'"w.tied":"w" ')),
+        Verdict.DENY,
+        "the metadata of the result",
+    ),
     "no-safetensors": (
         "convert",
         lambda job: _result(job).write_bytes(b"\x80\x04N."),

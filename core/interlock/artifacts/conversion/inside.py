@@ -16,7 +16,7 @@ from typing import Any
 from interlock.artifacts.containers.zip_container import ZipStructureError
 from interlock.artifacts.conversion.naming import Named, chosen, name_tensors
 from interlock.artifacts.conversion.numpy_files import read_numpy, read_numpy_pickle
-from interlock.artifacts.conversion.readings import Digests, numpy_digests, storage_digests, torch_digests
+from interlock.artifacts.conversion.readings import Digests, numpy_digests, storage_digests, torch_digests, why
 from interlock.artifacts.conversion.tensors import ConversionError, Tensor
 from interlock.artifacts.conversion.torch_files import Contents, read_torch_legacy, read_torch_zip
 from interlock.artifacts.conversion.writer import planned, write
@@ -98,7 +98,7 @@ def _said(answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except _REFUSALS as error:
         return {"refused": str(error)}
     except _MISREAD as error:
-        return {"refused": f"it cannot be read: {type(error).__name__}: {error}"[:500]}
+        return {"refused": f"it cannot be read: {why(error)}"}
 
 
 def _read(data: Buffer, options: Mapping[str, Any], stack: ExitStack) -> tuple[Contents, Named[Tensor]]:

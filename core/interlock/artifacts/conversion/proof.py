@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from interlock.artifacts.conversion.readings import Digests
 from interlock.artifacts.formats.safetensors_file import MalformedHeaderError, read_header
 from interlock.artifacts.record import shown
 from interlock.artifacts.source import open_bytes, stretches
-from interlock.gate.values import Verdict
+from interlock.gate.values import Json, Verdict
 
 NAMED = 5
 """Reasons that are given beside the first."""
@@ -26,14 +27,14 @@ class StopError(Exception):
         self.reasons = reasons
 
 
-def read_result(result: Path) -> tuple[str, list[ProvenTensor]]:
+def read_result(result: Path) -> tuple[str, list[ProvenTensor], Json]:
     """Hash the result.
 
     Args:
         result: As the sandbox wrote it, untrusted.
 
     Returns:
-        sha256 of the whole, and what its tensors are, in the order of the file.
+        sha256 of the whole, what its tensors are, in the order of the file, and its metadata.
 
     Raises:
         StopError: It is no safetensors file.
@@ -43,6 +44,7 @@ def read_result(result: Path) -> tuple[str, list[ProvenTensor]]:
         with open_bytes(result) as data:
             start, entries = read_header(data)
             whole.update(data[:start])
+            metadata = json.loads(data[8:start]).get("__metadata__", {})
             for name, entry in sorted(entries.items(), key=lambda pair: pair[1]["data_offsets"]):
                 own = hashlib.sha256()
                 begin, end = entry["data_offsets"]
@@ -54,7 +56,7 @@ def read_result(result: Path) -> tuple[str, list[ProvenTensor]]:
                 )
     except MalformedHeaderError as error:
         raise StopError(Verdict.UNDECIDED, f"the sandbox wrote no safetensors file: {error}") from error
-    return whole.hexdigest(), tensors
+    return whole.hexdigest(), tensors, metadata
 
 
 def compare(expected: Mapping[str, ProvenTensor], read: Digests, what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from interlock.artifacts.pickles.profiles import profile_named
 Digests: TypeAlias = dict[str, tuple[str, list[int], str]]
 """dtype, shape and sha256 by name."""
 
+_END_OF_SENTENCE = r"\.\s|\n"
 _BEYOND_TORCH = frozenset({"numpy", "argparse", "_codecs"})
 
 
@@ -47,7 +49,7 @@ def torch_digests(source: Path, result: Path, options: Mapping[str, Any]) -> dic
             )
     except Exception as error:
         # The plug-in boundary: whatever torch raises on a file that the scan and the writer can read.
-        raise ConversionError(f"torch does not load the source: {type(error).__name__}: {error}"[:500]) from error
+        raise ConversionError(f"torch does not load the source: {why(error)}") from error
     found = name_tensors(
         chosen(value, options["key"]), lambda one: one if isinstance(one, torch.Tensor) else None
     ).tensors
@@ -55,6 +57,13 @@ def torch_digests(source: Path, result: Path, options: Mapping[str, Any]) -> dic
     with safe_open(result, framework="pt") as opened:
         seen["result"] = {name: _of_torch(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118 (no dict)
     return seen
+
+
+def why(error: Exception) -> str:
+    """The first sentence of an error about the source, without torch's advice to load it unsafely."""
+    said = str(error)
+    said = said.partition("WeightsUnpickler error: ")[2] or said
+    return f"{type(error).__name__}: {re.split(_END_OF_SENTENCE, said, maxsplit=1)[0]}"[:500]
 
 
 def _allowed_globals(profile: str) -> list[Any]:

@@ -21,6 +21,7 @@ from interlock.artifacts.conversion.converted import Converted, own_version
 from interlock.artifacts.conversion.inside import REPORT
 from interlock.artifacts.conversion.places import Places
 from interlock.artifacts.conversion.proof import NAMED, StopError, compare, read_result
+from interlock.artifacts.conversion.torch_files import PYTORCH
 from interlock.artifacts.conversion.writer import GROWTH, ROOM
 from interlock.artifacts.gate import ArtifactGate
 from interlock.artifacts.privacy.texts import Texts
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 CHILD = Path(__file__).with_name("child.py")
 PROFILES = ("torch-state-dict", "torch-checkpoint", "numpy")
-FORMATS = ("torch-zip", "torch-legacy", "numpy", "pickle")
+CONVENTIONS = {"torch-zip": dict(PYTORCH), "torch-legacy": dict(PYTORCH), "numpy": {}, "pickle": {}}
+"""The formats that are converted, and the metadata of the result beside its tied names."""
+
+FORMATS = tuple(CONVENTIONS)
 SECONDS = 600.0
 """For each run in the sandbox, and a second more for every `PACE` bytes."""
 
@@ -128,7 +132,7 @@ class _Run:
         }
         with self._boxed("convert", options, room=ROOM + GROWTH * self._size) as result:
             written = read_written(result.with_name(REPORT))
-            digest, tensors = read_result(result)
+            digest, tensors, metadata = read_result(result)
             subject = Subject(name=target.name, uri=target.absolute().as_uri(), digest=digest)
             self._scan(OpenSubject(subject=subject, path=result, files=("",)), "the result")
             held = {one.name: one for one in tensors}
@@ -140,6 +144,8 @@ class _Run:
             compare(expected, of_source, "the source")
             if by == "torch":
                 compare(held, of_result, "what safetensors reads of the result")
+            if metadata != {**CONVENTIONS[str(options["format"])], **written.aliases}:
+                raise StopError(Verdict.DENY, "the metadata of the result names others than the tied tensors")
             done = Converted(
                 verdict=Verdict.ALLOW,
                 source=self._opened.subject,
