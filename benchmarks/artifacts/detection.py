@@ -60,6 +60,8 @@ class Scanner:
             env=environment(self._python),
         )
         if b"ready" not in self._line(process):
+            process.kill()
+            process.communicate()
             raise RuntimeError(f"it does not start: {' '.join(self._argv)} PATH PROFILE says why")
         return process
 

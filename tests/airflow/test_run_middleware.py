@@ -366,12 +366,14 @@ class Broken:
         raise SystemError(task_instance_id)
 
 
-def asked(check: Any, *paths: str, method: str = "PATCH", deadline: float = 60.0, then: Any = None) -> list[Any]:
+def asked(
+    check: Any, *paths: str, method: str = "PATCH", deadline: float = 60.0, then: Any = None, **told: Any
+) -> list[Any]:
     """Statuses and bodies of requests that are all under way at once, by path order; `then` runs after the last."""
     from interlock.airflow_plugin.run_middleware import RunMiddleware
 
     async def together() -> list[Any]:
-        app = RunMiddleware(_echo, check=check, deadline=deadline)
+        app = RunMiddleware(_echo, check=check, deadline=deadline, **told)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             under_way = [asyncio.ensure_future(client.request(method, path)) for path in paths]
@@ -397,6 +399,63 @@ def test_a_check_that_takes_too_long_is_a_refusal() -> None:
         check.go.set()
     assert status == 403
     assert "could not tell within 0.05 s" in json.loads(body)["detail"]["message"]
+
+
+def test_what_was_not_looked_at_in_time_is_not_noted() -> None:
+    check = Blocked()
+    noted: list[str] = []
+    try:
+        asked(check, "/execution/task-instances/1/run", deadline=0.05, note=lambda instance, _: noted.append(instance))
+    finally:
+        check.go.set()
+    assert noted == []
+
+
+def test_no_more_than_some_notes_wait() -> None:
+    from interlock.airflow_plugin.run_middleware import NOTES_AT_MOST
+
+    go = threading.Event()
+    noted: list[str] = []
+    released = threading.Semaphore(0)
+
+    def note(instance: str, refusal: str) -> None:
+        assert refusal
+        assert go.wait(30)
+        noted.append(instance)
+        released.release()
+
+    paths = [f"/execution/task-instances/{number}/run" for number in range(NOTES_AT_MOST + 30)]
+    assert {status for status, _ in asked(Broken(), *paths, note=note)} == {403}
+    go.set()
+    for _ in range(NOTES_AT_MOST):
+        assert released.acquire(timeout=30)
+    assert len(noted) == NOTES_AT_MOST
+
+
+def test_a_database_that_is_asked_again_gets_one_note(api: Api) -> None:
+    from airflow.configuration import conf
+    from sqlalchemy import event
+    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.orm import Session
+
+    from interlock.airflow_plugin.task_notes import ENDING, note_refusal
+
+    failures = iter([True, True, False, True])
+
+    def busy(session: Session) -> None:
+        if next(failures, False):
+            raise OperationalError("COMMIT", {}, Exception(f"{session} is locked"))
+
+    named = task_instance("hard", "r1", "train", state="queued")
+    event.listen(Session, "before_commit", busy)
+    try:
+        note_refusal(named, "it was told once")
+    finally:
+        event.remove(Session, "before_commit", busy)
+    logs = Path(conf.get_mandatory_value("logging", "base_log_folder")).rglob(f"*{ENDING}")
+    said = [json.loads(line)["event"] for log in logs for line in log.read_text().splitlines()]
+    assert said.count("it was told once") == 1
+    assert audited() == "it was told once"
 
 
 def test_an_unexpected_error_is_a_refusal_in_json() -> None:

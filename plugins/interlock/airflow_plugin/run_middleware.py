@@ -14,7 +14,9 @@ import asyncio
 import json
 import logging
 import re
+import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,8 @@ REASON = "interlock_start_refused"
 # Versions of the execution API are told by a header; a version in the path would be matched as well.
 _RUN = re.compile(r"(?:.*/)?execution/(?:.*/)?task-instances/([^/]+)/run/?", re.DOTALL)
 _TOLD_AT_MOST = 4096
+NOTES_AT_MOST = 64
+"""Notes that wait to be written; refusals of anybody's ids would pile up behind a busy database."""
 
 
 class RunMiddleware:
@@ -45,6 +49,7 @@ class RunMiddleware:
         app: What answers otherwise.
         check: What is asked; replaced in tests.
         writer: Where refusals are told; the process's own unless a test says otherwise.
+        note: Writes a refusal where the task is shown; replaced in tests.
         deadline: Seconds for one answer.
     """
 
@@ -54,16 +59,19 @@ class RunMiddleware:
         *,
         check: StartCheck | None = None,
         writer: EventWriter | None = None,
+        note: Callable[[str, str], None] = note_refusal,
         deadline: float = DEADLINE,
     ) -> None:
         self.app = app
         self._check = check or StartCheck()
         self._writer = writer or event_writer()
+        self._note = note
         self._deadline = deadline
         # Pools of their own, so that a ledger or a note that has to wait keeps no ordinary task waiting.
         self._looking = ThreadPoolExecutor(4, thread_name_prefix="interlock-look")
         self._asking = ThreadPoolExecutor(4, thread_name_prefix="interlock-ledger")
         self._noting = ThreadPoolExecutor(1, thread_name_prefix="interlock-note")
+        self._room = threading.Semaphore(NOTES_AT_MOST)
         self._told: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,6 +87,7 @@ class RunMiddleware:
         """Why the task may not start, empty when it may; never raises."""
         loop = asyncio.get_running_loop()
         start: Start | None = None
+        unseen = False
         try:
             async with asyncio.timeout(self._deadline):
                 start = await loop.run_in_executor(self._looking, self._check.look, instance)
@@ -86,6 +95,7 @@ class RunMiddleware:
                     return ""
                 refusal = await loop.run_in_executor(self._asking, self._check.refusal, start)
         except TimeoutError:
+            unseen = start is None  # anybody's id, perhaps, and a note would ask the same busy database
             refusal = (
                 f"Interlock could not tell within {self._deadline:g} s whether this task may start. Next: try again"
             )
@@ -95,19 +105,23 @@ class RunMiddleware:
             _LOG.exception("whether task instance %s may start could not be told", instance)
             refusal = f"{CANNOT_TELL} ({type(error).__name__}). Next: see the API server's log"
         if refusal:
-            self._tell(instance, start, refusal)
+            self._tell(instance, start, refusal, unseen=unseen)
         return refusal
 
-    def _tell(self, instance: str, start: Start | None, refusal: str) -> None:
+    def _tell(self, instance: str, start: Start | None, refusal: str, *, unseen: bool) -> None:
         """Say once a try why, where people look: anybody may ask, but only a task that is due counts."""
         _LOG.warning("task instance %s was not started: %s", instance[:64], refusal)
         attempt = start.run.attempt if start is not None else 0
-        if (start is not None and not start.due) or (instance, attempt) in self._told:
+        if unseen or (start is not None and not start.due) or (instance, attempt) in self._told:
             return
         self._told[instance, attempt] = None
         while len(self._told) > _TOLD_AT_MOST:
             self._told.popitem(last=False)
-        self._noting.submit(note_refusal, instance, fitting(refusal, MAX_REASON))
+        if self._room.acquire(blocking=False):
+            noted = self._noting.submit(self._note, instance, fitting(refusal, MAX_REASON))
+            noted.add_done_callback(lambda _: self._room.release())
+        else:
+            _LOG.warning("%d refusals wait to be noted, so that of %s is only here", NOTES_AT_MOST, instance[:64])
         if start is not None:
             self._writer.write([_event(start.run, refusal)])
 

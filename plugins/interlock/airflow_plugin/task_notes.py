@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 AUDIT_EVENT = "interlock: start refused"
 ENDING = ".interlock.log"
 ATTEMPTS = 8
-"""How often a busy database is asked, over some 20 seconds."""
+"""How often a busy database is asked, over some 20 seconds: for the place of the log, and for the audit log."""
 
 
 def note_refusal(task_instance_id: str, refusal: str) -> None:
@@ -39,16 +39,25 @@ def note_refusal(task_instance_id: str, refusal: str) -> None:
 
     try:
         identity = UUID(task_instance_id)
-        for attempt in run_with_db_retries(ATTEMPTS):
-            with attempt, create_session() as session:
-                tried = _tried(identity, session)
-                if tried is not None:
-                    _append(_place(tried), refusal)
+        _append(_log_of(identity), refusal)
         for attempt in run_with_db_retries(ATTEMPTS):
             with attempt, create_session() as session:
                 _audit(identity, refusal, session)
     except Exception:  # noqa: BLE001 (the edge to Airflow: what only tells must not break anything)
         _LOG.exception("a refusal could not be shown at task instance %s", task_instance_id)
+
+
+def _log_of(identity: UUID) -> Path | None:
+    """Where the log of a try is: found in a loop of its own, so that asking again writes nothing again."""
+    from airflow.utils.retries import run_with_db_retries
+    from airflow.utils.session import create_session
+
+    place = None
+    for attempt in run_with_db_retries(ATTEMPTS):
+        with attempt, create_session() as session:
+            tried = _tried(identity, session)
+            place = _place(tried) if tried is not None else None
+    return place
 
 
 def _tried(identity: UUID, session: Session) -> Any:
