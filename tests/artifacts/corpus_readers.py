@@ -56,6 +56,8 @@ def frames() -> list[Hostile]:
     return [
         one("safetensors-frame-longer-than-the-file",
             with_tensors(b"\x95" + struct.pack("<Q", len(CALL) + 1) + CALL), "polyglot"),
+        one("safetensors-frame-with-a-stop-inside",
+            with_tensors(b"\x95" + struct.pack("<Q", 4) + b"N.\xff\xff" + CALL), "polyglot"),
         one("safetensors-frame-of-any-length", with_tensors(b"\x95" + b"\xff" * 7 + b"\x7f" + CALL), "polyglot"),
     ]  # fmt: skip
 

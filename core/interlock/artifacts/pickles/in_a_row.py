@@ -1,8 +1,9 @@
 """Reads the pickles that stand behind each other, as somebody does who loads until the file is over.
 
-There are two ways to do that. `pickle.load` begins anew each time. One unpickler that is asked again keeps its memo
-(``Unpickler.load`` of ``Modules/_pickle.c`` empties the stack only), so that a later pickle may call what an earlier
-one named.
+There is more than one way to do that. `pickle.load` begins anew each time. One unpickler that is asked again keeps its
+memo (``Unpickler.load`` of ``Modules/_pickle.c`` empties the stack only), so that a later pickle may call what an earlier
+one named. And a frame is taken from the file whole: if STOP stands inside of it, what most readers read next stands
+behind its end.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Row:
 
     def __init__(self, first: PickleWalk, *, allowing: bool = False) -> None:
         self._allowing = allowing
+        self._cut_a_frame = False
         self.first: WalkEnd | None = None
         self.named_a_global = False
         self.called = False
@@ -39,18 +41,21 @@ class Row:
         try:
             reached = self._walked(first, named=False)
             self.first = reached
-            self._read_on(first, reached, one_reader=False)
-            self._read_on(first, reached, one_reader=True)
+            for one_reader in (False, True):
+                self._read_on(first, reached, one_reader=one_reader, whole_frames=False)
+                if self._cut_a_frame:
+                    self._read_on(first, reached, one_reader=one_reader, whole_frames=True)
         except LimitPassedError as error:
             self.first, self.gap = None, str(error)
 
-    def _read_on(self, walk: PickleWalk, reached: WalkEnd, *, one_reader: bool) -> None:
+    def _read_on(self, walk: PickleWalk, reached: WalkEnd, *, one_reader: bool, whole_frames: bool) -> None:
         named = walk.judge.named_a_global
         for _ in range(MOST_IN_A_ROW):
-            if self.acts or not reached.stopped or reached.position >= walk.end:
+            following = max(reached.position, walk.framed) if whole_frames else reached.position
+            if self.acts or not reached.stopped or following >= walk.end:
                 return
             judge = type(walk.judge)(walk.judge.profile, walk.judge.record, walk.judge.path)
-            walk = walk.behind(reached.position, judge, walk.memo if one_reader else {})
+            walk = walk.behind(following, judge, walk.memo if one_reader else {})
             # With nothing in the memo the second way is the first.
             reached = self._walked(walk, named=named and bool(walk.memo))
             named = named or walk.judge.named_a_global
@@ -66,6 +71,7 @@ class Row:
             self.called |= judge.called
             acts = judge.acts or (named and judge.called)
             self.acts |= acts and (judge.refusals > 0 or not self._allowing)
+        self._cut_a_frame |= end.stopped and walk.framed > end.position
         if len(walk.memo) > walk.budget.limits.values:
             raise LimitPassedError(
                 f"pickles in a row that hold more than {walk.budget.limits.values:,} values at a time"

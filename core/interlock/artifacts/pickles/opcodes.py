@@ -377,6 +377,7 @@ def _frame(walk: PickleWalk, at: int) -> int:
     (size,) = _U64.unpack_from(walk.data, at)
     if not walk.strict:
         # CPython's C reader only looks whether there are as many bytes; the one in Python, which joblib uses, does not.
+        walk.framed = max(walk.framed, following + size)
         return following
     end = walk.raw(following, size)
     if walk.frame_end:

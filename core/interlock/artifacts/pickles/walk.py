@@ -105,6 +105,7 @@ class PickleWalk:
         self.memo: dict[int, object] = {}
         self.protocol = 0
         self.frame_end = 0
+        self.framed = 0
         self.boundary = 0
 
     def run(self) -> WalkEnd:
