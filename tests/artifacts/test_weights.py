@@ -29,6 +29,7 @@ from tests.artifacts.weighing import (
 from interlock.artifacts import ArtifactGate
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.weights.dtypes import DTYPES
+from interlock.artifacts.weights.holders import Opened
 from interlock.artifacts.weights.statistics import measured
 from interlock.artifacts.weights.tensor import Tensor
 from interlock.gate import Level, UsageError
@@ -168,7 +169,13 @@ def test_each_file_is_summed_up(tmp_path: Path) -> None:
 def test_what_is_counted_is_what_numpy_counts(numbers: np.ndarray, pad: int) -> None:
     data = bytes(pad) + numbers.tobytes()
     tensor = Tensor(
-        name="w", dtype=DTYPES["F32"], shape=numbers.shape, path="m", offset=pad, length=numbers.nbytes, data=data
+        name="w",
+        dtype=DTYPES["F32"],
+        shape=numbers.shape,
+        path="m",
+        offset=pad,
+        length=numbers.nbytes,
+        holder=Opened(data),
     )
     found = measured(tensor, Budget(Limits()))
     finite = numbers[np.isfinite(numbers)].astype(np.float64)

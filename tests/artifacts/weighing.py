@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+import resource
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from interlock.artifacts import ArtifactGate
 from interlock.artifacts.limits import Budget, Limits
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.record import Record
-from interlock.artifacts.source import open_bytes
+from interlock.artifacts.weights.holders import WholeFile
 from interlock.artifacts.weights.listing import listed
 from interlock.artifacts.weights.tensor import Listing
 from interlock.gate import Finding, Level, Observation
@@ -100,14 +102,25 @@ def listing(folder: Path, content: bytes, use: Callable[[Listing], Any], profile
     """What `use` makes of the tensors in a file."""
     folder.joinpath("model").write_bytes(content)
     record = Record(Budget(Limits()))
-    with (
-        open_bytes(folder / "model", small=1) as data,
-        listed(data, "model", profile=profile_named(profile), record=record) as found,
-    ):
-        return use(found)
+    holder = WholeFile(folder / "model")
+    with holder.opened() as data:
+        found = listed(data, holder, "model", profile=profile_named(profile), record=record)
+    return use(found)
 
 
 def npz(save: Callable[..., None], **arrays: NDArray[Any]) -> bytes:
     out = io.BytesIO()
     save(out, **arrays)
     return out.getvalue()
+
+
+@contextmanager
+def few_files() -> Iterator[None]:
+    """Lets this process have only 16 more files open than it has."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 16, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -92,7 +92,7 @@ class Budget:
             raise LimitPassedError(f"the time limit of {self._seconds:g} seconds is over")
 
     def allow_weights(self, count: int) -> None:
-        """Allow more time for `count` bytes of weights: they take as long as they are, and hide no loop."""
+        """Allow more time for `count` bytes of weights: each is read a bounded number of times, in no hidden loop."""
         more = count / self.limits.weight_rate
         self._seconds += more
         self._deadline += more

@@ -10,9 +10,9 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 from interlock.artifacts.limits import LimitPassedError
 from interlock.gate.errors import SubjectError
@@ -67,8 +67,9 @@ def hold(chunks: Iterable[bytes], *, most: int) -> Iterator[Buffer]:
         LimitPassedError: There are more, or there is no room on the disk.
     """
     few = bytearray()
-    with tempfile.TemporaryFile(prefix="interlock-") as file:
-        total = 0
+    file: IO[bytes] | None = None
+    total = 0
+    with ExitStack() as stack:
         try:
             for chunk in chunks:
                 total += len(chunk)
@@ -77,14 +78,16 @@ def hold(chunks: Iterable[bytes], *, most: int) -> Iterator[Buffer]:
                 if total <= _SMALL:
                     few += chunk
                     continue
-                if few:
+                if file is None:
+                    file = stack.enter_context(tempfile.TemporaryFile(prefix="interlock-"))
                     file.write(few)
                     few = bytearray()
                 file.write(chunk)
-            file.flush()
+            if file is not None:
+                file.flush()
         except OSError as error:
             raise LimitPassedError(f"what it expands to cannot be held on the disk: {error.strerror}") from error
-        if total <= _SMALL:
+        if file is None:
             yield bytes(few)
             return
         with MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

@@ -39,14 +39,15 @@ class Accepted:
         return {"uri": self.uri, **self._told}
 
     @contextmanager
-    def held(self, references: References | None) -> Iterator[OpenSubject]:
+    def held(self, references: References | None, *, beside: str) -> Iterator[OpenSubject]:
         """The model, held still.
 
         Args:
             references: What holds bytes and knows receipts.
+            beside: sha256 of the model that it is compared with, in hex.
 
         Raises:
-            SubjectError: It cannot be read, or no receipt allows it.
+            SubjectError: It cannot be read, is that model itself, or no receipt allows it.
             UsageError: Nobody here knows any receipts.
             UnavailableError: Storage or ledger did not answer; try again.
         """
@@ -59,6 +60,10 @@ class Accepted:
             )
         with references.open(self.uri) as opened:
             self._told["digest"] = {"sha256": opened.subject.digest}
+            if opened.subject.digest == beside:
+                raise SubjectError(
+                    "it is the model itself", where=self.uri, next_step="name the version that was accepted before"
+                )
             try:
                 newest = references.allowed(gate=GATE, digest=opened.subject.digest)[-1]
             except EvidenceError as error:

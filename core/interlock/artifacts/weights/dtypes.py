@@ -27,6 +27,7 @@ class Dtype:
         numbers: The elements are floating point, so their values are measured; of others only the bytes are compared.
         mantissa: Bits of the stored mantissa, where its low bits are looked at; else 0.
         largest: The largest finite number.
+        parts: Numbers of one element; of a complex one two.
     """
 
     name: str
@@ -35,6 +36,17 @@ class Dtype:
     numbers: bool = True
     mantissa: int = 0
     largest: float = 0.0
+    parts: int = 1
+
+    @property
+    def width(self) -> int:
+        """Bytes of one element."""
+        return self.size * self.parts
+
+    @property
+    def known(self) -> bool:
+        """Whether its elements are looked at."""
+        return DTYPES.get(self.name) == self
 
 
 _FLOATS: Final = (
@@ -42,8 +54,8 @@ _FLOATS: Final = (
     Dtype(name="F32", size=4, code="f4", mantissa=23, largest=3.4028234663852886e38),
     Dtype(name="F16", size=2, code="f2", mantissa=10, largest=65504.0),
     Dtype(name="BF16", size=2, code="u2", mantissa=7, largest=3.3895313892515355e38),
-    Dtype(name="C64", size=4, code="f4", largest=3.4028234663852886e38),
-    Dtype(name="C128", size=8, code="f8", largest=1.7976931348623157e308),
+    Dtype(name="C64", size=4, code="f4", parts=2, largest=3.4028234663852886e38),
+    Dtype(name="C128", size=8, code="f8", parts=2, largest=1.7976931348623157e308),
     Dtype(name="F8_E4M3", size=1, code="u1", largest=448.0),
     Dtype(name="F8_E5M2", size=1, code="u1", largest=57344.0),
     Dtype(name="F8_E4M3FNUZ", size=1, code="u1", largest=240.0),
@@ -60,6 +72,17 @@ DTYPES: Final[Mapping[str, Dtype]] = {
     dtype.name: dtype for dtype in (*_FLOATS, *_WHOLE, Dtype(name="BOOL", size=1, code="u1", numbers=False))
 }
 """Every type whose elements are looked at, by name; what is not here is told as not looked into."""
+
+
+def opaque(name: str, width: int = 1) -> Dtype:
+    """A type whose elements are not looked at, only their bytes.
+
+    Args:
+        name: As the file calls it, unverified.
+        width: Bytes of one element, where they are whole ones.
+    """
+    return Dtype(name=name, size=1, code="u1", numbers=False, parts=width)
+
 
 # Bits of exponent, bits of mantissa, bias, and what the codes without a number mean (FP8 Formats, table 1).
 _SMALL: Final = {

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from interlock.artifacts.containers.zip_container import STORED, Member, content, inside
 from interlock.artifacts.formats.gguf_file import gguf_tensors
-from interlock.artifacts.formats.numpy_file import ArrayHeader, MalformedArrayError, described_array
+from interlock.artifacts.formats.numpy_file import MAGIC, ArrayHeader, MalformedArrayError, described_array
 from interlock.artifacts.formats.safetensors_file import read_header
 from interlock.artifacts.record import Record
-from interlock.artifacts.source import Buffer, hold
-from interlock.artifacts.weights.dtypes import DTYPES, Dtype
+from interlock.artifacts.source import Buffer
+from interlock.artifacts.weights.dtypes import DTYPES, Dtype, opaque
+from interlock.artifacts.weights.holders import ExpandedMember, Holder
 from interlock.artifacts.weights.tensor import Hidden, Listing, Tensor
+from interlock.artifacts.weights.views import row_major
 from interlock.artifacts.weights.zip_padding import hidden_in_zip
 
 _GGUF: Final = {0: "F32", 1: "F16", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
 """``ggml_type`` of plain numbers; every other one is quantised in blocks."""
 
 _NUMPY: Final = re.compile(r"(?P<order>[<>|=])?(?P<kind>[fiucb])(?P<size>\d{1,2})\Z")
-_LONGEST_HEADER: Final = 12_000
+LONGEST_HEADER: Final = 12_000
 """Bytes of an ``.npy`` that surely hold its header; numpy reads 10,000 and a few."""
 
 
-def list_safetensors(data: Buffer, path: str, record: Record) -> Listing:
+def list_safetensors(data: Buffer, holder: Holder, path: str, record: Record) -> Listing:
     """Every tensor of a safetensors file.
 
     Args:
         data: Unverified bytes.
+        holder: Gives the same bytes.
         path: For findings.
         record: Whose budget is spent.
 
@@ -39,68 +40,70 @@ def list_safetensors(data: Buffer, path: str, record: Record) -> Listing:
     """
     start, header = read_header(data)
     record.budget.spend_bytes(start)
-    tensors, unread = [], []
+    tensors: list[Tensor] = []
     for name, entry in header.items():
-        dtype = DTYPES.get(entry["dtype"])
-        if dtype is None:
-            unread.append((name, entry["dtype"]))
-            continue
         begin, end = entry["data_offsets"]
-        shape = tuple(entry["shape"])
         tensors.append(
-            Tensor(name=name, dtype=dtype, shape=shape, path=path, offset=start + begin, length=end - begin, data=data)
+            Tensor(
+                name=name,
+                dtype=DTYPES.get(entry["dtype"]) or opaque(entry["dtype"]),
+                shape=tuple(entry["shape"]),
+                path=path,
+                offset=start + begin,
+                length=end - begin,
+                holder=holder,
+            )
         )
-    return Listing(tensors=tensors, unread=unread)
+    return Listing.of(tensors)
 
 
-def list_gguf(data: Buffer, path: str, record: Record) -> Listing:
+def list_gguf(data: Buffer, holder: Holder, path: str, record: Record) -> Listing:
     """Every tensor of a GGUF file; quantised ones are named, not looked into.
+
+    Args:
+        data: Unverified bytes.
+        holder: Gives the same bytes.
+        path: For findings.
+        record: Whose budget is spent.
 
     Raises:
         MalformedGgufError: Metadata and tensors do not describe the file.
         LimitPassedError: There is more metadata than may be read.
     """
     big, infos = gguf_tensors(data, record)
-    tensors, unread = [], []
-    for info in infos:
-        name = info.name.decode("utf-8", "backslashreplace")
-        dtype = DTYPES.get(_GGUF.get(info.kind, ""))
-        if dtype is None:
-            unread.append((name, f"ggml type {info.kind}"))
-            continue
-        tensors.append(
-            Tensor(
-                name=name,
-                dtype=dtype,
-                shape=tuple(reversed(info.shape)),
-                path=path,
-                offset=info.start,
-                length=info.end - info.start,
-                data=data,
-                big=big,
-            )
+    tensors = [
+        Tensor(
+            # What is no UTF-8 stays apart from a text that only reads like its escapes.
+            name=info.name.decode("utf-8", "surrogateescape"),
+            dtype=DTYPES.get(_GGUF.get(info.kind, "")) or opaque(f"ggml type {info.kind}"),
+            shape=tuple(reversed(info.shape)),
+            path=path,
+            offset=info.start,
+            length=info.end - info.start,
+            holder=holder,
+            big=big,
         )
-    return Listing(tensors=tensors, unread=unread)
+        for info in infos
+    ]
+    return Listing.of(tensors)
 
 
-def list_npy(data: Buffer, path: str, *, name: str = "array", start: int = 0, size: int | None = None) -> Listing:
+def list_npy(head: bytes, holder: Holder, path: str, *, size: int, name: str = "array", start: int = 0) -> Listing:
     """The one array of an ``.npy``, which may stand inside of another file.
 
     Args:
-        data: Unverified bytes.
+        head: Its first `LONGEST_HEADER` bytes, unverified.
+        holder: Gives the bytes that it stands in.
         path: For findings.
+        size: Bytes that it has.
         name: Of the array.
         start: Offset of its magic.
-        size: Bytes that it has; to the end of `data` when not given.
 
     Raises:
         MalformedArrayError: The header does not describe these bytes.
     """
-    size = len(data) - start if size is None else size
-    header = described_array(data[start : start + min(size, _LONGEST_HEADER)])
-    if header.objects:
-        return Listing(unread=[(name, "Python objects")])
-    if header.start + header.size != size:
+    header = described_array(head)
+    if not header.objects and header.start + header.size != size:
         raise MalformedArrayError(f"{size - header.start:,} bytes of elements where the header needs {header.size:,}")
     hidden = []
     fill = header.padding.rstrip(b"\n").strip(b" ")
@@ -108,25 +111,30 @@ def list_npy(data: Buffer, path: str, *, name: str = "array", start: int = 0, si
         at = start + header.start - len(header.padding)
         hidden.append(Hidden(path=path, offset=at, size=len(fill), what="the padding of numpy's header"))
     dtype, big = _numpy_dtype(header)
-    if dtype is None:
-        return Listing(unread=[(name, str(header.descr)[:40])], hidden=hidden)
-    whole = Tensor(
+    fortran = dtype.known and header.fortran_order and len(header.shape) > 1
+    array = Tensor(
         name=name,
         dtype=dtype,
         shape=header.shape,
         path=path,
         offset=start + header.start,
-        length=header.size,
-        data=data,
-        strides=_fortran(header.shape) if header.fortran_order and len(header.shape) > 1 else (),
+        length=size - header.start,
+        holder=holder,
+        strides=tuple(reversed(row_major(tuple(reversed(header.shape))))) if fortran else (),
         big=big,
     )
-    return Listing(tensors=[whole], hidden=hidden)
+    return Listing.of([array], hidden)
 
 
-@contextmanager
-def list_npz(data: Buffer, members: tuple[Member, ...], path: str, record: Record) -> Iterator[Listing]:
-    """Every array of an ``.npz``; compressed ones are expanded and held as long as the context lasts.
+def list_npz(data: Buffer, holder: Holder, members: tuple[Member, ...], path: str, record: Record) -> Listing:
+    """Every array of an ``.npz``, none of another zip; of compressed ones only the header is expanded.
+
+    Args:
+        data: Unverified bytes.
+        holder: Gives the same bytes.
+        members: Of the zip.
+        path: For findings.
+        record: Whose budget is spent.
 
     Raises:
         MalformedArrayError: A header does not describe its array.
@@ -134,37 +142,34 @@ def list_npz(data: Buffer, members: tuple[Member, ...], path: str, record: Recor
         ZipStructureError: A member cannot be expanded.
     """
     tensors: list[Tensor] = []
-    unread: list[tuple[str, str]] = []
     hidden = list(hidden_in_zip(members, path))
-    with ExitStack() as held:
-        for member in members:
-            source, start, size = data, member.start, member.size
-            if member.method != STORED:
-                chunks = content(data, member, record)
-                source = held.enter_context(hold(chunks, most=record.budget.limits.expanded_bytes))
-                start, size = 0, len(source)
-            where, name = inside(path, member), member.name.removesuffix(".npy")
-            found = list_npy(source, where, name=name, start=start, size=size)
-            tensors += found.tensors
-            unread += found.unread
-            hidden += found.hidden
-        yield Listing(tensors=tensors, unread=unread, hidden=hidden)
+    for member in members:
+        head = _head(data, member, record)
+        if not head.startswith(MAGIC):
+            return Listing()
+        source, start = holder, member.start
+        if member.method != STORED:
+            source, start = ExpandedMember(archive=holder, member=member, budget=record.budget), 0
+        where, name = inside(path, member), member.name.removesuffix(".npy")
+        found = list_npy(head, source, where, size=member.size, name=name, start=start)
+        tensors += (*found.tensors, *found.unread)
+        hidden += found.hidden
+    return Listing.of(tensors, hidden)
 
 
-def _numpy_dtype(header: ArrayHeader) -> tuple[Dtype | None, bool]:
+def _head(data: Buffer, member: Member, record: Record) -> bytes:
+    head = b""
+    for chunk in content(data, member, record):
+        head += chunk
+        if len(head) >= LONGEST_HEADER:
+            break
+    return head[:LONGEST_HEADER]
+
+
+def _numpy_dtype(header: ArrayHeader) -> tuple[Dtype, bool]:
     match = _NUMPY.match(header.descr) if isinstance(header.descr, str) else None
     if match is None:
-        return None, False
+        return opaque("Python objects" if header.objects else str(header.descr)[:40]), False
     kind, bits = match["kind"], int(match["size"]) * 8
     name = "BOOL" if kind == "b" else f"{kind.upper()}{bits}"
-    if kind == "c":
-        name = {64: "C64", 128: "C128"}.get(bits, "")
-    return DTYPES.get(name), match["order"] == ">"
-
-
-def _fortran(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides, step = [], 1
-    for size in shape:
-        strides.append(step)
-        step *= size
-    return tuple(strides)
+    return DTYPES.get(name) or opaque(name), match["order"] == ">"

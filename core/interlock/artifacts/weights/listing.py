@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from interlock.artifacts.containers.torch_archive import torch_root
+from interlock.artifacts.containers.torch_script import is_script
 from interlock.artifacts.containers.zip_container import MAGICS, ZipStructureError, read_members
 from interlock.artifacts.formats.gguf_file import looks_like_gguf
 from interlock.artifacts.formats.gguf_values import MalformedGgufError
@@ -16,7 +14,8 @@ from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
-from interlock.artifacts.weights.headers import list_gguf, list_npy, list_npz, list_safetensors
+from interlock.artifacts.weights.headers import LONGEST_HEADER, list_gguf, list_npy, list_npz, list_safetensors
+from interlock.artifacts.weights.holders import Holder
 from interlock.artifacts.weights.tensor import Listing
 from interlock.artifacts.weights.torch_tensors import list_torch
 
@@ -33,12 +32,12 @@ def has_tensors(head: bytes) -> bool:
     return looks_like_safetensors(head) or looks_like_gguf(head) or head.startswith(starts)
 
 
-@contextmanager
-def listed(data: Buffer, path: str, *, profile: Profile, record: Record) -> Iterator[Listing]:
-    """The tensors of a file of one of these formats, to be read as long as the context lasts.
+def listed(data: Buffer, holder: Holder, path: str, *, profile: Profile, record: Record) -> Listing:
+    """The tensors of a file of one of these formats; those of another zip are not listed.
 
     Args:
         data: Unverified bytes.
+        holder: Gives the same bytes later, when the tensors are read.
         path: For findings.
         profile: Under which the scan walked its pickles.
         record: The scan's, for its budget alone.
@@ -47,21 +46,20 @@ def listed(data: Buffer, path: str, *, profile: Profile, record: Record) -> Iter
         LimitPassedError: They cannot be listed; says why.
     """
     scratch = Record(record.budget)
+    head = data[:LONGEST_HEADER]
     try:
-        head = data[:16]
         if looks_like_safetensors(head):
-            yield list_safetensors(data, path, scratch)
-        elif looks_like_gguf(head):
-            yield list_gguf(data, path, scratch)
-        elif head.startswith(NUMPY_MAGIC):
-            yield list_npy(data, path)
-        else:
-            members = tuple(member for member in read_members(data, path=path, record=scratch) if not member.is_folder)
-            root = torch_root(members)
-            if root is not None:
-                yield list_torch(data, members, root, path, profile=profile, record=scratch)
-            else:
-                with list_npz(data, members, path, scratch) as found:
-                    yield found
+            return list_safetensors(data, holder, path, scratch)
+        if looks_like_gguf(head):
+            return list_gguf(data, holder, path, scratch)
+        if head.startswith(NUMPY_MAGIC):
+            return list_npy(head, holder, path, size=len(data))
+        members = tuple(member for member in read_members(data, path=path, record=scratch) if not member.is_folder)
+        root = torch_root(members)
+        if root is None:
+            return list_npz(data, holder, members, path, scratch)
+        if is_script({member.name.removeprefix(f"{root}/"): member for member in members}):
+            return Listing()
+        return list_torch(data, holder, members, root, path, profile=profile, record=scratch)
     except (MalformedHeaderError, MalformedGgufError, MalformedArrayError, ZipStructureError) as error:
         raise LimitPassedError(f"its tensors cannot be listed: {error}") from error

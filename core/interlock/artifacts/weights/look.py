@@ -7,27 +7,23 @@ note and counted, and what should have been read and could not be is a gap.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import open_bytes
+from interlock.artifacts.source import Buffer
 from interlock.artifacts.weights.accepted import Accepted
-from interlock.artifacts.weights.compare import Difference, difference
+from interlock.artifacts.weights.compare import Change, Difference, Named, difference
+from interlock.artifacts.weights.holders import Holder, Opened, WholeFile
 from interlock.artifacts.weights.listing import READ, WITHOUT, has_tensors, listed
 from interlock.artifacts.weights.low_bits import LowBits
 from interlock.artifacts.weights.statistics import measured
 from interlock.artifacts.weights.tell import NAMED, Seen, Totals, tell_file, tell_sample
-from interlock.artifacts.weights.tensor import Tensor
+from interlock.artifacts.weights.tensor import Listing, Tensor
 from interlock.gate.errors import SubjectError
 from interlock.gate.protocols import OpenSubject, References
-
-_MAPPED: Final = 1
-"""Files of more bytes are mapped, so that no tensor is held in memory."""
 
 
 class WeightsLook:
@@ -44,17 +40,19 @@ class WeightsLook:
         self._profile = profile
         self._record = record
         self._subject = opened.subject.name
+        self._digest = opened.subject.digest
+        self._root = opened.path
         doubtful = record.doubtful
-        self._files: dict[str, Path] = {}
-        self._left_out: list[str] = []
+        self._files: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
         for relative, name in names.items():
             form = record.formats.get(name, "")
-            if name in doubtful or form in WITHOUT:
-                continue
-            if form in READ:
-                self._files[name] = opened.path / relative if relative else opened.path
-            elif form:
-                self._left_out.append(name)
+            if form in READ and name not in doubtful:
+                self._files[relative] = name
+            elif form in READ:
+                self._left_out[name] = f"the numbers in a file of format {form} that is not read here, see its findings"
+            elif form and form not in WITHOUT:
+                self._left_out[name] = f"the numbers in a file of format {form} are not looked into"
 
     def run(self) -> None:
         """Measure every tensor, and say what was found.
@@ -62,29 +60,30 @@ class WeightsLook:
         Raises:
             SubjectError: A file cannot be read.
         """
-        totals = Totals()
-        for name in self._left_out:
-            totals.unread_files += 1
-            what = f"the numbers in a file of format {self._record.formats[name]} are not looked into"
-            self._record.note(rules.UNREAD_WEIGHTS, what, name)
-        for name, file in self._files.items():
+        totals = Totals(unread_files=len(self._left_out))
+        for name, why in self._left_out.items():
+            self._record.note(rules.UNREAD_WEIGHTS, why, name)
+        for relative, name in self._files.items():
             try:
-                self._look_at(file, name, totals)
+                self._look_at(_file(self._root, relative), name, totals)
             except LimitPassedError as error:
                 self._record.fail(name, f"its weights were not looked at to the end: {error}")
         tell_sample(totals, self._subject, self._record)
         self._record.counted |= totals.counted()
 
     def _look_at(self, file: Path, name: str, totals: Totals) -> None:
-        with (
-            open_bytes(file, small=_MAPPED) as data,
-            listed(data, name, profile=self._profile, record=self._record) as listing,
-        ):
-            self._record.budget.allow_weights(len(data))
+        with WholeFile(file).opened() as data:
+            listing = self._listing(data, Opened(data), name)
             # Tied weights are one tensor under several names; they are looked at once.
             apart = {(tensor.place, tensor.dtype.name): tensor for tensor in reversed(listing.tensors)}
             seen = [self._seen(tensor, totals) for tensor in reversed(apart.values())]
             tell_file(name, seen, listing, totals, self._record)
+
+    def _listing(self, data: Buffer, holder: Holder, name: str) -> Listing:
+        if not has_tensors(data[:16]):
+            return Listing()
+        self._record.budget.allow_weights(len(data))
+        return listed(data, holder, name, profile=self._profile, record=self._record)
 
     def _seen(self, tensor: Tensor, totals: Totals) -> Seen:
         low_bits = LowBits(tensor.dtype, totals.sample) if tensor.dtype.mantissa else None
@@ -103,9 +102,9 @@ class WeightsLook:
             UnavailableError: Storage or ledger did not answer; try again.
         """
         try:
-            with accepted.held(references) as old, ExitStack() as held:
-                files = {shown(name or "model", 1000): old.path / name if name else old.path for name in old.files}
-                before, now = self._tensors(files, held), self._tensors(self._files, held)
+            with accepted.held(references, beside=self._digest) as old:
+                before = self._tensors(old.path, {name: shown(name or "model", 1000) for name in old.files})
+                now = self._tensors(self._root, self._files)
                 if before and now:
                     self._tell(difference(now, before, self._record.budget), old.subject.digest)
                 else:
@@ -117,14 +116,13 @@ class WeightsLook:
         except LimitPassedError as error:
             self._record.fail(shown(accepted.uri, 1000), f"not compared with it: {error}")
 
-    def _tensors(self, files: Mapping[str, Path], held: ExitStack) -> list[Tensor]:
-        found: list[Tensor] = []
-        for name, file in files.items():
-            data = held.enter_context(open_bytes(file, small=_MAPPED))
-            if has_tensors(data[:16]):
-                self._record.budget.allow_weights(len(data))
-                listing = held.enter_context(listed(data, name, profile=self._profile, record=self._record))
-                found += listing.tensors
+    def _tensors(self, root: Path, files: Mapping[str, str]) -> list[Named]:
+        found: list[Named] = []
+        for relative, name in files.items():
+            holder = WholeFile(_file(root, relative))
+            with holder.opened() as data:
+                listing = self._listing(data, holder, name)
+            found += [(relative, tensor) for tensor in (*listing.tensors, *listing.unread)]
         return found
 
     def _tell(self, found: Difference, digest: str) -> None:
@@ -147,21 +145,33 @@ class WeightsLook:
             tensor = change.tensor
             record.note(
                 rules.CHANGED_WEIGHTS,
-                f"{shown(tensor.name)}: {change.elements:,} of {tensor.count:,} elements changed, by "
-                f"{change.relative:.3g} of its norm",
+                f"{shown(tensor.name)}: {_how(change)}",
                 tensor.path,
                 tensor.offset,
                 tensor=shown(tensor.name),
                 elements=change.elements,
+                turned=change.turned,
                 relative=float(f"{change.relative:.6g}"),
             )
         for what in ("added", "removed", "reshaped"):
             for name in getattr(found, what)[:NAMED]:
                 record.note(rules.CHANGED_WEIGHTS, f"{shown(name)}: {what}", self._subject, tensor=shown(name))
-        largest = found.changes[0].relative if found.changes else 0.0
         record.counted |= {
             "changed_tensors": found.changed,
             "added_tensors": len(found.added),
             "removed_tensors": len(found.removed),
-            "largest_change": largest,
+            "largest_change": found.largest,
         }
+
+
+def _file(root: Path, relative: str) -> Path:
+    return root / relative if relative else root
+
+
+def _how(change: Change) -> str:
+    if not change.tensor.dtype.known:
+        return f"{change.elements:,} of {change.count:,} bytes changed, of type {shown(change.tensor.dtype.name)}"
+    changed = f"{change.elements:,} of {change.count:,} elements changed"
+    if change.turned:
+        return f"{changed}, {change.turned:,} of them to or from NaN or infinity"
+    return f"{changed}, by {change.relative:.3g} of its norm"

@@ -96,7 +96,7 @@ def tell_file(path: str, seen: Sequence[Seen], listing: Listing, totals: Totals,
         totals.duplicate_tensors += len(copies) - 1
         record.note(rules.DUPLICATE_WEIGHTS, f"the same bytes under several names: {_some(copies)}", path)
     if listing.unread:
-        unread = [f"{name} ({kind})" for name, kind in listing.unread]
+        unread = [f"{tensor.name} ({tensor.dtype.name})" for tensor in listing.unread]
         record.note(rules.UNREAD_WEIGHTS, f"not looked into: {_some(unread)}", path, tensors=len(unread))
     for hidden in listing.hidden:
         totals.hidden_bytes += hidden.size
@@ -168,7 +168,7 @@ def _tell_written(one: Seen, totals: Totals, record: Record) -> None:
 
 def _copies(seen: Sequence[Seen], record: Record) -> Iterator[list[str]]:
     """Names of tensors with the same bytes in different places; only what has equal numbers is read for it."""
-    alike: dict[tuple[object, ...], dict[tuple[int, int, int], Tensor]] = {}
+    alike: dict[tuple[object, ...], dict[tuple[object, ...], Tensor]] = {}
     for one in seen:
         found = one.statistics
         if found.count >= LEAST_COPIED and not found.constant:

@@ -7,7 +7,6 @@ of and what dictionaries hold. What it would refuse was refused by the scan.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from interlock.artifacts.containers.zip_container import STORED, Member, inside, whole
@@ -18,14 +17,21 @@ from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.pickles.rules import GlobalRule
 from interlock.artifacts.pickles.values import DictValue, ListValue, Value
 from interlock.artifacts.pickles.walk import PickleWalk
-from interlock.artifacts.record import Record
-from interlock.artifacts.source import Buffer, stretches
-from interlock.artifacts.weights.dtypes import DTYPES
-from interlock.artifacts.weights.tensor import Hidden, Listing, Tensor
+from interlock.artifacts.record import Record, shown
+from interlock.artifacts.source import Buffer
+from interlock.artifacts.weights.dtypes import DTYPES, opaque
+from interlock.artifacts.weights.holders import Holder
+from interlock.artifacts.weights.tensor import Listing, Tensor
+from interlock.artifacts.weights.unowned import unowned
+from interlock.artifacts.weights.views import View
 from interlock.artifacts.weights.zip_padding import hidden_in_zip
 
 _DEEPEST: Final = 32
-_UNSEEN: Final = "the part of a storage that no tensor shows, which a tensor cut out of a larger one leaves as well"
+_MOST_NAMED: Final = 64 << 20
+"""Characters of the names of all tensors; one tensor may stand under many long ones."""
+_OFTEN: Final = 8
+"""How often the bytes of an archive may be shown by different views, beside the first 64 MiB."""
+_FREE: Final = 64 << 20
 _MAY_HOLD: Final = (Instance, DictValue, ListValue, tuple)
 _TYPES: Final[Mapping[str, str]] = {
     "DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16",
@@ -36,24 +42,6 @@ _TYPES: Final[Mapping[str, str]] = {
     "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0", "int64": "I64", "int32": "I32", "int16": "I16",
     "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _View:
-    """A tensor as the pickle makes it: lengths in elements, of `size` bytes each."""
-
-    key: str
-    type: str
-    size: int
-    start: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @property
-    def span(self) -> int:
-        if 0 in self.shape:
-            return 0
-        return 1 + sum((length - 1) * step for length, step in zip(self.shape, self.strides, strict=True))
 
 
 class _Storage(Value):
@@ -74,7 +62,7 @@ class _NamingJudge(Judge):
 
     def __init__(self, profile: Profile, record: Record, path: str, *, storages: Mapping[str, int]) -> None:
         super().__init__(profile, record, path, storages=storages)
-        self.views: list[_View] = []
+        self.views: list[View] = []
         self.contents: dict[int, list[tuple[object, object]]] = {}
         self.containers: list[object] = []
 
@@ -100,13 +88,13 @@ class _NamingJudge(Judge):
             made.fact = first.fact if isinstance(first, Instance) else self._view(arguments)
         return made
 
-    def _view(self, arguments: tuple[object, ...]) -> _View | None:
+    def _view(self, arguments: tuple[object, ...]) -> View | None:
         storage, start, shape, strides = arguments[0], arguments[1], sizes_of(arguments[2]), sizes_of(arguments[3])
         if not isinstance(storage, _Storage) or not isinstance(start, int) or shape is None or strides is None:
             return None
         dtype = arguments[6] if len(arguments) > 6 and isinstance(arguments[6], GlobalRule) else None
         size = dtype.size if dtype is not None else storage.fact[1] if isinstance(storage.fact, tuple) else 1
-        view = _View(
+        view = View(
             key=storage.key,
             type=dtype.name if dtype is not None else storage.type,
             size=size,
@@ -119,12 +107,20 @@ class _NamingJudge(Judge):
 
 
 def list_torch(
-    data: Buffer, members: tuple[Member, ...], root: str, path: str, *, profile: Profile, record: Record
+    data: Buffer,
+    holder: Holder,
+    members: tuple[Member, ...],
+    root: str,
+    path: str,
+    *,
+    profile: Profile,
+    record: Record,
 ) -> Listing:
     """Every tensor of a torch archive, and the bytes of its storages that no tensor shows.
 
     Args:
         data: The whole archive, unverified.
+        holder: Gives the same bytes.
         members: Of the archive.
         root: The folder that holds them all.
         path: For findings.
@@ -132,70 +128,77 @@ def list_torch(
         record: Whose budget is spent; a scratch one, since the scan has said what there is to say.
 
     Raises:
-        LimitPassedError: The pickle could not be walked to its end, or the time is over.
+        LimitPassedError: The pickle could not be walked to its end, a storage is compressed, views or their names are
+            too many, or the time is over.
         ZipStructureError: The pickle cannot be expanded.
     """
     by_name = {member.name.removeprefix(f"{root}/"): member for member in members}
     storages = {name.removeprefix("data/"): member for name, member in by_name.items() if name.startswith("data/")}
+    for key, member in storages.items():
+        if member.method != STORED:
+            what = f"the storage {shown(key)} is compressed, which torch reads and never writes"
+            raise LimitPassedError(f"{what}; save the model again with torch.save")
     sizes = {key: member.size for key, member in storages.items()}
     judge = _NamingJudge(profile, record, path, storages=sizes)
     walk = PickleWalk(whole(data, by_name["data.pkl"], record), judge, record.budget)
     end = walk.run()
     if end.problem or not end.stopped:
         raise LimitPassedError(f"its pickle could not be walked to its end: {end.problem}")
+    _check_overlap(judge.views, len(data))
     big = "byteorder" in by_name and whole(data, by_name["byteorder"], record) == b"big"
     names = _names(walk.result, judge)
-    hidden = [*hidden_in_zip(members, path), *_unseen(data, storages, judge.views, path, record)]
+    hidden = [*hidden_in_zip(members, path), *unowned(data, storages, judge.views, path, record)]
     tensors: list[Tensor] = []
-    unread: list[tuple[str, str]] = []
     for view in judge.views:
-        known = names.get(id(view), [f"data/{view.key}"])
         member = storages[view.key]
-        dtype = DTYPES.get(_TYPES.get(view.type, ""))
-        if dtype is None or member.method != STORED:
-            unread += [(name, view.type if dtype is None else "compressed") for name in known]
-            continue
+        dtype = DTYPES.get(_TYPES.get(view.type, "")) or opaque(view.type, view.size)
         tensors += [
             Tensor(
                 name=name,
                 dtype=dtype,
                 shape=view.shape,
                 path=inside(path, member),
-                offset=member.start + view.start * view.size,
-                length=view.span * view.size,
-                data=data,
-                strides=() if _row_by_row(view) else view.strides,
+                offset=member.start + view.first,
+                length=view.length,
+                holder=holder,
+                strides=() if view.row_by_row else view.strides,
                 big=big,
             )
-            for name in known
+            for name in names.get(id(view), [f"data/{view.key}"])
         ]
-    return Listing(tensors=tensors, unread=unread, hidden=hidden)
+    return Listing.of(tensors, hidden)
 
 
-def _row_by_row(view: _View) -> bool:
-    step = 1
-    for size, stride in zip(reversed(view.shape), reversed(view.strides), strict=True):
-        if size != 1 and stride != step:
-            return False
-        step *= size
-    return True
+def _check_overlap(views: Sequence[View], size: int) -> None:
+    """Each view is read for itself, so that their bytes together are bounded by those of the archive."""
+    apart = {(view.key, view.type, view.first, view.shape, view.strides): view.length for view in views}
+    shown_bytes, most = sum(apart.values()), _OFTEN * size + _FREE
+    if shown_bytes > most:
+        what = f"its tensors show the same bytes again and again, {shown_bytes:,} where {most:,} are read"
+        raise LimitPassedError(f"{what}; save copies of them (`tensor.clone()`)")
 
 
 def _names(result: object, judge: _NamingJudge) -> dict[int, list[str]]:
     """The names of each view, tied weights have several: the keys on the way to it, with dots between them."""
     names: dict[int, list[str]] = {}
+    named = 0
     seen: set[int] = set()
     left: list[tuple[object, str, int]] = [(result, "", 0)]
     while left:
         value, name, depth = left.pop()
-        if isinstance(value, Instance) and isinstance(value.fact, _View):
+        if isinstance(value, Instance) and isinstance(value.fact, View):
             names.setdefault(id(value.fact), []).append(name)
         if depth >= _DEEPEST or id(value) in seen:
             continue
         inner = list(_inner(value, judge))
         if inner:
             seen.add(id(value))
-        left += [(item, f"{name}.{key}" if name else str(key), depth + 1) for key, item in reversed(inner)]
+        for key, item in reversed(inner):
+            longer = f"{name}.{key}" if name else str(key)
+            named += len(longer)
+            if named > _MOST_NAMED:
+                raise LimitPassedError(f"the names of its tensors have more than {_MOST_NAMED:,} characters")
+            left.append((item, longer, depth + 1))
     return names
 
 
@@ -209,30 +212,3 @@ def _inner(value: object, judge: _NamingJudge) -> Iterator[tuple[object, object]
             yield key, item
     if isinstance(value, Instance) and isinstance(value.state, Value):
         yield from _inner(value.state, judge)
-
-
-def _unseen(
-    data: Buffer, storages: Mapping[str, Member], views: Sequence[_View], path: str, record: Record
-) -> Iterator[Hidden]:
-    """Bytes of storages that are not zero and that lie in none of the tensors."""
-    spans: dict[str, list[tuple[int, int]]] = {}
-    for view in views:
-        start = view.start * view.size
-        spans.setdefault(view.key, []).append((start, start + view.span * view.size))
-    for key, used in spans.items():
-        member = storages[key]
-        cursor = 0
-        for start, end in (*sorted(used), (member.size, member.size)):
-            if start > cursor and member.method == STORED:
-                at = member.start + cursor
-                if not _all_zero(data, at, member.start + start, record):
-                    yield Hidden(path=inside(path, member), offset=at, size=start - cursor, what=_UNSEEN)
-            cursor = max(cursor, end)
-
-
-def _all_zero(data: Buffer, start: int, end: int, record: Record) -> bool:
-    for piece in stretches(data, start, end):
-        record.budget.spend_bytes(len(piece))
-        if piece.strip(b"\0"):
-            return False
-    return True
