@@ -27,7 +27,7 @@ _NAME = b"cos\nsystem" + b".__call__" * 1_000 + b"\n"
 
 def with_tensors(payload: bytes) -> bytes:
     """A safetensors file that passes, whose header's length is a BINBYTES, and whose one tensor is then the program."""
-    count, before = 60, b'{"__metadata__":{"k":"'
+    count, before = 26, b'{"__metadata__":{"k":"'
     filled = before + b"a" * (count - 3 - len(before)) + b"V"  # a text, up to the newline at the header's end
     data = b"0" + payload
     tensor = {"t": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}

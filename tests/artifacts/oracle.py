@@ -67,23 +67,44 @@ def asked(_: object) -> Thing:
     return Thing()
 
 
-class Stub(pickle.Unpickler):
-    """CPython's C unpickler, its three ways out closed."""
+class _Closed:
+    """An unpickler's ways out, closed."""
 
     def find_class(self, module: str, name: str) -> object:
         return named(module, name)
 
-    def persistent_load(self, identity: object) -> object:
-        return asked(identity)
+    def persistent_load(self, pid: object) -> object:
+        return asked(pid)
 
 
-def answer(data: bytes, *, file: io.BytesIO | None = None) -> dict[str, object]:
-    """Load one pickle with the stub, from where `file` stands if there is one."""
+class Stub(_Closed, pickle.Unpickler):
+    """CPython's unpickler in C, which `pickle` uses."""
+
+
+class SlowStub(_Closed, pickle._Unpickler):
+    """CPython's unpickler in Python, which joblib and torch inherit from, and which reads frames in another way."""
+
+
+def answer(data: bytes, *, reader: type[Any] = Stub, most: int = 1, again: bool = False) -> dict[str, object]:
+    """Load pickles with a stub.
+
+    Args:
+        data: They stand in it behind each other.
+        reader: The stub.
+        most: Pickles to load.
+        again: One unpickler loads all of them, and keeps its memo.
+    """
     for seen in (NAMES, CALLS, TOUCHED):
         seen.clear()
     error = ""
+    file = io.BytesIO(data)
+    unpickler = reader(file)
     try:
-        Stub(file or io.BytesIO(data)).load()
+        for _ in range(most):
+            unpickler.load()
+            if file.tell() >= len(data) and not again:
+                break
+            unpickler = unpickler if again else reader(file)
     except Exception as problem:  # noqa: BLE001
         error = type(problem).__name__
     return {"names": list(NAMES), "calls": list(CALLS), "touched": list(TOUCHED), "error": error}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.artifacts.oracle_client import Oracle, refused_by_law
 
 from interlock.artifacts import Limits
 from interlock.artifacts.limits import Budget
-from interlock.artifacts.pickles.profiles import profile_named
+from interlock.artifacts.pickles.profiles import PROFILES, profile_named
 from interlock.artifacts.record import Record
 from interlock.artifacts.scan import scan_bytes
 
@@ -58,19 +59,27 @@ def hold(data: bytes, profile: str, oracle: Oracle) -> tuple[Said, bool]:
         return said, False
     answer = oracle.ask(data)
     readings = answer.get("readings", ())
-    joblib = any(str(reading["how"]).endswith("joblib") for reading in readings)
+    hows = {str(reading["how"]) for reading in readings}
     for reading in readings:
-        if _breaks(_without_dtypes(reading) if joblib else reading, form, profile):
+        plain = str(reading["how"]).removeprefix("raw") + "joblib" in hows
+        if _breaks(_without_dtypes(reading, profile) if plain else reading, form, profile):
             raise BrokenLawError(f"allowed as {form}, and {reading['how']} would: {reading}")
     return said, answer["error"] == "killed"
 
 
-def _without_dtypes(reading: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Dumps of joblib make plain `pickle.load` ask any module for its ``dtype``: numpy's, or none (`PlainJudge`)."""
+def _without_dtypes(reading: Mapping[str, Any], profile: str) -> Mapping[str, Any]:
+    """Dumps of joblib make plain `pickle.load` ask some module for its ``dtype``: numpy's, or none (`PlainJudge`)."""
+    known = {module for module, _ in PROFILES[profile].table}
+
+    def counts(pair: Sequence[str]) -> bool:
+        module, name = pair
+        imports = "." in module or module in sys.stdlib_module_names
+        return name != "dtype" or (imports and module not in known)
+
     return {
         **reading,
-        "names": [pair for pair in reading["names"] if pair[1] != "dtype"],
-        "calls": [pair for pair in reading["calls"] if pair[1] != "dtype"],
+        "names": [pair for pair in reading["names"] if counts(pair)],
+        "calls": [pair for pair in reading["calls"] if counts(pair)],
     }
 
 

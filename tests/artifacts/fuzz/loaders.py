@@ -28,7 +28,7 @@ from typing import Any
 import joblib.numpy_pickle as joblib_pickle  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 import torch
-from tests.artifacts.oracle import CALLS, NAMES, TOUCHED, Stub, answer, asked, named
+from tests.artifacts.oracle import CALLS, NAMES, TOUCHED, SlowStub, Stub, answer, asked, named
 
 SECONDS = 5
 MEMORY = 1 << 30
@@ -40,20 +40,6 @@ _PICKLES_IN_A_ROW = 5
 
 Reading = tuple[str, dict[str, Any]]
 Inner = Iterator[tuple[str, bytes]]
-
-
-def _in_a_row(data: bytes) -> dict[str, Any]:
-    """The pickles that stand behind each other."""
-    file = io.BytesIO(data)
-    said: dict[str, Any] = {"names": [], "calls": [], "touched": [], "error": ""}
-    for _ in range(_PICKLES_IN_A_ROW):
-        found = answer(data, file=file)
-        for part in ("names", "calls", "touched"):
-            said[part] = said[part] + found[part]
-        said["error"] = said["error"] or found["error"]
-        if found["error"] or file.tell() >= len(data):
-            break
-    return said
 
 
 class _JoblibStub(joblib_pickle.NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
@@ -138,7 +124,9 @@ _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Inner]], ...] =
 
 def readings(data: bytes, how: str = "", depth: int = 0) -> Iterator[Reading]:
     """What every loader would do with these bytes."""
-    yield how or "raw", _in_a_row(data)
+    for reader in (Stub, SlowStub):
+        for again in (False, True):
+            yield how or "raw", answer(data, reader=reader, most=_PICKLES_IN_A_ROW, again=again)
     if b"NumpyArrayWrapper" in data:
         yield f"{how}joblib", _joblib(data)
     if depth == _DEEPEST:

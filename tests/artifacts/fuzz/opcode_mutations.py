@@ -32,7 +32,7 @@ _WORDS = (
 )  # fmt: skip
 _LINE_TEXTS = (b"0", b"1", b"-1", b"00", b"01", b"0x10", b"1_0", b" 1", b"1L", b"9" * 30, b"1e400", b"nan", b"'a'",
                b'"a"', b"'\\x6f'", b"'", b"os", b"system", b"\\u006fs", b"\xff", b"", b"1\r", b"256",
-               b"4294967296")  # fmt: skip
+               b"4294967296", b" " * 9_000 + b"1", b"0" * 9_000 + b"1", b"1\0x")  # fmt: skip
 NAMES = tuple(sorted({name for profile in PROFILES.values() for name in profile.table} | set(GADGETS.values())))
 """Every global of every profile, and every gadget."""
 

@@ -1,9 +1,9 @@
 """Reads the pickles that stand behind each other, as somebody does who loads until the file is over.
 
 There is more than one way to do that. `pickle.load` begins anew each time. One unpickler that is asked again keeps its
-memo (``Unpickler.load`` of ``Modules/_pickle.c`` empties the stack only), so that a later pickle may call what an earlier
-one named. And a frame is taken from the file whole: if STOP stands inside of it, what most readers read next stands
-behind its end.
+memo (``Unpickler.load`` of ``Modules/_pickle.c`` empties the stack only), so that a pickle may call what one before it
+named. And a frame is taken from the file whole: if STOP stands inside of it, what most readers read next stands behind
+its end.
 """
 
 from __future__ import annotations
