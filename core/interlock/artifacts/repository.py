@@ -36,8 +36,8 @@ class Scanned:
     Args:
         root: What paths are relative to.
         files: Those that were looked at.
-        observation: Its findings are errors, warnings and notes, by paths from the root on; gaps that failed are files that
-            could not be read to their end, and gaps that were skipped are of no format that is read here.
+        observation: Its findings are errors, warnings and notes, by paths from the root on; gaps that failed are files
+            that could not be read to their end, and gaps that were skipped are of no format that is read here.
         gate: What looked.
         started: UTC.
         finished: UTC.
