@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from tests.artifacts.harmless import saved
 from tests.artifacts.weighing import few_files, listing, measures, npz, said, seen, warnings
 
+from interlock.artifacts.layout import row_major
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.weights.statistics import measured
 from interlock.artifacts.weights.tensor import Listing
-from interlock.artifacts.weights.views import in_order, row_major, runs, shows
+from interlock.artifacts.weights.views import in_order, runs, shows
 
 NAN = float("nan")
 

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from interlock.artifacts.containers.zip_container import MAGICS, STORED, content, read_members
 from interlock.artifacts.conversion.naming import ALONE, Opaque
-from interlock.artifacts.conversion.tensors import ELSEWHERE, NUMPY, ConversionError, Stored, Tensor, row_major, view
+from interlock.artifacts.conversion.tensors import ELSEWHERE, NUMPY, ConversionError, Stored, Tensor, view
 from interlock.artifacts.conversion.torch_files import Contents
 from interlock.artifacts.conversion.torch_pickle import Dictionary
 from interlock.artifacts.formats.numpy_file import array_header
+from interlock.artifacts.layout import column_major, row_major
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer, hold
@@ -72,9 +73,7 @@ def _of(key: str, size: int, descr: object, shape: tuple[int, ...], *, fortran: 
     oddity = "" if kind in NUMPY else f"has the dtype {shown(text)}, {ELSEWHERE}"
     if order == ">" and itemsize > 1:
         oddity = "is big-endian: save it as x.astype(x.dtype.newbyteorder('<'))"
-    strides = row_major(shape)
-    if fortran:
-        strides = tuple(reversed(row_major(tuple(reversed(shape)))))
+    strides = column_major(shape) if fortran else row_major(shape)
     return view(
         size, storage=key, dtype=NUMPY.get(kind, ""), itemsize=itemsize, offset=0, shape=shape, strides=strides,
         oddity=oddity,

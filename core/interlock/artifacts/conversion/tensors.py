@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from interlock.artifacts.layout import TORCH_TYPES, lies_row_by_row
 from interlock.artifacts.pickles.kinds import LARGEST, element_count
 from interlock.artifacts.source import Buffer
 
@@ -15,21 +16,8 @@ ORDER: Final = (
 )  # fmt: skip
 """The dtypes that safetensors 0.8 writes and torch reads back, in the order in which its writer sorts tensors."""
 
-TORCH: Final[Mapping[str, str]] = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "int64": "I64",
-    "int32": "I32", "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
-    "bool": "BOOL", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e4m3fnuz": "F8_E4M3FNUZ",
-    "float8_e5m2fnuz": "F8_E5M2FNUZ",
-}  # fmt: skip
+TORCH: Final[Mapping[str, str]] = {torch: name for torch, name in TORCH_TYPES.items() if name in ORDER}
 """torch's dtypes to safetensors'."""
-
-TYPED_STORAGES: Final[Mapping[str, str]] = {
-    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexDoubleStorage": "complex128",
-    "ComplexFloatStorage": "complex64",
-}  # fmt: skip
-"""torch's storage classes to torch's dtypes."""
 
 NUMPY: Final[Mapping[str, str]] = {
     "f8": "F64", "f4": "F32", "f2": "F16", "c8": "C64", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
@@ -85,20 +73,7 @@ class Tensor:
     @property
     def contiguous(self) -> bool:
         """Whether its elements lie one after the other, in the order in which they are written."""
-        return 0 in self.shape or all(
-            size == 1 or stride == wanted
-            for size, stride, wanted in zip(self.shape, self.strides, row_major(self.shape), strict=True)
-        )
-
-
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides, in elements, of an array of that shape whose last axis lies together."""
-    strides: list[int] = []
-    step = 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(strides))
+        return 0 in self.shape or lies_row_by_row(self.shape, self.strides)
 
 
 def view(

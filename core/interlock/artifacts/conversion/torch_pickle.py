@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from interlock.artifacts.conversion.naming import Opaque
-from interlock.artifacts.conversion.tensors import ELSEWHERE, TORCH, TYPED_STORAGES, ConversionError, Tensor, view
+from interlock.artifacts.conversion.tensors import ELSEWHERE, TORCH, ConversionError, Tensor, view
+from interlock.artifacts.layout import TORCH_STORAGES
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import shown
 
@@ -75,7 +76,7 @@ class TorchUnpickler(pickle.Unpickler):
             return _STAND_INS[module, name]
         rule = self._profile.table[module, name]
         if rule.kind == "storage-type":
-            return StorageKind(TYPED_STORAGES[name], rule.size)
+            return StorageKind(TORCH_STORAGES[name], rule.size)
         if rule.kind == "torch-dtype":
             return TorchDtype(name, rule.size)
         return type("_Named", (Opaque,), {"path": rule.path})

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from interlock.artifacts.layout import row_major
 from interlock.artifacts.limits import Budget, LimitPassedError
 from interlock.artifacts.weights.dtypes import stored, values
 from interlock.artifacts.weights.tensor import Tensor
-from interlock.artifacts.weights.views import in_order, is_dense, row_major
+from interlock.artifacts.weights.views import in_order, is_dense
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,12 +9,12 @@ from interlock.artifacts.containers.zip_container import STORED, Member, content
 from interlock.artifacts.formats.gguf_file import gguf_tensors
 from interlock.artifacts.formats.numpy_file import MAGIC, ArrayHeader, MalformedArrayError, described_array
 from interlock.artifacts.formats.safetensors_file import read_header
+from interlock.artifacts.layout import column_major
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 from interlock.artifacts.weights.dtypes import DTYPES, Dtype, opaque
 from interlock.artifacts.weights.holders import ExpandedMember, Holder
 from interlock.artifacts.weights.tensor import Hidden, Listing, Tensor
-from interlock.artifacts.weights.views import row_major
 from interlock.artifacts.weights.zip_padding import hidden_in_zip
 
 _GGUF: Final = {0: "F32", 1: "F16", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
@@ -120,7 +120,7 @@ def list_npy(head: bytes, holder: Holder, path: str, *, size: int, name: str = "
         offset=start + header.start,
         length=size - header.start,
         holder=holder,
-        strides=tuple(reversed(row_major(tuple(reversed(header.shape))))) if fortran else (),
+        strides=column_major(header.shape) if fortran else (),
         big=big,
     )
     return Listing.of([array], hidden)

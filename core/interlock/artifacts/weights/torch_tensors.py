@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from interlock.artifacts.containers.zip_container import STORED, Member, inside, whole
+from interlock.artifacts.layout import TORCH_STORAGES, TORCH_TYPES
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.judge import Judge
 from interlock.artifacts.pickles.kinds import Instance, sizes_of
@@ -33,15 +34,7 @@ _OFTEN: Final = 8
 """How often the bytes of an archive may be shown by different views, beside the first 64 MiB."""
 _FREE: Final = 64 << 20
 _MAY_HOLD: Final = (Instance, DictValue, ListValue, tuple)
-_TYPES: Final[Mapping[str, str]] = {
-    "DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16",
-    "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8", "ByteStorage": "U8",
-    "BoolStorage": "BOOL", "ComplexDoubleStorage": "C128", "ComplexFloatStorage": "C64",
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "complex128": "C128",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e4m3fnuz": "F8_E4M3FNUZ",
-    "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0", "int64": "I64", "int32": "I32", "int16": "I16",
-    "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
+_TYPES: Final = {**TORCH_TYPES, **{name: TORCH_TYPES[torch] for name, torch in TORCH_STORAGES.items()}}
 
 
 class _Storage(Value):

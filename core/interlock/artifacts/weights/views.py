@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from interlock.artifacts.layout import lies_row_by_row
 from interlock.artifacts.limits import LimitPassedError
 
 if TYPE_CHECKING:
@@ -51,17 +52,7 @@ class View:
     @property
     def row_by_row(self) -> bool:
         """It stands in the storage as a whole tensor does."""
-        steps = zip(self.shape, self.strides, row_major(self.shape), strict=True)
-        return all(size == 1 or step == wanted for size, step, wanted in steps)
-
-
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides of a whole tensor of that shape, row by row."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= size
-    return tuple(reversed(strides))
+        return lies_row_by_row(self.shape, self.strides)
 
 
 def runs(shape: Sequence[int], strides: Sequence[int]) -> Runs:
