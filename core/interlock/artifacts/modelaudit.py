@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import answer, boxed, result_limits
+from interlock.artifacts.boxed import answer, boxed, result_limits, sandbox_here
 from interlock.artifacts.record import Record, shown
 from interlock.gate.errors import UsageError
 from interlock.gate.protocols import OpenSubject
@@ -81,8 +81,6 @@ def ask(opened: OpenSubject, record: Record, *, seconds: float) -> None:
         BoxError: It failed, passed a limit, or wrote no JSON object.
         KeyError, TypeError: It wrote another one.
     """
-    from interlock.training.sandbox import best_sandbox
-
     command = find()
     places: list[Path] = []
 
@@ -94,7 +92,7 @@ def ask(opened: OpenSubject, record: Record, *, seconds: float) -> None:
     with boxed(
         opened.path,
         argv,
-        sandbox=best_sandbox(),
+        sandbox=sandbox_here(),
         limits=result_limits(seconds),
         visible=command.visible,
         environment=ENVIRONMENT,

@@ -15,7 +15,7 @@ from typing import Any
 
 from interlock.artifacts import modelaudit
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import BoxError, asked
+from interlock.artifacts.boxed import BoxError, asked, sandbox_here
 from interlock.artifacts.record import Record, shown
 from interlock.gate.errors import MissingExtraError, UsageError
 from interlock.gate.protocols import OpenSubject
@@ -73,9 +73,7 @@ def ask(names: Sequence[str], opened: OpenSubject, record: Record) -> None:
 
 
 def _ask_picklescan(opened: OpenSubject, record: Record, seconds: float) -> None:
-    from interlock.training.sandbox import best_sandbox
-
-    said: dict[str, Any] = asked(CHILD, opened.path, seconds=seconds, sandbox=best_sandbox())
+    said: dict[str, Any] = asked(CHILD, opened.path, seconds=seconds, sandbox=sandbox_here())
     for file, one in sorted(said.items()):
         path = shown(file or opened.subject.name, 1000)
         if one["issues"]:

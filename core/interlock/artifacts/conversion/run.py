@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interlock.artifacts.boxed import MEMORY, BoxError, boxed
+from interlock.artifacts.boxed import MEMORY, BoxError, boxed, sandbox_here
 from interlock.artifacts.conversion.answers import LARGEST, read_proven, read_written
 from interlock.artifacts.conversion.converted import Converted, own_version
 from interlock.artifacts.conversion.inside import REPORT
@@ -96,7 +96,6 @@ class Converter:
                 sandbox works here.
         """
         from interlock.evidence.sources import local_path
-        from interlock.training.sandbox import best_sandbox
 
         places = Places.of(target, proof)
         with self.opener.open(source) as opened:
@@ -105,7 +104,7 @@ class Converter:
             if (local := local_path(opened.subject.uri)) is not None:
                 places.spare(local)
             try:
-                return _Run(self, self.sandbox or best_sandbox(), opened).to(target, places)
+                return _Run(self, self.sandbox or sandbox_here(), opened).to(target, places)
             except StopError as stop:
                 return Converted(source=opened.subject, verdict=stop.verdict, reasons=stop.reasons)
 

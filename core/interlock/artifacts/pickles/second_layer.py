@@ -10,12 +10,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import BoxError, asked
+from interlock.artifacts.boxed import BoxError, asked, sandbox_here
 from interlock.artifacts.source import Buffer, stretches
 from interlock.gate.errors import UsageError
 
@@ -29,14 +28,6 @@ LARGEST = 256 << 20
 
 SECONDS = 120.0
 NAMED = 5
-
-
-@cache
-def _sandbox_here() -> Sandbox:
-    """The best sandbox of this machine: found once a process, as finding out takes three processes."""
-    from interlock.training.sandbox import best_sandbox
-
-    return best_sandbox()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +89,7 @@ class SecondLayer:
         if self._folder is None:
             return
         try:
-            sandbox = (self._sandbox or _sandbox_here)()
+            sandbox = (self._sandbox or sandbox_here)()
             seconds = min(record.budget.limits.seconds, SECONDS)
             said = asked(CHILD, Path(self._folder.name), flags=("-S",), seconds=seconds, sandbox=sandbox)
         except (BoxError, UsageError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import BoxError, asked
+from interlock.artifacts.boxed import BoxError, asked, sandbox_here
 from interlock.artifacts.privacy import rule_cache
 from interlock.artifacts.privacy.child import PERSONAL_DATA, RULES_FOLDER, SECRETS
 from interlock.artifacts.privacy.texts import LARGEST, Texts
@@ -85,13 +85,11 @@ def look(kinds: Sequence[str], texts: Texts, record: Record) -> None:
 
 def _asked(kinds: Sequence[str], folder: Path, seconds: float) -> tuple[Mapping[str, Any], str]:
     """What the child says by number, or why it says nothing."""
-    from interlock.training.sandbox import best_sandbox
-
     beside = {PERSONAL_RULES.name: PERSONAL_RULES.read_bytes()}
     if SECRETS in kinds:
         beside |= {f"{RULES_FOLDER}/{name}": data for name, data in rule_cache.compiled().items()}
     try:
-        return asked(CHILD, folder, words=kinds, beside=beside, seconds=seconds, sandbox=best_sandbox()), ""
+        return asked(CHILD, folder, words=kinds, beside=beside, seconds=seconds, sandbox=sandbox_here()), ""
     except (BoxError, UsageError) as error:
         why = error.what if isinstance(error, UsageError) else str(error)
         return {}, shown(why.strip().rpartition("\n")[2])
