@@ -93,7 +93,7 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> str:
+def shown_number(value: float) -> str:
     """Whole numbers whole, others with four digits that count."""
     return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
 
@@ -116,7 +116,7 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["shown"] = _number
+    environment.filters["shown"] = shown_number
     environment.filters["breakable"] = _breakable
     environment.filters["brief"] = _brief
     return environment.from_string(files("interlock.reporting").joinpath("page.html.jinja").read_text(encoding="utf-8"))

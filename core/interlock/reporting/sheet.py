@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from interlock.gate import GateOutcome, MissingExtraError, Verdict
 from interlock.reporting.charts import BarChart, HistogramChart, QuoteChart, charts_of
 from interlock.reporting.galleries import Gallery, Picture, galleries_of
+from interlock.reporting.page import MAX_FACTS, shown_number
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -85,7 +86,8 @@ class _Sheet:
         self._text(f"{report.gate}: {report.subject.name}", size=24)
         self._text(decision.verdict.value, size=19, colour=COLOURS.get(decision.verdict, SOFT))
         self._text(f"sha256:{report.subject.digest} · receipt {outcome.recorded.receipt_id}", size=12, colour=SOFT)
-        facts = [f"{one.name.replace('_', ' ')} {one.value:,.4g}" for one in report.observation.measures[:6]]
+        measures = report.observation.measures[:MAX_FACTS]
+        facts = [f"{one.name.replace('_', ' ')} {shown_number(one.value)}" for one in measures]
         if facts:
             self._text(" · ".join(facts), size=14)
         for said in (*decision.errors, *(f"{one.severity.value}: {one.message}" for one in decision.reasons)):
