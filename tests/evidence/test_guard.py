@@ -23,9 +23,13 @@ from interlock.evidence.ledger_check import LedgerEntry, link_of, marks_of, stat
 from interlock.evidence.ledger_tables import ENTRIES, MARKS
 from interlock.evidence.receipt import new_receipt_id
 from interlock.gate import (
+    Coverage,
+    Gap,
     GateContext,
     GuardError,
     Json,
+    Measure,
+    Observation,
     PolicyError,
     Stage,
     Subject,
@@ -152,6 +156,40 @@ def test_policy_is_asked_with_the_stage_and_the_verified_receipts(bench: Bench) 
         "receipts_accepted": 2,
         "receipts_missing": 0,
     }
+
+
+def test_what_is_measured_beforehand_is_for_policy_and_stands_in_the_receipt(bench: Bench) -> None:
+    data = bench.data()
+    subject = allow_both(bench, data)
+    asked: list[Subject] = []
+
+    def beforehand(held: Subject) -> Observation:
+        asked.append(held)
+        return Observation(
+            measures=(Measure(name="month_gpu_hours", value=3.5, unit="hours"),), facts=(("gpu", '{"devices": []}'),)
+        )
+
+    context = GateContext(run=RUN, profile="standard")
+    with bench.guard().open(
+        str(data), kind="training", requires=REQUIRES, context=context, beforehand=beforehand
+    ) as opened:
+        assert opened.receipts
+    assert asked == [subject]
+    report = bench.decider.asked[-1]["report"]
+    assert isinstance(report, dict)
+    assert report["measures"]["month_gpu_hours"] == {"value": 3.5, "unit": "hours"}
+    assert report["facts"] == {"gpu": {"devices": []}}
+    assert "month_gpu_hours" in json.dumps(bench.ledger.get(opened.recorded.receipt_id).report_document())
+
+
+def test_what_could_not_be_measured_beforehand_shuts_the_guard(bench: Bench) -> None:
+    data = bench.data()
+    allow_both(bench, data)
+    gap = Observation(coverage=Coverage(failed=(Gap(path="gpu", reason="NVML does not answer"),)))
+    context = GateContext(run=RUN, profile="standard")
+    guard = bench.guard().open(str(data), kind="training", requires=REQUIRES, context=context, beforehand=lambda _: gap)
+    with pytest.raises(GuardError, match="NVML does not answer"), guard:
+        pass
 
 
 def test_missing_receipt_names_gate_place_and_next_step(bench: Bench) -> None:

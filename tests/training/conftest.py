@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,9 +54,9 @@ def run_script(tmp_path: Path, dataset: OpenSubject) -> RunScript:
         runs += 1
         script = tmp_path / f"train{runs}.py"
         script.write_text(textwrap.dedent(source))
-        on_line: Callable[[str], None] | None = more.pop("on_line", None)
+        of_run = {name: more.pop(name) for name in ("on_line", "safeguards", "checkpoints") if name in more}
         spec = training_spec(command=["python", str(script), "{data}", "{out}"], limits=limits, **more)
-        return run_training(spec, dataset, tmp_path / f"box{runs}" / "out", sandbox=sandbox, on_line=on_line)
+        return run_training(spec, dataset, tmp_path / f"box{runs}" / "out", sandbox=sandbox, **of_run)
 
     return run
 

@@ -136,6 +136,7 @@ class Guard:
         requires: Sequence[str],
         context: GateContext,
         requested: Mapping[str, Json] | None = None,
+        beforehand: Callable[[Subject], Observation] | None = None,
     ) -> Iterator[Opened]:
         """Open the step on the bytes at `uri`, or refuse; the decision is in the ledger either way.
 
@@ -145,6 +146,8 @@ class Guard:
             requires: Kinds of gate that must have allowed exactly these bytes; at least one.
             context: Run identity and profile; the stage is always the guard's.
             requested: What the step asks for, for policy to judge.
+            beforehand: Measures what policy wants to know beside the receipts (the state of GPUs, what is left of a
+                budget), once the bytes are held; what could not be measured never opens the guard.
 
         Raises:
             GuardError: The evidence does not suffice, or policy did not allow; names what, where and what to do.
@@ -160,7 +163,7 @@ class Guard:
         started = self._clock()
         with self._opener.open(uri) as held:
             seen, report, decision = self._decide(
-                held.subject, kind, wanted, context, requested=requested, started=started
+                held.subject, kind, wanted, context, requested=requested, beforehand=beforehand, started=started
             )
             recorded = self._recorder.record(
                 report, decision, context, inputs=[_recorded(witness) for witness in seen.examination.accepted]
@@ -178,6 +181,7 @@ class Guard:
         context: GateContext,
         *,
         requested: Mapping[str, Json] | None,
+        beforehand: Callable[[Subject], Observation] | None,
         started: datetime,
     ) -> tuple[_Seen, Report, Decision]:
         """Look and ask by one policy: receipts that count by the old one are nothing to decide on by the new one."""
@@ -187,6 +191,8 @@ class Guard:
             if kind == "deployment":
                 seen = self._trace(seen, context, requested or {}, bundle)
             report = self._report(subject, kind, requires, seen, started=started, bundle=bundle)
+            if beforehand is not None:
+                report = replace(report, observation=_joined(report.observation, beforehand(subject)))
             document = decision_input(
                 report,
                 context,
@@ -295,6 +301,21 @@ def _observation(subject: Subject, seen: _Seen) -> Observation:
         findings=(*_damage_findings(seen), *_other_findings(subject, seen), *_receipt_findings(examination)),
         measures=tuple(Measure(name=name, value=value) for name, value in numbers.items()),
         coverage=Coverage(looked_at=(subject.name, *(["ledger"] if found else [])), failed=failed),
+    )
+
+
+def _joined(seen: Observation, further: Observation) -> Observation:
+    """Both observations as one."""
+    return Observation(
+        findings=(*seen.findings, *further.findings),
+        measures=(*seen.measures, *further.measures),
+        coverage=Coverage(
+            looked_at=(*seen.coverage.looked_at, *further.coverage.looked_at),
+            skipped=(*seen.coverage.skipped, *further.coverage.skipped),
+            failed=(*seen.coverage.failed, *further.coverage.failed),
+        ),
+        facts=(*seen.facts, *further.facts),
+        attachments=(*seen.attachments, *further.attachments),
     )
 
 

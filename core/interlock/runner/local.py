@@ -19,6 +19,7 @@ from interlock.gate import (
     GateContext,
     GateOutcome,
     Leaving,
+    Observation,
     Opener,
     OpenSubject,
     Recorded,
@@ -174,6 +175,14 @@ class LocalRunner:
         Raises:
             GuardError: The evidence does not suffice; the refusal is in the ledger.
         """
+        with self._guarded(request) as opened:
+            yield opened
+
+    @contextmanager
+    def _guarded(
+        self, request: GuardRequest, beforehand: Callable[[Subject], Observation] | None = None
+    ) -> Iterator[Opened]:
+        """The guard; what is measured beforehand comes from this runner and never from a request."""
         from interlock.policy import required_gates
 
         with self.decider.held() as decider:  # the guard asks what is newest once the bytes are here, and policy again
@@ -184,6 +193,7 @@ class LocalRunner:
             requires=tuple(dict.fromkeys((*required, *request.requires))),
             context=self._context(request.run, Stage.GUARD),
             requested=request.requested,
+            beforehand=beforehand,
         ) as opened:
             yield opened
 
@@ -201,31 +211,45 @@ class LocalRunner:
             GuardError: Training may not start.
             DeniedError, UndecidedError: It ran, and policy refused what came out; nothing is published.
         """
+        from interlock.runner.safeguards import safeguards_of
         from interlock.training import TrainingGate, best_sandbox, publish, run_training, staging_for
 
         sandbox = best_sandbox()
-        asked = GuardRequest(
-            kind="training",
-            subject=request.data,
-            requires=request.requires,
-            # No sandbox here passes a GPU on, so none is asked for.
-            requested={"isolation": sandbox.level, "command": list(request.spec.command), "gpus": 0},
-            run=request.run,
-        )
-        with self.open_guard(asked) as opened, staging_for(request.out) as staging:
-            training = run_training(request.spec, data=opened.subject, out=staging, sandbox=sandbox, on_line=on_line)
-            outcome = run_gate(
-                TrainingGate(training, request.spec),
-                str(staging),
-                context=self._context(request.run, Stage.GATE),
-                opener=_Renamed(self.store, request.out),
-                decider=self.decider,
-                recorder=self.recorder,
-                requested=asked.requested,
-                materials=training.materials,
+        with safeguards_of(request, self) as beside:
+            asked = GuardRequest(
+                kind="training",
+                subject=request.data,
+                requires=request.requires,
+                # Without a safeguard for them no GPU is passed on, so none is asked for.
+                requested={
+                    "isolation": sandbox.level,
+                    "command": list(request.spec.command),
+                    "gpus": 0,
+                    **beside.requested(),
+                },
+                run=request.run,
             )
-            outcome.raise_unless_allowed()
-            publish(staging, request.out)
+            with self._guarded(asked, beside.beforehand) as opened, staging_for(request.out) as staging:
+                training = run_training(
+                    request.spec,
+                    data=opened.subject,
+                    out=staging,
+                    sandbox=sandbox,
+                    safeguards=beside,
+                    on_line=on_line,
+                )
+                outcome = run_gate(
+                    TrainingGate(training, request.spec),
+                    str(staging),
+                    context=self._context(request.run, Stage.GATE),
+                    opener=_Renamed(self.store, request.out),
+                    decider=self.decider,
+                    recorder=self.recorder,
+                    requested=asked.requested,
+                    materials=training.materials,
+                )
+                outcome.raise_unless_allowed()
+                publish(staging, request.out)
         return TrainOutcome(guard=opened.recorded, outcome=outcome, training=training)
 
     def deploy(self, request: DeployRequest) -> DeployOutcome:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interlock.training.bwrap import BwrapSandbox
+    from interlock.training.events import Event, secret, tell
     from interlock.training.gate import TrainingGate, training_observation
     from interlock.training.output import publish, staging_for
     from interlock.training.rlimits import RlimitsSandbox
     from interlock.training.run import FAILED_RUN, OutputFile, TrainingRun, run_training
+    from interlock.training.safeguards import IdleSafeguard, Part, Provision, Safeguard, Safeguards
     from interlock.training.sandbox import (
         Availability,
         Ended,
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
         Isolation,
         Job,
         LimitHit,
+        Moment,
         Sandbox,
+        Stop,
         best_sandbox,
         sandboxes,
     )
@@ -32,14 +36,22 @@ _PLACES = {
     "Availability": "sandbox",
     "BwrapSandbox": "bwrap",
     "Ended": "sandbox",
+    "Event": "events",
     "Folders": "sandbox",
+    "IdleSafeguard": "safeguards",
     "Isolation": "sandbox",
     "Job": "sandbox",
     "LimitHit": "sandbox",
     "Limits": "spec",
+    "Moment": "sandbox",
     "OutputFile": "run",
+    "Part": "safeguards",
+    "Provision": "safeguards",
     "RlimitsSandbox": "rlimits",
+    "Safeguard": "safeguards",
+    "Safeguards": "safeguards",
     "Sandbox": "sandbox",
+    "Stop": "sandbox",
     "TrainingGate": "gate",
     "TrainingRun": "run",
     "TrainingSpec": "spec",
@@ -47,7 +59,9 @@ _PLACES = {
     "publish": "output",
     "run_training": "run",
     "sandboxes": "sandbox",
+    "secret": "events",
     "staging_for": "output",
+    "tell": "events",
     "training_observation": "gate",
     "training_spec": "spec",
 }
@@ -57,14 +71,22 @@ __all__ = [
     "Availability",
     "BwrapSandbox",
     "Ended",
+    "Event",
     "Folders",
+    "IdleSafeguard",
     "Isolation",
     "Job",
     "LimitHit",
     "Limits",
+    "Moment",
     "OutputFile",
+    "Part",
+    "Provision",
     "RlimitsSandbox",
+    "Safeguard",
+    "Safeguards",
     "Sandbox",
+    "Stop",
     "TrainingGate",
     "TrainingRun",
     "TrainingSpec",
@@ -72,7 +94,9 @@ __all__ = [
     "publish",
     "run_training",
     "sandboxes",
+    "secret",
     "staging_for",
+    "tell",
     "training_observation",
     "training_spec",
 ]

@@ -19,12 +19,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
 from interlock.gate import InterlockError, Tool, UnavailableError, UsageError
-from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, resource_limits
+from interlock.training.events import SECRET
+from interlock.training.handover import descriptors
+from interlock.training.sandbox import (
+    HARNESS,
+    PACKAGE,
+    Availability,
+    Ended,
+    Folders,
+    Isolation,
+    Job,
+    Overseer,
+    resource_limits,
+)
 from interlock.training.spec import Limits
 from interlock.training.supervisor import limit_process
 from interlock.training.watch import watch
@@ -102,14 +114,22 @@ class BwrapSandbox:
     def inside(self, outside: Folders) -> Folders:
         """The same short paths in every run; a dataset of one file keeps its name."""
         data = _INSIDE.data / outside.data.name if outside.data.is_file() else _INSIDE.data
-        return Folders(data=data, code=_INSIDE.code, out=_INSIDE.out, scratch=_INSIDE.scratch)
+        return Folders(
+            data=data,
+            code=_INSIDE.code,
+            out=_INSIDE.out,
+            scratch=_INSIDE.scratch,
+            library=_ROOM / "lib" if outside.library else None,
+            events=_ROOM / "events" if outside.events else None,
+            checkpoints=_ROOM / "checkpoints" if outside.checkpoints else None,
+        )
 
     @property
     def harness(self) -> Path:
         """Beside the job's folders."""
         return _ROOM / HARNESS.name
 
-    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None) -> Ended:
+    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
         """Run `job`; see `Sandbox.run`.
 
         Raises:
@@ -117,8 +137,8 @@ class BwrapSandbox:
             UsageError: The program is not there inside, or a folder that must not be shown would be.
         """
         with self._started(job) as bubble:
-            ended = watch(bubble, job, on_line=on_line)
-        if not bubble.ran_command and ended.limit is None:
+            ended = watch(bubble, job, on_line=on_line, overseer=overseer)
+        if not bubble.ran_command and ended.limit is None and ended.stop is None:
             raise _not_started(job, ended.log_tail.strip())
         return ended
 
@@ -126,6 +146,7 @@ class BwrapSandbox:
     def _started(self, job: Job) -> Iterator[_Bubble]:
         with ExitStack() as stack:
             files = stack.enter_context(_descriptors(_FILES))
+            secrets = stack.enter_context(descriptors(dict(job.secrets)))
             output, their_output = _pipe(stack)
             status, their_status = _pipe(stack)
             their_go, go = _pipe(stack)
@@ -136,6 +157,7 @@ class BwrapSandbox:
                 *_shown(job, self.inside(job.folders)),
                 *_CLOSED,
                 *(word for name, value in job.environment for word in ("--setenv", name, value)),
+                *(word for name, number in secrets.items() for word in ("--setenv", SECRET + name, str(number))),
                 *("--chdir", os.fspath(job.working_folder)),
             ]
             # By descriptor, not by argument: /proc/1/cmdline would tell the job every path outside.
@@ -145,7 +167,7 @@ class BwrapSandbox:
                 stdin=subprocess.DEVNULL,
                 stdout=their_output,
                 stderr=their_output,
-                pass_fds=(arguments, their_status.fileno(), their_go.fileno(), *files.values()),
+                pass_fds=(arguments, their_status.fileno(), their_go.fileno(), *files.values(), *secrets.values()),
                 env={},
                 cwd="/",
             )
@@ -274,7 +296,15 @@ def _shown(job: Job, inside: Folders) -> list[str]:
     words += ["--ro-bind", os.fspath(job.folders.data), os.fspath(inside.data)]
     words += ["--ro-bind", os.fspath(job.folders.code), os.fspath(inside.code)]
     words += ["--ro-bind", os.fspath(HARNESS), os.fspath(_ROOM / HARNESS.name)]
-    return [*words, "--bind", os.fspath(job.folders.out), os.fspath(inside.out)]
+    if inside.library is not None:
+        words += ["--ro-bind", os.fspath(PACKAGE), os.fspath(inside.library / PACKAGE.name)]
+    for path in job.devices:
+        words += ["--dev-bind", os.fspath(path), os.fspath(path)]
+    folders = job.folders
+    for outer, inner in ((folders.events, inside.events), (folders.checkpoints, inside.checkpoints)):
+        if outer is not None and inner is not None:
+            words += ["--bind", os.fspath(outer), os.fspath(inner)]
+    return [*words, "--bind", os.fspath(folders.out), os.fspath(inside.out)]
 
 
 def python_folders() -> tuple[Path, ...]:
@@ -296,20 +326,9 @@ def _refuse_wide(path: Path, job: Job) -> None:
         )
 
 
-@contextmanager
-def _descriptors(texts: dict[str, str]) -> Iterator[dict[str, int]]:
-    """Each text as a descriptor that another process can read once."""
-    opened: dict[str, int] = {}
-    try:
-        for name, text in texts.items():
-            opened[name] = os.memfd_create(name, os.MFD_CLOEXEC)
-            with open(opened[name], "wb", closefd=False) as stream:
-                stream.write(text.encode(errors="surrogateescape"))
-            os.lseek(opened[name], 0, os.SEEK_SET)
-        yield opened
-    finally:
-        for descriptor in opened.values():
-            os.close(descriptor)
+def _descriptors(texts: dict[str, str]) -> AbstractContextManager[dict[str, int]]:
+    """Each text as a descriptor that another process can read."""
+    return descriptors({name: text.encode(errors="surrogateescape") for name, text in texts.items()})
 
 
 def _pipe(stack: ExitStack) -> tuple[FileIO, FileIO]:

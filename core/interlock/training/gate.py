@@ -11,8 +11,8 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from interlock.gate import Coverage, Finding, Gap, Json, Level, Measure, Observation, OpenSubject, Tool
-from interlock.gate.documents import timestamp
+from interlock.gate import Coverage, Finding, Gap, Json, Level, Measure, Observation, OpenSubject, Tool, UsageError
+from interlock.gate.documents import canonical_json, timestamp
 from interlock.training.run import FAILED_RUN, TrainingRun
 from interlock.training.sandbox import Isolation, LimitHit
 from interlock.training.spec import TrainingSpec
@@ -52,8 +52,9 @@ class TrainingGate:
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """The sandbox's and the training's software."""
-        return self._run.tools
+        """The sandbox's and the training's software, and what the safeguards measured with."""
+        further = (tool for _, part in self._run.parts for tool in part.tools)
+        return tuple(dict.fromkeys((*self._run.tools, *further)))
 
     def configuration(self) -> Mapping[str, Json]:
         """What SLSA's build definition and run details are made of; see docs/training.md for each name."""
@@ -71,6 +72,7 @@ class TrainingGate:
             "data": {"name": run.data.name, "uri": run.data.uri, "digest": run.data.digest},
             "started": timestamp(run.started),
             "finished": timestamp(run.finished),
+            "safeguards": {name: dict(part.configuration) for name, part in run.parts},
         }
 
     def look(self, opened: OpenSubject) -> Observation:
@@ -88,7 +90,7 @@ def training_observation(run: TrainingRun, spec: TrainingSpec, opened: OpenSubje
     """
     known = {run.output_digest, *(file.sha256 for file in run.output)}
     changed = opened.subject.digest not in known
-    findings = [*_isolation(run), *_ending(run, spec)]
+    findings = [*_isolation(run), *_ending(run, spec), *(found for _, part in run.parts for found in part.findings)]
     if run.problem:
         findings.append(_error("unusable-output", run.problem))
     if changed:
@@ -105,13 +107,33 @@ def training_observation(run: TrainingRun, spec: TrainingSpec, opened: OpenSubje
             Measure(name="isolation_rank", value=run.isolation.rank),
             Measure(name="output_bytes", value=run.output_bytes, unit="bytes"),
             Measure(name="output_files", value=len(run.output)),
+            *((Measure(name="unreadable_events", value=run.unreadable_events),) if run.unreadable_events else ()),
+            *(measure for _, part in run.parts for measure in part.measures),
         ),
         coverage=Coverage(failed=gaps) if changed else Coverage(looked_at=paths),
         attachments=(
             *((("metrics", run.metrics),) if run.metrics else ()),
             ("log", json.dumps(run.log_tail)),
+            *(text for _, part in run.parts for text in part.attachments),
         ),
+        facts=_facts(run),
     )
+
+
+def _facts(run: TrainingRun) -> tuple[tuple[str, str], ...]:
+    """What the safeguards established, one object a name.
+
+    Raises:
+        UsageError: Two say different things of one matter.
+    """
+    joined: dict[str, dict[str, Json]] = {}
+    for name, fact in ((name, fact) for _, part in run.parts for name, fact in part.facts.items()):
+        known = joined.setdefault(name, {})
+        for field, value in fact.items():
+            if field in known and known[field] != value:
+                raise UsageError(f"two safeguards say different things of {name}.{field}", where="safeguards")
+            known[field] = value
+    return tuple((name, canonical_json(fact).decode()) for name, fact in joined.items())
 
 
 def _isolation(run: TrainingRun) -> tuple[Finding, ...]:
@@ -124,6 +146,8 @@ def _isolation(run: TrainingRun) -> tuple[Finding, ...]:
 
 def _ending(run: TrainingRun, spec: TrainingSpec) -> tuple[Finding, ...]:
     last = "\n".join(run.log_tail.splitlines()[-_LAST_LINES:])
+    if run.stop is not None:
+        return (_error(run.stop.rule, run.stop.message, log=last),)
     if run.limit is not None:
         rule = "timeout" if run.timed_out else "limit"
         words = _LIMIT_WORDS[run.limit].format(getattr(spec.limits, run.limit.value))

@@ -13,12 +13,14 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from interlock.gate import Tool, UnavailableError
-from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, resource_limits
+from interlock.training.events import SECRET
+from interlock.training.handover import descriptors
+from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, Overseer, resource_limits
 from interlock.training.watch import watch
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -59,20 +61,23 @@ class RlimitsSandbox:
         """Where it is installed."""
         return HARNESS
 
-    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None) -> Ended:
+    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
         """Run `job`; see `Sandbox.run`.
 
         Raises:
             UnavailableError: The supervisor could not be started.
         """
-        read, write = os.pipe2(os.O_CLOEXEC)
-        try:
+        with ExitStack() as stack:
+            secrets = stack.enter_context(descriptors(dict(job.secrets)))
+            read, write = os.pipe2(os.O_CLOEXEC)
+            stack.callback(os.close, read)
             try:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", os.fspath(_SUPERVISOR)],
                     stdin=subprocess.PIPE,
                     stdout=write,
                     stderr=write,
+                    pass_fds=tuple(secrets.values()),
                     env={},
                     cwd="/",
                 )
@@ -81,11 +86,9 @@ class RlimitsSandbox:
             finally:
                 os.close(write)
             os.set_blocking(read, False)
-            with _Supervised(process, output=read) as supervised:
-                supervised.send(job)
-                return watch(supervised, job, on_line=on_line)
-        finally:
-            os.close(read)
+            supervised = stack.enter_context(_Supervised(process, output=read))
+            supervised.send(job, secrets)
+            return watch(supervised, job, on_line=on_line, overseer=overseer)
 
 
 class _Supervised:
@@ -104,15 +107,15 @@ class _Supervised:
         self.end()
         os.close(self.exited)
 
-    def send(self, job: Job) -> None:
-        """Tell the supervisor what to run."""
+    def send(self, job: Job, secrets: Mapping[str, int]) -> None:
+        """Tell the supervisor what to run, and where the job finds its secrets."""
         limits = dict(resource_limits(job.limits))
         # The kernel counts all processes of the user here, not only the job's.
         limits["RLIMIT_NPROC"] += _tasks_of_user()
         document = {
             "parent": os.getpid(),
             "argv": job.argv,
-            "environment": dict(job.environment),
+            "environment": {**dict(job.environment), **{SECRET + name: str(at) for name, at in secrets.items()}},
             "cwd": os.fspath(job.working_folder),
             "limits": limits,
         }

@@ -20,8 +20,10 @@ from pathlib import Path
 from interlock.gate import Json, OpenSubject, Subject, Tool, UnavailableError, UsageError, utc_now
 from interlock.gate.documents import canonical_json, digest_of, timestamp
 from interlock.training.code import HeldCode, hold_code
+from interlock.training.events import CHANNEL
 from interlock.training.output import check_output
-from interlock.training.sandbox import Ended, Folders, Isolation, Job, LimitHit, Sandbox, best_sandbox
+from interlock.training.safeguards import Part, Provision, Safeguards
+from interlock.training.sandbox import PACKAGE, Ended, Folders, Isolation, Job, LimitHit, Sandbox, Stop, best_sandbox
 from interlock.training.spec import Limits, TrainingSpec
 
 FAILED_RUN = "failed-run.json"
@@ -62,6 +64,9 @@ class TrainingRun:
         started: UTC.
         finished: UTC.
         tools: The sandbox's and the training's software, with versions.
+        stop: Why a safeguard ended it early, when one did.
+        unreadable_events: How many lines in its channel were no events.
+        parts: What each safeguard adds to the report, by its name.
     """
 
     isolation: Isolation
@@ -82,6 +87,9 @@ class TrainingRun:
     started: datetime
     finished: datetime
     tools: tuple[Tool, ...]
+    stop: Stop | None = None
+    unreadable_events: int = 0
+    parts: tuple[tuple[str, Part], ...] = ()
 
     @property
     def level(self) -> str:
@@ -91,7 +99,7 @@ class TrainingRun:
     @property
     def failed(self) -> bool:
         """Whether it ended badly or its output may not leave."""
-        return self.exit_status != 0 or self.limit is not None or bool(self.problem)
+        return self.exit_status != 0 or self.limit is not None or self.stop is not None or bool(self.problem)
 
     @property
     def timed_out(self) -> bool:
@@ -106,7 +114,8 @@ class TrainingRun:
     @property
     def materials(self) -> tuple[Subject, ...]:
         """What the output was made from: SLSA's ``resolvedDependencies``."""
-        return (self.data, *((self.code,) if self.code is not None else ()))
+        further = tuple(material for _, part in self.parts for material in part.materials)
+        return (self.data, *((self.code,) if self.code is not None else ()), *further)
 
 
 def run_training(
@@ -115,6 +124,8 @@ def run_training(
     out: Path,
     *,
     sandbox: Sandbox | None = None,
+    safeguards: Safeguards | None = None,
+    checkpoints: Path | None = None,
     on_line: Callable[[str], None] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> TrainingRun:
@@ -127,27 +138,52 @@ def run_training(
         data: The held dataset, as the guard opened it; the sandbox shows exactly these bytes, read-only.
         out: Private empty folder, made when it is not there (see `interlock.training.staging_for`).
         sandbox: Where to run it; the best one of this machine when not given.
+        safeguards: What stands beside it; the caller opens and closes them.
+        checkpoints: Folder for what has to outlive a run that fails; the job may write it.
         on_line: Called with each line that the code prints; an exception from it ends the run.
         clock: UTC now; replaced in tests.
 
     Raises:
         UsageError: The command does not exist, `out` is not empty, or no sandbox works here.
         SubjectError: The code cannot be read or held.
-        UnavailableError: The sandbox could not be built, or the disk is nearly full.
+        UnavailableError: The sandbox could not be built, what a safeguard brings cannot be had, or the disk is nearly
+            full.
     """
     sandbox = sandbox or best_sandbox()
+    beside = safeguards or Safeguards(())
     _prepare(out, spec.limits)
+    brought = beside.provision()
     started = clock()
     with tempfile.TemporaryDirectory(prefix=".work-", dir=out.parent) as work:
-        code_folder, scratch = Path(work, "code"), Path(work, "tmp")
-        code_folder.mkdir()
-        scratch.mkdir()
-        code = hold_code(spec.code, code_folder)
-        outside = Folders(data=data.path, code=code_folder, out=out, scratch=scratch)
-        job = _job(spec, outside, sandbox, code)
-        ended = sandbox.run(job, on_line=on_line)
-    problem = "" if ended.exit_status or ended.limit else check_output(out, spec.limits)
-    return _finished(data, job, ended, problem=problem, code=code, sandbox=sandbox, when=(started, clock()))
+        outside = _folders(Path(work), data.path, out, checkpoints)
+        code = hold_code(spec.code, outside.code)
+        job = _job(spec, outside, sandbox, code, brought)
+        ended = sandbox.run(job, on_line=on_line, overseer=beside)
+    problem = "" if _ended_badly(ended) else check_output(out, spec.limits)
+    # After the check, so that a safeguard meets plain files only; what one writes there is checked again.
+    parts = beside.after(ended, out)
+    problem = problem or next((part.problem for _, part in parts if part.problem), "")
+    if parts and not problem and not _ended_badly(ended):
+        problem = check_output(out, spec.limits)
+    when = (started, clock())
+    return _finished(data, job, ended, problem=problem, code=code, sandbox=sandbox, parts=parts, when=when)
+
+
+def _folders(work: Path, data: Path, out: Path, checkpoints: Path | None) -> Folders:
+    """Make what the run needs beside its data and its output."""
+    code, scratch, library = work / "code", work / "tmp", work / "lib"
+    for folder in (code, scratch, library):
+        folder.mkdir()
+    (library / PACKAGE.name).symlink_to(PACKAGE)
+    events = work / "events"
+    os.mkfifo(events, 0o600)
+    return Folders(
+        data=data, code=code, out=out, scratch=scratch, library=library, events=events, checkpoints=checkpoints
+    )
+
+
+def _ended_badly(ended: Ended) -> bool:
+    return bool(ended.exit_status or ended.limit or ended.stop)
 
 
 def _prepare(out: Path, limits: Limits) -> None:
@@ -162,9 +198,9 @@ def _prepare(out: Path, limits: Limits) -> None:
         raise UnavailableError("the disk is nearly full", where=str(out), next_step="make room, then run again")
 
 
-def _job(spec: TrainingSpec, outside: Folders, sandbox: Sandbox, code: HeldCode) -> Job:
+def _job(spec: TrainingSpec, outside: Folders, sandbox: Sandbox, code: HeldCode, brought: Provision) -> Job:
     inside = sandbox.inside(outside)
-    environment = _environment(spec, inside, code)
+    environment = _environment(spec, inside, code, brought)
     if spec.function:
         python = sys.executable
         words = [python, os.fspath(sandbox.harness), "--function", spec.function, "--data", "{data}", "--out", "{out}"]
@@ -176,9 +212,11 @@ def _job(spec: TrainingSpec, outside: Folders, sandbox: Sandbox, code: HeldCode)
         argv=tuple(_filled(word, places) for word in filled),
         environment=tuple(sorted(environment.items())),
         folders=outside,
-        visible=spec.visible,
+        visible=tuple(dict.fromkeys((*spec.visible, *brought.visible))),
         limits=spec.limits,
         working_folder=(*code.import_folders(inside.code), inside.scratch)[0],
+        devices=brought.devices,
+        secrets=brought.secrets,
     )
 
 
@@ -205,10 +243,16 @@ def _program(spec: TrainingSpec, code: HeldCode, path: str) -> str:
     return found
 
 
-def _environment(spec: TrainingSpec, inside: Folders, code: HeldCode) -> dict[str, str]:
-    """All that the code will find set. Thread counts and seeds have to be there before Python starts."""
+def _environment(spec: TrainingSpec, inside: Folders, code: HeldCode, brought: Provision) -> dict[str, str]:
+    """All that the code will find set. Thread counts and seeds have to be there before Python starts.
+
+    Interlock's own variables come first, then those of the safeguards, then those of the spec, and none is set twice.
+    """
     scratch = os.fspath(inside.scratch)
-    own = {
+    places = {CHANNEL: inside.events, "INTERLOCK_CHECKPOINTS": inside.checkpoints}
+    own = {name: os.fspath(path) for name, path in places.items() if path is not None}
+    imported = (*code.import_folders(inside.code), *((inside.library,) if inside.library else ()))
+    own |= {
         "HOME": scratch,
         "INTERLOCK_DATA": os.fspath(inside.data),
         "INTERLOCK_OUT": os.fspath(inside.out),
@@ -217,15 +261,16 @@ def _environment(spec: TrainingSpec, inside: Folders, code: HeldCode) -> dict[st
         "PATH": os.pathsep.join(dict.fromkeys((os.fspath(Path(sys.prefix, "bin")), *_SYSTEM_PATH))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": str(spec.seed),
-        "PYTHONPATH": os.pathsep.join(map(os.fspath, code.import_folders(inside.code))),
+        "PYTHONPATH": os.pathsep.join(map(os.fspath, imported)),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": scratch,
         "USER": "trainer",
     }
-    for name, _ in spec.environment:
+    for name, value in (*brought.environment, *spec.environment):
         if name in own:
             raise UsageError("Interlock sets this variable itself", where=f"environment: {name}")
-    return own | dict(spec.environment)
+        own[name] = value
+    return own
 
 
 def _finished(
@@ -236,6 +281,7 @@ def _finished(
     problem: str,
     code: HeldCode,
     sandbox: Sandbox,
+    parts: tuple[tuple[str, Part], ...],
     when: tuple[datetime, datetime],
 ) -> TrainingRun:
     from interlock.evidence.claims import remove_tree
@@ -243,7 +289,7 @@ def _finished(
 
     out = job.folders.out
     written = sum(path.lstat().st_size for path in out.rglob("*") if path.is_file() and not path.is_symlink())
-    failed = bool(problem or ended.exit_status or ended.limit)
+    failed = bool(problem) or _ended_badly(ended)
     metrics = "" if failed else _metrics(out)
     if failed:
         for path in out.iterdir():
@@ -273,6 +319,9 @@ def _finished(
         started=when[0],
         finished=when[1],
         tools=(*sandbox.probe().tools, *_software(job)),
+        stop=ended.stop,
+        unreadable_events=ended.unreadable_events,
+        parts=parts,
     )
 
 
@@ -285,6 +334,7 @@ def _failure_record(job: Job, ended: Ended, problem: str, data: Subject, *, fini
         "limit": ended.limit.value if ended.limit else "",
         "log": ended.log_tail,
         "problem": problem,
+        "stopped": ended.stop.message if ended.stop else "",
     }
 
 

@@ -7,16 +7,20 @@ seccomp, a hardened pod) implements `Sandbox` and joins `sandboxes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from interlock.gate import Tool, UsageError
+from interlock.training.events import Event
 from interlock.training.spec import Limits
 
 HARNESS = Path(__file__).with_name("harness.py")
-"""Calls a training function; run by path inside the sandbox, which shows nothing else of Interlock."""
+"""Calls a training function; run by path inside the sandbox."""
+
+PACKAGE = Path(__file__).parents[1]
+"""Interlock itself, which training code may import for what is meant for inside (`tell`, checkpoints, the watch)."""
 
 
 class Isolation(Enum):
@@ -68,12 +72,18 @@ class Folders:
         code: Folder of the held copy of the training code; read-only.
         out: Folder of the output; empty, writable.
         scratch: Folder for temporary files; writable.
+        library: Folder whose ``interlock`` is `PACKAGE`; read-only. None where nothing of Interlock is shown.
+        events: FIFO for what the job says of itself; None where nobody listens.
+        checkpoints: Folder that outlives a failed run; writable. None where there is none.
     """
 
     data: Path
     code: Path
     out: Path
     scratch: Path
+    library: Path | None = None
+    events: Path | None = None
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,9 @@ class Job:
         visible: Further folders shown read-only at the place where they are.
         limits: What it may use.
         working_folder: Where it starts, inside.
+        devices: Nodes below ``/dev`` that it may read and write.
+        secrets: Names and bytes, each handed over by a descriptor; the variable ``INTERLOCK_SECRET_<name>`` holds the
+            descriptor's number, and nothing else of it is in any environment.
     """
 
     argv: tuple[str, ...]
@@ -95,6 +108,48 @@ class Job:
     visible: tuple[Path, ...]
     limits: Limits
     working_folder: Path
+    devices: tuple[Path, ...] = ()
+    secrets: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a run was ended early by whoever watched it.
+
+    Args:
+        rule: The finding's rule is ``training.<rule>``.
+        message: For people; what was seen, against which bound.
+    """
+
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A look at a running job.
+
+    Args:
+        seconds: Since its start.
+        root: Process id above all of its processes, itself none of them; see `supervisor.tasks_below`.
+        out: Its output folder, outside; untrusted and moving.
+    """
+
+    seconds: float
+    root: int
+    out: Path
+
+
+class Overseer(Protocol):
+    """Who listens to a running job and may end it."""
+
+    def hear(self, event: Event) -> Stop | None:
+        """Take what the job said, untrusted."""
+        ...
+
+    def tick(self, moment: Moment) -> Stop | None:
+        """Look, about ten times a second."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +162,8 @@ class Ended:
         limit: What ended it, when a limit did.
         log_tail: End of what it printed, unverified text.
         log_bytes: How much it printed.
+        stop: Why it was ended early, when its overseer did.
+        unreadable_events: How many lines in its channel were no events.
     """
 
     exit_status: int
@@ -114,6 +171,8 @@ class Ended:
     limit: LimitHit | None
     log_tail: str
     log_bytes: int
+    stop: Stop | None = None
+    unreadable_events: int = 0
 
 
 class Sandbox(Protocol):
@@ -142,12 +201,13 @@ class Sandbox(Protocol):
         """Where the job will see `HARNESS`."""
         ...
 
-    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None) -> Ended:
+    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
         """Run `job` to its end, or to the first limit that it passes.
 
         Args:
             job: What to run.
             on_line: Called with each line of output as it comes; an exception from it ends the job.
+            overseer: Hears what the job says of itself, and may end it; an exception from it ends the job.
 
         Raises:
             UnavailableError: The sandbox could not be built.

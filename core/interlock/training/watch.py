@@ -1,4 +1,4 @@
-"""The eye on a running job: its output text, its clock, its output folder, its processes and the disk.
+"""The eye on a running job: its output text, its events, its clock, its output folder, its processes and the disk.
 
 What the kernel can hold by itself (memory, file size, processor seconds, open files) is held by resource limits. What
 it cannot is measured here, often enough that a run which passes its limit ends within a fraction of a second.
@@ -11,15 +11,19 @@ import selectors
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
+from interlock.training.events import EventReader
 from interlock.training.log import BoundedLog
-from interlock.training.sandbox import Ended, Job, LimitHit
+from interlock.training.sandbox import Ended, Job, LimitHit, Moment, Overseer, Stop
 from interlock.training.spec import Limits
 from interlock.training.supervisor import tasks_below
 
 _TICK = 0.1
 _CHUNK = 1 << 16
+# /proc/sys/fs/pipe-max-size of an unprivileged process, unless an administrator raised it.
+_FULL_PIPE = 1 << 20
 # A check that takes t seconds is repeated after 50 t at the earliest, so that watching costs at most 2 %.
 _DUTY = 50
 _CPU_LIMIT_STATUS = 128 + 24  # SIGXCPU
@@ -52,45 +56,112 @@ class Running(Protocol):
         ...
 
 
-def watch(running: Running, job: Job, *, on_line: Callable[[str], None] | None) -> Ended:
-    """Follow `running` to its end, or end it at the first limit that it passes.
+def watch(
+    running: Running, job: Job, *, on_line: Callable[[str], None] | None, overseer: Overseer | None = None
+) -> Ended:
+    """Follow `running` to its end, or end it at the first limit that it passes or when its overseer says so.
 
     Whatever happens here, an exception included, no process of the job is left when this returns or raises.
     """
     started = time.monotonic()
     log = BoundedLog(keep=job.limits.log_bytes, on_line=on_line)
-    try:
-        hit = _follow(running, _Meter(job, running.root, started), log)
-    finally:
-        running.end()
-    status = running.wait()
-    seconds = time.monotonic() - started
-    while data := _read(running.output):
-        log.feed(data)
-    log.close()
-    if hit is None and status == _CPU_LIMIT_STATUS and job.limits.cpu_seconds is not None:
-        hit = LimitHit.CPU_SECONDS
-    if hit is None:
+    with _Channel(job.folders.events, overseer) as channel:
+        try:
+            hit = _follow(running, _Meter(job, running.root, started, overseer), log, channel)
+        finally:
+            running.end()
+        status = running.wait()
+        seconds = time.monotonic() - started
+        while data := _read(running.output):
+            log.feed(data)
+        log.close()
+        said = channel.rest()
+    stop = hit if isinstance(hit, Stop) else said if hit is None else None
+    limit = hit if isinstance(hit, LimitHit) else None
+    if stop is None and limit is None and status == _CPU_LIMIT_STATUS and job.limits.cpu_seconds is not None:
+        limit = LimitHit.CPU_SECONDS
+    if stop is None and limit is None:
         # The last moments before the end lie after the last look.
-        hit = over_output(job.folders.out, job.limits)
-    return Ended(exit_status=status, seconds=seconds, limit=hit, log_tail=log.tail, log_bytes=log.seen)
+        limit = over_output(job.folders.out, job.limits)
+    return Ended(
+        exit_status=status,
+        seconds=seconds,
+        limit=limit,
+        log_tail=log.tail,
+        log_bytes=log.seen,
+        stop=stop,
+        unreadable_events=channel.unreadable,
+    )
 
 
-def _follow(running: Running, meter: _Meter, log: BoundedLog) -> LimitHit | None:
+def _follow(running: Running, meter: _Meter, log: BoundedLog, channel: _Channel) -> LimitHit | Stop | None:
     with selectors.DefaultSelector() as selector:
-        selector.register(running.output, selectors.EVENT_READ)
-        selector.register(running.exited, selectors.EVENT_READ)
+        for descriptor in (running.output, running.exited, channel.descriptor):
+            if descriptor is not None:
+                selector.register(descriptor, selectors.EVENT_READ)
         while True:
             ready = {key.fd for key, _ in selector.select(_TICK)}
             if running.output in ready and (data := _read(running.output)) is not None:
                 log.feed(data)
                 if not data:
                     selector.unregister(running.output)
+            stop = channel.heard() if channel.descriptor in ready else None
+            if stop is not None:
+                return stop
             if running.exited in ready:
                 return None
             hit = meter.passed()
             if hit is not None:
                 return hit
+
+
+class _Channel:
+    """The outer end of a job's events; nothing when nobody listens."""
+
+    def __init__(self, path: Path | None, overseer: Overseer | None) -> None:
+        self._overseer = overseer
+        self._reader = EventReader()
+        self.descriptor: int | None = None
+        if path is not None and overseer is not None:
+            # Open for writing, too: a FIFO without a writer would count as readable for ever.
+            self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def __enter__(self) -> _Channel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+    @property
+    def unreadable(self) -> int:
+        """How many lines were no events."""
+        return self._reader.unreadable
+
+    def heard(self) -> Stop | None:
+        """Take what is there, one chunk at most; the first reason to stop counts, and all of the chunk is heard."""
+        return self._take(self._next() or b"")
+
+    def rest(self) -> Stop | None:
+        """Take what was said before the end and not heard yet: at most what the kernel lets a pipe hold."""
+        first: Stop | None = None
+        for _ in range(_FULL_PIPE // _CHUNK):
+            data = self._next()
+            if not data:
+                break
+            first = first or self._take(data)
+        return first
+
+    def _next(self) -> bytes | None:
+        return None if self.descriptor is None else _read(self.descriptor)
+
+    def _take(self, data: bytes) -> Stop | None:
+        if self._overseer is None:
+            return None
+        stops = [self._overseer.hear(event) for event in self._reader.feed(data)]
+        return next((stop for stop in stops if stop is not None), None)
 
 
 def _read(descriptor: int) -> bytes | None:
@@ -104,23 +175,29 @@ def _read(descriptor: int) -> bytes | None:
 class _Meter:
     """Compares a running job with its limits."""
 
-    def __init__(self, job: Job, root: int, started: float) -> None:
+    def __init__(self, job: Job, root: int, started: float, overseer: Overseer | None) -> None:
         self._limits = job.limits
         self._out = job.folders.out
         self._root = root
-        self._deadline = started + job.limits.wall_seconds
+        self._overseer = overseer
+        self._started = started
         self._next = started + _TICK
 
-    def passed(self) -> LimitHit | None:
-        """The first limit that is passed now."""
+    def passed(self) -> LimitHit | Stop | None:
+        """The first limit that is passed now, or the overseer's reason to stop."""
         now = time.monotonic()
-        if now >= self._deadline:
+        if now >= self._started + self._limits.wall_seconds:
             return LimitHit.WALL_SECONDS
         if now < self._next:
             return None
-        hit = self._looked()
+        hit = self._looked() or self._asked(now)
         self._next = now + max(_TICK, _DUTY * (time.monotonic() - now))
         return hit
+
+    def _asked(self, now: float) -> Stop | None:
+        if self._overseer is None:
+            return None
+        return self._overseer.tick(Moment(seconds=now - self._started, root=self._root, out=self._out))
 
     def _looked(self) -> LimitHit | None:
         if sum(threads for _, threads in tasks_below(self._root)) > self._limits.processes:
