@@ -1,0 +1,63 @@
+"""Who can be asked for the state of the GPUs: the real devices, or a record for machines that have none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from interlock.gate import Tool
+from interlock.training.gpu.state import GpuProcess, GpuState
+
+RECORD_VARIABLE = "INTERLOCK_GPU_RECORD"
+
+
+class GpuProbe(Protocol):
+    """Asked before, during and after a training."""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the answers come from a record: then they say nothing of this machine."""
+        ...
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The software that was asked."""
+        ...
+
+    def state(self) -> GpuState:
+        """Everything, as it is now.
+
+        Raises:
+            UnavailableError: There is no driver, or it does not answer.
+        """
+        ...
+
+    def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
+        """Who is on one device or slice now, cheaply; None when that cannot be known.
+
+        Args:
+            uuid: As the state names it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        ...
+
+
+def gpu_probe() -> GpuProbe:
+    """The real devices; a record when variable ``INTERLOCK_GPU_RECORD`` names one, which every report then says.
+
+    Raises:
+        MissingExtraError: nvidia-ml-py is not installed.
+        UsageError: The record cannot be used.
+    """
+    record = os.environ.get(RECORD_VARIABLE, "")
+    if record:
+        from interlock.training.gpu.record import RecordedProbe
+
+        return RecordedProbe(Path(record))
+    from interlock.training.gpu.nvml import NvmlProbe
+
+    return NvmlProbe()
