@@ -9,34 +9,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interlock.training.gpu.attestation import (
+        Attestation,
+        AttestedGpu,
+        MeasurementRules,
+        new_nonce,
+        verify_attestation,
+    )
     from interlock.training.gpu.nvml import NvmlProbe
     from interlock.training.gpu.probe import GpuProbe, gpu_probe
     from interlock.training.gpu.record import RecordedProbe, read_record, written_record
     from interlock.training.gpu.state import GpuDevice, GpuProcess, GpuState, MigSlice
+    from interlock.training.gpu.tokens import PinnedKeys, read_keys
 
 _PLACES = {
+    "Attestation": "attestation",
+    "AttestedGpu": "attestation",
     "GpuDevice": "state",
     "GpuProbe": "probe",
     "GpuProcess": "state",
     "GpuState": "state",
+    "MeasurementRules": "attestation",
     "MigSlice": "state",
     "NvmlProbe": "nvml",
+    "PinnedKeys": "tokens",
     "RecordedProbe": "record",
     "gpu_probe": "probe",
+    "new_nonce": "attestation",
+    "read_keys": "tokens",
     "read_record": "record",
+    "verify_attestation": "attestation",
     "written_record": "record",
 }
 
 __all__ = [
+    "Attestation",
+    "AttestedGpu",
     "GpuDevice",
     "GpuProbe",
     "GpuProcess",
     "GpuState",
+    "MeasurementRules",
     "MigSlice",
     "NvmlProbe",
+    "PinnedKeys",
     "RecordedProbe",
     "gpu_probe",
+    "new_nonce",
+    "read_keys",
     "read_record",
+    "verify_attestation",
     "written_record",
 ]
 
