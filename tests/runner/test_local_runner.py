@@ -69,7 +69,8 @@ def pass_the_data_gates(runner: LocalRunner, data: Path, run_id: str = "r1") -> 
 
 def train(runner: LocalRunner, data: Path, script: Path, out: Path, **environment: str) -> None:
     spec = training_spec(command=["python", str(script)], environment=environment)
-    runner.train(TrainRequest(data=str(data), out=str(out), spec=spec, run=run("train")))
+    trained = runner.train(TrainRequest(data=str(data), out=str(out), spec=spec, run=run("train")))
+    trained.outcome.raise_unless_allowed()
 
 
 def test_a_model_goes_the_whole_way_and_a_swapped_one_does_not(

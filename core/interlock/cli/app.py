@@ -23,6 +23,7 @@ _COMMANDS = {
     "ledger": ("interlock.cli.ledger", "ledger"),
     "lint": ("interlock.cli.lint", "lint"),
     "policy": ("interlock.cli.policy", "policy"),
+    "train": ("interlock.cli.train", "train"),
     "snapshot": ("interlock.cli.snapshot", "snapshot"),
     "validation": ("interlock.cli.validation", "validation"),
     "verify": ("interlock.cli.verify", "verify"),

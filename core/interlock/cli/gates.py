@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,8 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile, keep_one_document
-from interlock.cli.poisoning_summary import say_poisoning
-from interlock.gate import GateOutcome, Json, RunIdentity, Settings, UsageError
-
-FORMATS = ("table", "json", "sarif", "html", "png")
+from interlock.cli.outcome import FORMATS, QUIET, present, refuse_terminal
+from interlock.gate import Json, RunIdentity, Settings, UsageError
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,74 +189,16 @@ def _run(
 ) -> int:
     from interlock.runner import GateRequest, LocalRunner
 
-    if format_ in ("html", "png") and out is None and show.on_terminal():
-        what = "an HTML page" if format_ == "html" else "a picture"
-        raise UsageError(f"{what} is not for a terminal", next_step=f"add --out report.{format_}")
+    refuse_terminal(format_, out)
     request = GateRequest(kind=kind, subject=subject, options=options, outputs=outputs or {}, run=cli_run(kind))
     settings = settings_with(profile)
     keep_one_document(settings, format_, out)
-    quiet = format_ in ("json", "sarif", "png")
-    with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}", quiet=quiet):
+    with LocalRunner(settings) as runner, show.working(f"{kind} looks at {subject}", quiet=format_ in QUIET):
         outcome = runner.run_gate(request)
-    _present(outcome, format_, out)
+    present(outcome, format_, out)
     for written in outcome.written:
         show.progress(str(written))
     return outcome.decision.verdict.exit_status
-
-
-def _present(outcome: GateOutcome, format_: str, out: Path | None) -> None:
-    from interlock.reporting import write_whole
-
-    if format_ == "table":
-        (say_poisoning if outcome.report.gate == "data-poisoning" else _summary)(outcome)
-    if out is not None or format_ != "table":
-        content = _rendered(outcome, _format_of(out) if format_ == "table" and out is not None else format_)
-        if out is not None:
-            write_whole(out, content)
-            show.progress(f"report: {out}")
-        elif isinstance(content, bytes):
-            sys.stdout.buffer.write(content)
-        else:
-            sys.stdout.write(content)
-
-
-def _format_of(out: Path) -> str:
-    return {".html": "html", ".png": "png", ".sarif": "sarif"}.get(out.suffix, "json")
-
-
-def _rendered(outcome: GateOutcome, format_: str) -> str | bytes:
-    import json
-
-    from interlock.reporting import render_html, render_json, render_png, render_sarif
-
-    if format_ == "png":
-        return render_png(outcome)
-    if format_ == "html":
-        return render_html(title=f"{outcome.report.gate}: {outcome.report.subject.name}", outcomes=[outcome])
-    document = render_sarif(outcome.report) if format_ == "sarif" else render_json(outcome)
-    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-
-
-def _summary(outcome: GateOutcome) -> None:
-    report, decision = outcome.report, outcome.decision
-    show.say_verdict(decision.verdict, f"{report.gate} of {report.subject.uri}")
-    show.say(f"sha256:{report.subject.digest}")
-    for reason in decision.reasons:
-        show.say(f"  {reason.severity.value}: {reason.message}. {reason.remediation}".rstrip())
-    for error in decision.errors:
-        show.say(f"  could not tell: {error}")
-    for warning in decision.warnings:
-        show.say(f"  warning: {warning.message}")
-    findings = report.observation.findings
-    if findings:
-        show.table(
-            ("level", "rule", "where", "what"),
-            [(f.level.value, f.rule_id, str(f.location), f.message) for f in findings[:20]],
-        )
-        if len(findings) > 20:
-            show.say(f"... and {len(findings) - 20} more findings: add --out report.html")
-    show.table(("measure", "value", "unit"), [(m.name, f"{m.value:g}", m.unit) for m in report.observation.measures])
-    show.say(f"receipt {outcome.recorded.receipt_id}")
 
 
 def _shape(text: str) -> list[int]:

@@ -32,6 +32,7 @@ from interlock.gate import (
     Stage,
     Subject,
     UsageError,
+    Verdict,
     run_gate,
     utc_now,
 )
@@ -198,7 +199,7 @@ class LocalRunner:
             yield opened
 
     def train(self, request: TrainRequest, *, on_line: Callable[[str], None] | None = None) -> TrainOutcome:
-        """Guard, sandbox, provenance, publication, in this order.
+        """Guard, sandbox, provenance, publication, in this order. Does not raise for DENY of what came out.
 
         The output is published only after its provenance receipt is durable and policy allowed it, so a model without
         a receipt never appears at `request.out`.
@@ -209,7 +210,7 @@ class LocalRunner:
 
         Raises:
             GuardError: Training may not start.
-            DeniedError, UndecidedError: It ran, and policy refused what came out; nothing is published.
+            InterlockError: As `interlock.training.run_training` and `interlock.gate.run_gate`.
         """
         from interlock.runner.safeguards import safeguards_of
         from interlock.training import TrainingGate, best_sandbox, publish, run_training, staging_for
@@ -248,8 +249,8 @@ class LocalRunner:
                     requested=asked.requested,
                     materials=training.materials,
                 )
-                outcome.raise_unless_allowed()
-                publish(staging, request.out)
+                if outcome.decision.verdict is Verdict.ALLOW:
+                    publish(staging, request.out)
         return TrainOutcome(guard=opened.recorded, outcome=outcome, training=training)
 
     def deploy(self, request: DeployRequest) -> DeployOutcome:
@@ -345,12 +346,15 @@ class _Renamed:
 
     Args:
         opener: What opens it where it lies now.
-        uri: Where it will lie.
+        uri: Where it will lie; a path is named as the opener would name it there.
     """
 
     def __init__(self, opener: Opener, uri: str) -> None:
+        from interlock.evidence.sources import local_path
+
         self._opener = opener
-        self._uri = uri
+        path = local_path(uri)
+        self._uri = uri if path is None else path.as_uri()
 
     @contextmanager
     def open(self, uri: str) -> Iterator[OpenSubject]:

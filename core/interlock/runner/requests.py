@@ -182,7 +182,10 @@ class Runner(Protocol):
         ...
 
     def train(self, request: TrainRequest, *, on_line: Callable[[str], None] | None = None) -> TrainOutcome:
-        """Guard, sandbox, provenance, publication, in this order; `on_line` gets what the training prints."""
+        """Guard, sandbox, provenance, publication, in this order; `on_line` gets what the training prints.
+
+        Nothing is published without ALLOW; does not raise for DENY of what came out.
+        """
         ...
 
     def deploy(self, request: DeployRequest) -> DeployOutcome:

@@ -103,6 +103,7 @@ class SecureTrainOperator(InterlockOperator):
             )
             trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))
             tell(self, trained.outcome)
+            trained.outcome.raise_unless_allowed()
         return pointer(trained.outcome.recorded)
 
 

@@ -1,0 +1,115 @@
+"""`interlock train`: a training behind the guard, in the sandbox, with a signed provenance receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interlock.cli import show
+from interlock.cli.gates import cli_run, settings_with
+from interlock.cli.out import OutFile, keep_one_document
+from interlock.cli.outcome import FORMATS, QUIET, present, refuse_terminal
+from interlock.cli.sizes import Size
+from interlock.gate import GATE_KINDS, UsageError
+
+if TYPE_CHECKING:
+    from interlock.training import TrainingSpec
+
+
+def _where(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is read and written."""
+    for option in (
+        click.option("--report", "report", type=OutFile(), help="Write the report to this file (.html, .json, .png)."),
+        click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
+        click.option("--profile", help="Policy profile; the deployment's own settings when not given."),
+        click.option("--out", required=True, metavar="DIR|URL", help="Where the model appears, whole or not at all."),
+        click.option("--data", required=True, metavar="PATH|URL", help="The dataset that passed its gates."),
+    ):
+        command = option(command)
+    return command
+
+
+def _what(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs, and with how much."""
+    for option in (
+        click.argument("command", nargs=-1, type=click.UNPROCESSED),
+        click.option(
+            "--requires", multiple=True, type=click.Choice(GATE_KINDS), help="A gate on top of what policy requires."
+        ),
+        click.option("--memory", type=Size(), help="Of each process, for example 8GiB; by default the machine's."),
+        click.option("--output-bytes", type=Size(), default="10GiB", show_default=True, help="Largest output."),
+        click.option(
+            "--wall-clock", metavar="SECONDS", type=float, default=3600.0, show_default=True, help="Longest run."
+        ),
+        click.option("--seed", type=int, default=0, show_default=True, help="INTERLOCK_SEED, PYTHONHASHSEED."),
+        click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="No secrets: it is recorded."),
+        click.option("--visible", multiple=True, metavar="PATH", help="Also shown, read-only and where it is."),
+        click.option("--code", multiple=True, metavar="PATH", help="The training's code; by default the script."),
+        click.option("--function", metavar="MODULE:NAME", help="Call f(data, out) in place of a command."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_where
+@_what
+def train(
+    *,
+    data: str,
+    out: str,
+    profile: str | None,
+    format_: str,
+    report: Path | None,
+    requires: tuple[str, ...],
+    **what: Any,
+) -> int:
+    """Train behind the guard, in the sandbox, and publish what policy allows.
+
+    COMMAND, after --, is the training as it is: -- python train.py {data} {out}. Both become paths inside the sandbox,
+    which are in INTERLOCK_DATA and INTERLOCK_OUT, too. The guard opens only where the dataset's bytes passed the gates
+    that policy requires; the model appears at --out only when policy allows what came out.
+    """
+    from interlock.runner import LocalRunner, TrainRequest
+
+    refuse_terminal(format_, report, option="--report")
+    request = TrainRequest(data=data, out=out, spec=_spec(what), requires=requires, run=cli_run("training"))
+    settings = settings_with(profile)
+    keep_one_document(settings, format_, report)
+    on_line = None if format_ in QUIET else show.progress
+    with LocalRunner(settings) as runner:
+        trained = runner.train(request, on_line=on_line)
+    present(trained.outcome, format_, report)
+    return trained.outcome.decision.verdict.exit_status
+
+
+def _spec(what: dict[str, Any]) -> TrainingSpec:
+    """The training that the options describe.
+
+    Raises:
+        UsageError: It is not described wholly, or not in one way only.
+    """
+    from interlock.training import Limits, training_spec
+
+    if not what["command"] and not what["function"]:
+        raise UsageError("there is nothing to run", next_step="add -- python train.py {data} {out}, or --function")
+    limits = Limits(wall_seconds=what["wall_clock"], output_bytes=what["output_bytes"], memory_bytes=what["memory"])
+    return training_spec(
+        command=what["command"] or None,
+        function=what["function"],
+        code=what["code"],
+        visible=what["visible"],
+        environment=dict(_pair(text) for text in what["environment"]),
+        seed=what["seed"],
+        limits=limits,
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"a variable is NAME=VALUE, not {text!r}", where="--env")
+    return name, value
