@@ -84,7 +84,7 @@ class NvmlDouble:
         for device in self.state.devices:
             places += [device, *device.slices]
         names = [process.name for place in places for process in place.processes or () if process.pid == pid]
-        return known(names[0] or None)
+        return known(next(iter(names), "") or None)
 
     def nvmlSystemGetConfComputeState(self) -> Any:
         found = self.state.confidential

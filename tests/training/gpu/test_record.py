@@ -91,8 +91,6 @@ def test_a_missing_or_huge_record_is_refused(tmp_path: Path) -> None:
         RecordedProbe(huge)
 
 
-def test_the_record_is_used_only_where_the_variable_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("INTERLOCK_GPU_RECORD", raising=False)
+def test_the_record_is_used_only_where_one_is_named() -> None:
     assert isinstance(gpu_probe(), NvmlProbe)
-    monkeypatch.setenv("INTERLOCK_GPU_RECORD", str(RECORDS / "healthy.json"))
-    assert gpu_probe().recorded
+    assert gpu_probe(str(RECORDS / "healthy.json")).recorded

@@ -16,28 +16,38 @@ if TYPE_CHECKING:
         new_nonce,
         verify_attestation,
     )
+    from interlock.training.gpu.attester import Attester
+    from interlock.training.gpu.choice import GpuLocks, GpuRequest
     from interlock.training.gpu.nvml import NvmlProbe
     from interlock.training.gpu.probe import GpuProbe, gpu_probe
     from interlock.training.gpu.record import RecordedProbe, read_record, written_record
+    from interlock.training.gpu.safeguard import GpuSafeguard
+    from interlock.training.gpu.scrubbing import Scrub, scrub_devices
     from interlock.training.gpu.state import GpuDevice, GpuProcess, GpuState, MigSlice
     from interlock.training.gpu.tokens import PinnedKeys, read_keys
 
 _PLACES = {
     "Attestation": "attestation",
     "AttestedGpu": "attestation",
+    "Attester": "attester",
     "GpuDevice": "state",
+    "GpuLocks": "choice",
     "GpuProbe": "probe",
     "GpuProcess": "state",
+    "GpuRequest": "choice",
+    "GpuSafeguard": "safeguard",
     "GpuState": "state",
     "MeasurementRules": "attestation",
     "MigSlice": "state",
     "NvmlProbe": "nvml",
     "PinnedKeys": "tokens",
     "RecordedProbe": "record",
+    "Scrub": "scrubbing",
     "gpu_probe": "probe",
     "new_nonce": "attestation",
     "read_keys": "tokens",
     "read_record": "record",
+    "scrub_devices": "scrubbing",
     "verify_attestation": "attestation",
     "written_record": "record",
 }
@@ -45,19 +55,25 @@ _PLACES = {
 __all__ = [
     "Attestation",
     "AttestedGpu",
+    "Attester",
     "GpuDevice",
+    "GpuLocks",
     "GpuProbe",
     "GpuProcess",
+    "GpuRequest",
+    "GpuSafeguard",
     "GpuState",
     "MeasurementRules",
     "MigSlice",
     "NvmlProbe",
     "PinnedKeys",
     "RecordedProbe",
+    "Scrub",
     "gpu_probe",
     "new_nonce",
     "read_keys",
     "read_record",
+    "scrub_devices",
     "verify_attestation",
     "written_record",
 ]

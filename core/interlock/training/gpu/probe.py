@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Protocol
 
 from interlock.gate import Tool
 from interlock.training.gpu.state import GpuProcess, GpuState
-
-RECORD_VARIABLE = "INTERLOCK_GPU_RECORD"
 
 
 class GpuProbe(Protocol):
@@ -46,18 +43,20 @@ class GpuProbe(Protocol):
         ...
 
 
-def gpu_probe() -> GpuProbe:
-    """The real devices; a record when variable ``INTERLOCK_GPU_RECORD`` names one, which every report then says.
+def gpu_probe(record: str = "") -> GpuProbe:
+    """The real devices, or a record where the deployment names one, which every report then says.
+
+    Args:
+        record: Path of a record (setting `gpu_record`).
 
     Raises:
         MissingExtraError: nvidia-ml-py is not installed.
         UsageError: The record cannot be used.
     """
-    record = os.environ.get(RECORD_VARIABLE, "")
     if record:
         from interlock.training.gpu.record import RecordedProbe
 
-        return RecordedProbe(Path(record))
+        return RecordedProbe(Path(record).expanduser())
     from interlock.training.gpu.nvml import NvmlProbe
 
     return NvmlProbe()
