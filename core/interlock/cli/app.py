@@ -15,6 +15,7 @@ _COMMANDS = {
     "airflow": ("interlock.cli.airflow", "airflow"),
     "approve": ("interlock.cli.approve", "approve"),
     "artifacts": ("interlock.cli.artifacts", "artifacts"),
+    "budget": ("interlock.cli.budget", "budget"),
     "demo": ("interlock.cli.demo", "demo"),
     "doctor": ("interlock.cli.doctor", "doctor"),
     "exempt": ("interlock.cli.exempt", "exempt"),

@@ -54,9 +54,23 @@ def _what(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _pays(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Who pays, and how much at most."""
+    for option in (
+        click.option("--max-restarts", type=click.IntRange(min=0), help="How often its workers may start again."),
+        click.option("--money", type=float, help="Most money, in the currency of policy's price table."),
+        click.option("--energy-kwh", type=float, help="Most kilowatt-hours."),
+        click.option("--gpu-hours", type=float, help="Most GPU-hours; by default wall clock times GPUs."),
+        click.option("--team", default="", metavar="NAME", help="Whose budget pays."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @_where
 @_what
+@_pays
 def train(
     *,
     data: str,
@@ -65,6 +79,8 @@ def train(
     format_: str,
     report: Path | None,
     requires: tuple[str, ...],
+    team: str,
+    max_restarts: int | None,
     **what: Any,
 ) -> int:
     """Train behind the guard, in the sandbox, and publish what policy allows.
@@ -74,9 +90,19 @@ def train(
     that policy requires; the model appears at --out only when policy allows what came out.
     """
     from interlock.runner import LocalRunner, TrainRequest
+    from interlock.training.budgets import RESOURCES
 
     refuse_terminal(format_, report, option="--report")
-    request = TrainRequest(data=data, out=out, spec=_spec(what), requires=requires, run=cli_run("training"))
+    request = TrainRequest(
+        data=data,
+        out=out,
+        spec=_spec(what),
+        requires=requires,
+        team=team,
+        budget={name: what[name] for name in RESOURCES if what[name] is not None},
+        restarts=max_restarts,
+        run=cli_run("training"),
+    )
     settings = settings_with(profile)
     keep_one_document(settings, format_, report)
     on_line = None if format_ in QUIET else show.progress

@@ -10,43 +10,41 @@ The ledger keeps receipts; it does not judge them. Signatures are checked by who
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, insert, select, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Engine, Select, insert, select
 
 from interlock.evidence.ledger_check import (
     GENESIS,
     LedgerEntry,
     LedgerHead,
     Mark,
+    accounts_of,
     check_entry,
     check_ledger,
     entry_of,
     link_of,
+    mark_of_account,
     mark_of_run,
     mark_value,
     marks_of,
     marks_of_digest,
     statement_of,
 )
+from interlock.evidence.ledger_database import engine_for, make_private, parsed_url, reading, turn, writing
 from interlock.evidence.ledger_decisions import LoggedDecision, append_event, newest_events
 from interlock.evidence.ledger_errors import database_errors
 from interlock.evidence.ledger_events import RecordedEvent, append_enforcement, newest_enforcement
-from interlock.evidence.ledger_tables import ADVISORY_LOCK, ENTRIES, MARKS, REPORTS, create_tables, has_tables
+from interlock.evidence.ledger_tables import ENTRIES, MARKS, REPORTS, create_tables, has_tables
 from interlock.evidence.receipt import receipt_from
 from interlock.evidence.verification import open_envelope
 from interlock.gate.documents import timestamp
-from interlock.gate.errors import LedgerError, MissingExtraError, SettingsError, UsageError
+from interlock.gate.errors import LedgerError, UsageError
 from interlock.gate.values import RunIdentity, utc_now
 
 if TYPE_CHECKING:
@@ -55,8 +53,7 @@ if TYPE_CHECKING:
     from interlock.evidence.keyring import KeyRing
     from interlock.evidence.keys import ReceiptSigner
 
-_WRITES = "interlock_writes"
-_BUSY_SECONDS = 30
+Read = TypeVar("Read")
 
 
 class Ledger:
@@ -86,14 +83,14 @@ class Ledger:
             LedgerError: What is there is no ledger.
             UnavailableError: The database did not answer; try again.
         """
-        parsed = _parsed(url)
+        parsed = parsed_url(url)
         if parsed.get_backend_name() == "sqlite":
-            _make_private(parsed)
-        engine = _engine(parsed)
-        with database_errors(engine), _reading(engine) as connection:
+            make_private(parsed)
+        engine = engine_for(parsed)
+        with database_errors(engine), reading(engine) as connection:
             ready = has_tables(connection)
         if not ready:
-            with database_errors(engine), _writing(engine) as connection:
+            with database_errors(engine), writing(engine) as connection:
                 if not has_tables(connection):
                     create_tables(connection)
         return cls(engine, clock=clock)
@@ -119,8 +116,8 @@ class Ledger:
         report_digest = hashlib.sha256(report.encode()).hexdigest()
         if report_digest != receipt.report_digest:
             raise UsageError("a receipt binds another report than the one to be stored", where=receipt.receipt_id)
-        marks = marks_of(statement_of(envelope))
-        with database_errors(self._engine), _writing(self._engine) as connection:
+        marks = (*marks_of(statement_of(envelope)), *accounts_of(report))
+        with database_errors(self._engine), writing(self._engine) as connection:
             before = _head(connection)
             entry = LedgerEntry(
                 seq=before.seq + 1,
@@ -145,7 +142,7 @@ class Ledger:
             LedgerError: The row or its report was altered; names the entry.
             UnavailableError: The database did not answer; try again.
         """
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             row = connection.execute(select(ENTRIES).where(ENTRIES.c.receipt_id == receipt_id)).one_or_none()
             if row is None:
                 raise UsageError(
@@ -186,6 +183,37 @@ class Ledger:
         """
         return self._marked(frozenset({Mark(kind="run_id", value=mark_value(run_id))}))
 
+    def of_account(
+        self, account: str, read: Callable[[LedgerEntry], Read], *, newest: int | None = None
+    ) -> tuple[Read, ...]:
+        """What `read` makes of each receipt that counts on an account, oldest first, each re-checked with its report.
+
+        Args:
+            account: As the reports of trainings name it in their facts (`accounts`).
+            read: Takes an entry with its report; one report is in memory at a time.
+            newest: Only so many of the newest.
+
+        Raises:
+            LedgerError: A row or report was altered; names the entry. Then nothing is returned.
+            UnavailableError: The database did not answer; try again.
+        """
+        mark = mark_of_account(account)
+        wanted: Select[Any] = select(ENTRIES, REPORTS.c.document).join(MARKS, MARKS.c.seq == ENTRIES.c.seq)
+        wanted = wanted.join(REPORTS, REPORTS.c.digest == ENTRIES.c.report_digest, isouter=True)
+        wanted = wanted.where(MARKS.c.kind == mark.kind, MARKS.c.value == mark.value)
+        wanted = wanted.order_by(ENTRIES.c.seq.desc()).limit(newest)
+        with database_errors(self._engine), reading(self._engine) as connection:
+            found = [read(_accounted(entry_of(row, row.document), mark)) for row in connection.execute(wanted)]
+        return tuple(reversed(found))
+
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock of `name` while reading, deciding and writing what nobody else may do in between.
+
+        Raises:
+            UnavailableError: Another kept it for ten minutes, or the database did not answer; try again.
+        """
+        return turn(self._engine, name)
+
     def entries(self, *, limit: int | None = None) -> tuple[LedgerEntry, ...]:
         """The newest entries, newest first, without their reports and not re-checked: for listing.
 
@@ -193,7 +221,7 @@ class Ledger:
             UnavailableError: The database did not answer; try again.
         """
         wanted = select(ENTRIES).order_by(ENTRIES.c.seq.desc())
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             return tuple(entry_of(row) for row in connection.execute(wanted.limit(limit)))
 
     def append_decision(self, event: str) -> LoggedDecision:
@@ -207,7 +235,7 @@ class Ledger:
             LedgerError: The database refused the row, or there is an event of that id already.
             UnavailableError: The database did not answer; try again.
         """
-        with database_errors(self._engine), _writing(self._engine) as connection:
+        with database_errors(self._engine), writing(self._engine) as connection:
             return append_event(connection, event, recorded=timestamp(self._clock()))
 
     def decisions(self, *, since: datetime | None = None, limit: int | None = None) -> tuple[LoggedDecision, ...]:
@@ -222,7 +250,7 @@ class Ledger:
             UnavailableError: The database did not answer; try again.
         """
         from_then = timestamp(since) if since is not None else ""
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             return newest_events(connection, since=from_then, limit=limit)
 
     def record_event(self, event: EnforcementEvent) -> RecordedEvent:
@@ -232,7 +260,7 @@ class Ledger:
             LedgerError: The database refused the row.
             UnavailableError: The database did not answer; try again.
         """
-        with database_errors(self._engine), _writing(self._engine) as connection:
+        with database_errors(self._engine), writing(self._engine) as connection:
             return append_enforcement(connection, event, recorded=timestamp(self._clock()))
 
     def events(
@@ -249,7 +277,7 @@ class Ledger:
             LedgerError: One was altered; names it. Then none is returned.
             UnavailableError: The database did not answer; try again.
         """
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             return newest_enforcement(connection, pipeline=pipeline, run_id=run_id, limit=limit)
 
     def head(self) -> LedgerHead:
@@ -258,7 +286,7 @@ class Ledger:
         Raises:
             UnavailableError: The database did not answer; try again.
         """
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             return _head(connection)
 
     def verify(self, head: LedgerHead | str | None = None) -> LedgerHead:
@@ -276,7 +304,7 @@ class Ledger:
             UnavailableError: The database did not answer; try again.
         """
         expected = LedgerHead.parse(head) if isinstance(head, str) else head
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             return check_ledger(connection, expected)
 
     def export(
@@ -297,109 +325,32 @@ class Ledger:
         wanted: Select[Any] = select(ENTRIES).join(MARKS, MARKS.c.seq == ENTRIES.c.seq)
         kinds, values = {mark.kind for mark in marks}, {mark.value for mark in marks}
         wanted = wanted.where(MARKS.c.kind.in_(kinds), MARKS.c.value.in_(values)).order_by(ENTRIES.c.seq).distinct()
-        with database_errors(self._engine), _reading(self._engine) as connection:
+        with database_errors(self._engine), reading(self._engine) as connection:
             entries = tuple(entry_of(row) for row in connection.execute(wanted))
         for entry in entries:
             check_entry(entry)
-            if not marks & set(marks_of(statement_of(entry.envelope))):
-                raise LedgerError(
-                    f"entry {entry.seq} is found under a mark that is not its own",
-                    where=entry.receipt_id,
-                    next_step="run `interlock ledger verify`",
-                )
+            _refuse_foreign(entry, marks & set(marks_of(statement_of(entry.envelope))))
         return entries
 
 
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise SettingsError(
-            "the ledger's URL cannot be read",
-            where="setting `ledger_url`",
-            next_step="use sqlite:///<path> or postgresql+pg8000://<user>:<password>@<host>/<database>",
-        ) from error
-    if backend not in {"sqlite", "postgresql"}:
-        raise SettingsError(
-            f"no ledger is kept in {backend}", where="setting `ledger_url`", next_step="use SQLite or PostgreSQL"
+def _accounted(entry: LedgerEntry, mark: Mark) -> LedgerEntry:
+    """The entry, once it is known to be whole and to count on the account that it was found under."""
+    if entry.report is None:
+        raise LedgerError(
+            f"entry {entry.seq} has lost its report", where=entry.receipt_id, next_step="run `interlock ledger verify`"
         )
-    return parsed
+    check_entry(entry)
+    _refuse_foreign(entry, {mark} & set(accounts_of(entry.report)))
+    return entry
 
 
-def _make_private(url: URL) -> None:
-    if not url.database or url.database == ":memory:":
-        raise SettingsError("a ledger in memory would forget", where="setting `ledger_url`", next_step="give a path")
-    place = Path(url.database)
-    try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place.touch(mode=0o600, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"the ledger cannot be opened: {error.strerror}",
-            where=str(place),
-            next_step="set `ledger_url` to a place that this user may write",
-        ) from error
-
-
-def _engine(url: URL) -> Engine:
-    try:
-        if url.get_backend_name() == "postgresql":
-            return create_engine(url, poolclass=NullPool)
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _BUSY_SECONDS})
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "the database driver", extra="postgres") from error
-    except NoSuchModuleError as error:
-        raise SettingsError(
-            f"the ledger's URL names an unknown driver: {error}", where="setting `ledger_url`"
-        ) from error
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy's recipe: sqlite3 must not begin transactions by itself
-        _use_wal(connection)
-        for pragma in ("synchronous=FULL", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the journal's mode; two that do so on a new file at once are refused without SQLite's own waiting."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    """One consistent view, whatever writers do meanwhile."""
-    with engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execution_options(isolation_level="REPEATABLE READ")
-        with connection.begin():
-            yield connection
-
-
-@contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
-    """The one writer's transaction."""
-    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        yield connection
+def _refuse_foreign(entry: LedgerEntry, own: Collection[Mark]) -> None:
+    if not own:
+        raise LedgerError(
+            f"entry {entry.seq} is found under a mark that is not its own",
+            where=entry.receipt_id,
+            next_step="run `interlock ledger verify`",
+        )
 
 
 def _head(connection: Connection) -> LedgerHead:

@@ -28,6 +28,7 @@ from interlock.gate.errors import LedgerError, ReceiptError, UsageError
 from interlock.gate.values import Json
 
 _BATCH = 200
+_MOST_ACCOUNTS = 100
 _HEAD = re.compile(r"(0|[1-9][0-9]*):([0-9a-f]{64})\Z")
 
 
@@ -106,7 +107,8 @@ class Mark:
     """One index row of an entry.
 
     Args:
-        kind: ``subject``, ``part``, ``run``, ``run_id``, ``uri`` or ``name``.
+        kind: ``subject``, ``part``, ``run``, ``run_id``, ``uri``, ``name``, or ``account`` (which follows from the
+            report, the others from the statement).
         value: A digest, or the sha256 of the canonical JSON of a text (texts may be of any length and content).
     """
 
@@ -132,6 +134,34 @@ def marks_of_digest(digest: str, *, parts: bool) -> frozenset[Mark]:
 def mark_of_run(orchestrator: Json, pipeline: Json, run_id: Json) -> Mark:
     """What the receipts of one run are found by."""
     return Mark(kind="run", value=mark_value([orchestrator, pipeline, run_id]))
+
+
+def mark_of_account(account: str) -> Mark:
+    """What the receipts that count on one account are found by."""
+    return Mark(kind="account", value=mark_value(account))
+
+
+def accounts_of(report: str) -> tuple[Mark, ...]:
+    """The index rows that follow from a report: the accounts that facts of a training name.
+
+    An account is what several trainings use up together, for example the month of a team or the privacy of a dataset.
+
+    Args:
+        report: Report document as JSON, whose sha256 a receipt binds.
+    """
+    # Most reports are large and name no account, so most are not parsed.
+    if '"accounts"' not in report:
+        return ()
+    try:
+        document = strict_json(report, what="a report")
+    except ReceiptError:
+        return ()
+    facts = document.get("facts") if isinstance(document, dict) and document.get("gate") == "training" else None
+    if not isinstance(facts, dict):
+        return ()
+    named = [fact.get("accounts") for fact in facts.values() if isinstance(fact, dict)]
+    texts = [text for accounts in named if isinstance(accounts, list) for text in accounts if isinstance(text, str)]
+    return tuple(dict.fromkeys(map(mark_of_account, texts[:_MOST_ACCOUNTS])))
 
 
 def link_of(entry: LedgerEntry) -> str:
@@ -230,8 +260,9 @@ def check_ledger(connection: Connection, expected: LedgerHead | None) -> LedgerH
         for entry in batch:
             _check_link(head, entry)
             check_entry(entry)
-            _check_report(entry, reports.get(entry.report_digest))
-            _check_marks(entry, marks[entry.seq])
+            stored = reports.get(entry.report_digest)
+            _check_report(entry, stored)
+            _check_marks(entry, marks[entry.seq], stored.accounts if stored is not None else ())
             check_bound(connection, statement_of(entry.envelope), where=entry.receipt_id)
             head = LedgerHead(seq=entry.seq, link=entry.link)
             passed = passed or head == expected
@@ -250,13 +281,22 @@ def _batch(connection: Connection, *, after: int) -> list[LedgerEntry]:
     return [entry_of(row) for row in connection.execute(rows)]
 
 
-def _reports(connection: Connection, digests: list[str]) -> dict[str, str]:
-    """For each digest the sha256 of what is stored under it; one document in memory at a time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """What is stored under a report's digest: its sha256, and the accounts that it names."""
+
+    digest: str
+    accounts: tuple[Mark, ...]
+
+
+def _reports(connection: Connection, digests: list[str]) -> dict[str, _Stored]:
+    """What is stored under each digest; one document in memory at a time."""
     found = {}
     for digest in dict.fromkeys(digests):
         document = connection.execute(select(REPORTS.c.document).where(REPORTS.c.digest == digest)).scalar_one_or_none()
         if document is not None:
-            found[digest] = hashlib.sha256(document.encode()).hexdigest()
+            sha256 = hashlib.sha256(document.encode()).hexdigest()
+            found[digest] = _Stored(digest=sha256, accounts=accounts_of(document))
     return found
 
 
@@ -277,16 +317,16 @@ def _check_link(head: LedgerHead, entry: LedgerEntry) -> None:
         raise _broken(entry, f"does not follow entry {head.seq}")
 
 
-def _check_report(entry: LedgerEntry, stored: str | None) -> None:
+def _check_report(entry: LedgerEntry, stored: _Stored | None) -> None:
     if stored is None:
         raise _broken(entry, "has lost its report")
-    if stored != entry.report_digest:
+    if stored.digest != entry.report_digest:
         raise _broken(entry, "has another report than the one that was recorded")
 
 
-def _check_marks(entry: LedgerEntry, found: Iterable[Mark]) -> None:
+def _check_marks(entry: LedgerEntry, found: Iterable[Mark], accounts: Iterable[Mark]) -> None:
     try:
-        due = set(marks_of(statement_of(entry.envelope)))
+        due = {*marks_of(statement_of(entry.envelope)), *accounts}
     except ReceiptError as error:
         raise _broken(entry, "holds an envelope that cannot be read") from error
     for mark in due - set(found):

@@ -38,6 +38,11 @@ def admission_problems(document: Json) -> tuple[str, ...]:
     return _problems("admission_review.json", document)
 
 
+def prices_problems(document: Json) -> tuple[str, ...]:
+    """Where a price table differs from ``prices.json``; empty when it is valid."""
+    return _problems("prices.json", document)
+
+
 def schema(name: str) -> dict[str, Json]:
     """One published schema by file name."""
     text = (packaged_folder() / "schemas" / name).read_text(encoding="utf-8")

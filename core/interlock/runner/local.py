@@ -216,7 +216,7 @@ class LocalRunner:
         from interlock.training import TrainingGate, best_sandbox, publish, run_training, staging_for
 
         sandbox = best_sandbox()
-        with safeguards_of(request, self) as beside:
+        with safeguards_of(request, self, say=on_line) as beside:
             asked = GuardRequest(
                 kind="training",
                 subject=request.data,

@@ -67,6 +67,9 @@ class TrainRequest:
         out: Path or URL where the output appears, whole or not at all.
         spec: What to run and its limits.
         requires: As in `GuardRequest`.
+        team: Whose budget pays; policy says which pipelines may spend it. Empty when nobody's.
+        budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``.
+        restarts: How often its workers may be started again; None is no limit.
         run: Which run asks.
     """
 
@@ -74,6 +77,9 @@ class TrainRequest:
     out: str
     spec: TrainingSpec
     requires: tuple[str, ...] = ()
+    team: str = ""
+    budget: Mapping[str, Json] = field(default_factory=dict)
+    restarts: int | None = None
     run: RunIdentity
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from interlock.runner.requests import TrainRequest
@@ -11,14 +12,34 @@ if TYPE_CHECKING:
     from interlock.training import Safeguard, Safeguards
 
 
-def safeguards_of(request: TrainRequest, runner: LocalRunner) -> Safeguards:  # noqa: ARG001
+def safeguards_of(
+    request: TrainRequest, runner: LocalRunner, *, say: Callable[[str], None] | None = None
+) -> Safeguards:
     """The safeguards of one training, not opened yet; a context manager that closes them.
 
     Args:
         request: What the step asks for; it can add a safeguard, never take one away that the deployment wants.
         runner: Whose ledger, keys and settings they read.
+        say: Gets what they have to say to people before the run.
     """
     from interlock.training import Safeguards
 
     beside: list[Safeguard] = []
+    # Last: others who start a training wait from here until the guard's receipt is written.
+    beside.append(_budget(request, runner, say))
     return Safeguards(beside)
+
+
+def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], None] | None) -> Safeguard:
+    """Every training is measured; one that names a team is accounted for."""
+    from interlock.training.budgets import Allowance, Amounts, Books, BudgetSafeguard
+
+    allowance = Allowance(
+        run=request.run,
+        team=request.team,
+        asked=Amounts.of(request.budget),
+        restarts=request.restarts,
+        wall_seconds=request.spec.limits.wall_seconds,
+    )
+    books = Books(ledger=runner.ledger, keyring=runner.keyring, data=runner.decider.bundle.data)
+    return BudgetSafeguard(allowance, books, say=say)

@@ -54,6 +54,9 @@ class SecureTrainOperator(InterlockOperator):
         wall_clock: Seconds after which the run is ended.
         output_bytes: Largest output.
         requires: Gate kinds on top of those that policy requires.
+        team: Whose budget pays; policy says which pipelines may spend it.
+        budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``; more ends it.
+        restarts: How often its workers may be started again.
     """
 
     template_fields: Collection[str] = ("data", "out")
@@ -73,6 +76,9 @@ class SecureTrainOperator(InterlockOperator):
         wall_clock: float = 3600.0,
         output_bytes: int = 10 * 2**30,
         requires: Sequence[str] = (),
+        team: str = "",
+        budget: Mapping[str, Json] | None = None,
+        restarts: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,6 +90,9 @@ class SecureTrainOperator(InterlockOperator):
         self.wall_clock = wall_clock
         self.output_bytes = output_bytes
         self.requires = requires
+        self.team = team
+        self.budget = budget if budget is not None else {}
+        self.restarts = restarts
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
@@ -99,7 +108,14 @@ class SecureTrainOperator(InterlockOperator):
                 output_bytes=self.output_bytes,
             )
             request = TrainRequest(
-                data=self.data, out=self.out, spec=spec, requires=tuple(self.requires), run=run_identity(context)
+                data=self.data,
+                out=self.out,
+                spec=spec,
+                requires=tuple(self.requires),
+                team=self.team,
+                budget=self.budget,
+                restarts=self.restarts,
+                run=run_identity(context),
             )
             trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))
             tell(self, trained.outcome)
