@@ -179,7 +179,7 @@ def _dev_signer(folder: Path) -> ReceiptSigner:
         signer = _file_signer(place, dev=True)
         public = folder / DEV_PUBLIC
         if not public.exists():
-            _write_new(public, signer.public_pem.encode(), mode=0o644)
+            write_new(public, signer.public_pem.encode(), mode=0o644)
     except OSError as error:
         raise SettingsError(
             f"the dev key cannot be made: {error.strerror}",
@@ -192,10 +192,10 @@ def _dev_signer(folder: Path) -> ReceiptSigner:
 def _make_dev_key(place: Path) -> None:
     from securesystemslib.signer import CryptoSigner
 
-    _write_new(place, CryptoSigner.generate_ed25519().private_bytes, mode=0o600)
+    write_new(place, CryptoSigner.generate_ed25519().private_bytes, mode=0o600)
 
 
-def _write_new(place: Path, content: bytes, *, mode: int) -> None:
+def write_new(place: Path, content: bytes, *, mode: int) -> None:
     """Make a whole file appear under its name, unless another process was faster: then theirs stays."""
     fresh = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)

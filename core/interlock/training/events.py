@@ -24,6 +24,9 @@ CHANNEL = "INTERLOCK_EVENTS"
 SECRET = "INTERLOCK_SECRET_"  # noqa: S105 (the beginning of a variable's name, not a secret)
 """How the variables begin that hold the number of a secret's descriptor, inside."""
 
+MEMORY = "interlock"
+"""What a secret's descriptor is called, inside and outside."""
+
 LONGEST = 4096
 """Bytes of one line with its end: what a pipe takes from several writers without mixing them (PIPE_BUF, pipe(7))."""
 
@@ -150,8 +153,29 @@ def secret(name: str) -> bytes | None:
     number = os.environ.get(SECRET + name, "")
     if not number.isdecimal():
         return None
-    try:
-        # From the beginning whoever read before: several processes of a job share the descriptor's place.
-        return os.pread(int(number), os.fstat(int(number)).st_size, 0)
-    except OSError:
-        return None
+    # A launcher of workers (torchrun) closes what it does not know before it starts them, and keeps it open itself.
+    for process in _ancestry():
+        path = f"/proc/{process}/fd/{number}"
+        try:
+            # Else it is another file that took over the number.
+            if not os.readlink(path).startswith(f"/memfd:{MEMORY}"):  # noqa: PTH115 (a text, not a place)
+                continue
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read()
+    return None
+
+
+def _ancestry() -> Iterator[int]:
+    """This process and those above it that can be seen."""
+    process = os.getpid()
+    while process > 0:
+        yield process
+        try:
+            with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as stream:  # noqa: PTH123
+                # The name in brackets may hold anything; the parent's number is the second word after it.
+                process = int(stream.read().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return

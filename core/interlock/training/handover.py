@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from interlock.training.events import MEMORY
+
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -23,7 +25,7 @@ def descriptors(texts: Mapping[str, bytes]) -> Iterator[dict[str, int]]:
     opened: dict[str, int] = {}
     try:
         for name, text in texts.items():
-            opened[name] = os.memfd_create("interlock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            opened[name] = os.memfd_create(MEMORY, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             with open(opened[name], "wb", closefd=False) as stream:
                 stream.write(text)
             os.lseek(opened[name], 0, os.SEEK_SET)
