@@ -46,6 +46,7 @@ def _what(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--seed", type=int, default=0, show_default=True, help="INTERLOCK_SEED, PYTHONHASHSEED."),
         click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="No secrets: it is recorded."),
+        click.option("--image", metavar="NAME@sha256:...", default="", help="Run in this image's files."),
         click.option("--visible", multiple=True, metavar="PATH", help="Also shown, read-only and where it is."),
         click.option("--code", multiple=True, metavar="PATH", help="The training's code; by default the script."),
         click.option("--function", metavar="MODULE:NAME", help="Call f(data, out) in place of a command."),
@@ -131,6 +132,7 @@ def _spec(what: dict[str, Any]) -> TrainingSpec:
         environment=dict(_pair(text) for text in what["environment"]),
         seed=what["seed"],
         limits=limits,
+        image=what["image"],
     )
 
 

@@ -52,6 +52,8 @@ from interlock.runner.requests import (
 if TYPE_CHECKING:
     from interlock.evidence import Guard, KeyRing, Ledger, Opened, ReceiptRecorder, ReceiptSource, Store
     from interlock.policy import FollowingDecider
+    from interlock.training import Sandbox
+    from interlock.training.images import HeldImage
 
 
 class LocalRunner:
@@ -226,17 +228,20 @@ class LocalRunner:
                     "isolation": sandbox.level,
                     "command": list(request.spec.command),
                     "gpus": 0,
+                    **({"image": request.spec.image} if request.spec.image else {}),
                     **beside.requested(),
                 },
                 run=request.run,
             )
             with self._guarded(asked, beside.beforehand) as opened, staging_for(request.out) as staging:
+                image = self._image(request.spec.image, sandbox)
                 training = run_training(
                     request.spec,
                     data=opened.subject,
                     out=staging,
                     sandbox=sandbox,
                     safeguards=beside,
+                    image=image,
                     on_line=on_line,
                 )
                 outcome = run_gate(
@@ -252,6 +257,12 @@ class LocalRunner:
                 if outcome.decision.verdict is Verdict.ALLOW:
                     publish(staging, request.out)
         return TrainOutcome(guard=opened.recorded, outcome=outcome, training=training)
+
+    def _image(self, reference: str, sandbox: Sandbox) -> HeldImage | None:
+        """The image that a training runs in, held; fetched only once the guard is open."""
+        from interlock.training.images import hold_image
+
+        return hold_image(reference, self._settings.home / "images", sandbox) if reference else None
 
     def deploy(self, request: DeployRequest) -> DeployOutcome:
         """Guard, then promotion of exactly the held bytes.

@@ -102,7 +102,8 @@ class BwrapSandbox:
                 reason = f"{program} is too old: it lacks {', '.join(missing)}"
                 return Availability(available=False, reason=reason, how_to_get=_GET)
             with _descriptors(_FILES) as files:
-                words = [program, *_namespaces(), *_system(files, Limits()), *_CLOSED, "--", "/usr/bin/env", "true"]
+                room = [*_system(files), *_kernel(Limits()), *_CLOSED]
+                words = [program, *_namespaces(), *room, "--", "/usr/bin/env", "true"]
                 tried = _said(words, pass_fds=tuple(files.values()))
         except (OSError, subprocess.TimeoutExpired) as error:
             return Availability(available=False, reason=f"{program} does not run: {error}", how_to_get=_GET)
@@ -153,8 +154,10 @@ class BwrapSandbox:
             options = [
                 *("--json-status-fd", str(their_status.fileno()), "--block-fd", str(their_go.fileno())),
                 *_namespaces(),
-                *_system(files, job.limits),
+                *(_system(files) if job.root is None else _image(job.root)),
+                *_kernel(job.limits),
                 *_shown(job, self.inside(job.folders)),
+                *(("--remount-ro", os.fspath(_ROOM)) if job.root is not None else ()),
                 *_CLOSED,
                 *(word for name, value in job.environment for word in ("--setenv", name, value)),
                 *(word for name, number in secrets.items() for word in ("--setenv", SECRET + name, str(number))),
@@ -265,9 +268,13 @@ def _namespaces() -> list[str]:
     ]
 
 
-def _system(files: dict[str, int], limits: Limits) -> list[str]:
-    """Fresh kernel file systems, size-limited temporary folders, the system's programs and libraries, a little /etc."""
-    size = str(limits.scratch_bytes)
+def _image(root: Path) -> list[str]:
+    """The root of an image, and room for what is shown beside it; that room is closed once everything is in it."""
+    return ["--ro-bind", os.fspath(root), "/", "--tmpfs", os.fspath(_ROOM)]
+
+
+def _system(files: dict[str, int]) -> list[str]:
+    """The system's programs and libraries, and a little /etc."""
     words = ["--ro-bind", "/usr", "/usr"]
     for name in _SYSTEM_FOLDERS:
         place = Path("/", name)
@@ -279,7 +286,13 @@ def _system(files: dict[str, int], limits: Limits) -> list[str]:
         words += ["--ro-bind-try", path, path]
     for path, descriptor in files.items():
         words += ["--ro-bind-data", str(descriptor), path]
-    words += ["--proc", "/proc"]
+    return words
+
+
+def _kernel(limits: Limits) -> list[str]:
+    """Fresh kernel file systems and size-limited temporary folders."""
+    size = str(limits.scratch_bytes)
+    words = ["--proc", "/proc"]
     for name in _MASKED:
         if Path("/proc", name).exists():
             words += ["--ro-bind", "/dev/null", f"/proc/{name}"]
@@ -290,7 +303,8 @@ def _system(files: dict[str, int], limits: Limits) -> list[str]:
 def _shown(job: Job, inside: Folders) -> list[str]:
     """Python, the job's own parts, and what else its author wants it to see; outer folders before inner ones."""
     words: list[str] = []
-    for path in sorted({*python_folders(), *job.visible}, key=lambda path: len(path.parts)):
+    ours = python_folders() if job.root is None else ()
+    for path in sorted({*ours, *job.visible}, key=lambda path: len(path.parts)):
         _refuse_wide(path, job)
         words += ["--ro-bind", os.fspath(path), os.fspath(path)]
     words += ["--ro-bind", os.fspath(job.folders.data), os.fspath(inside.data)]

@@ -21,6 +21,7 @@ from interlock.gate import Json, OpenSubject, Subject, Tool, UnavailableError, U
 from interlock.gate.documents import canonical_json, digest_of, timestamp
 from interlock.training.code import HeldCode, hold_code
 from interlock.training.events import CHANNEL
+from interlock.training.images import HeldImage
 from interlock.training.output import check_output
 from interlock.training.safeguards import Part, Provision, Safeguards
 from interlock.training.sandbox import PACKAGE, Ended, Folders, Isolation, Job, LimitHit, Sandbox, Stop, best_sandbox
@@ -67,6 +68,7 @@ class TrainingRun:
         stop: Why a safeguard ended it early, when one did.
         unreadable_events: How many lines in its channel were no events.
         parts: What each safeguard adds to the report, by its name.
+        image: The image that it ran in; None where it ran on this machine's own files.
     """
 
     isolation: Isolation
@@ -90,6 +92,7 @@ class TrainingRun:
     stop: Stop | None = None
     unreadable_events: int = 0
     parts: tuple[tuple[str, Part], ...] = ()
+    image: Subject | None = None
 
     @property
     def level(self) -> str:
@@ -115,7 +118,8 @@ class TrainingRun:
     def materials(self) -> tuple[Subject, ...]:
         """What the output was made from: SLSA's ``resolvedDependencies``."""
         further = tuple(material for _, part in self.parts for material in part.materials)
-        return (self.data, *((self.code,) if self.code is not None else ()), *further)
+        own = (material for material in (self.code, self.image) if material is not None)
+        return (self.data, *own, *further)
 
 
 def run_training(
@@ -126,6 +130,7 @@ def run_training(
     sandbox: Sandbox | None = None,
     safeguards: Safeguards | None = None,
     checkpoints: Path | None = None,
+    image: HeldImage | None = None,
     on_line: Callable[[str], None] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> TrainingRun:
@@ -140,6 +145,7 @@ def run_training(
         sandbox: Where to run it; the best one of this machine when not given.
         safeguards: What stands beside it; the caller opens and closes them.
         checkpoints: Folder for what has to outlive a run that fails; the job may write it.
+        image: What `spec.image` names, held; see `interlock.training.images`.
         on_line: Called with each line that the code prints; an exception from it ends the run.
         clock: UTC now; replaced in tests.
 
@@ -151,13 +157,14 @@ def run_training(
     """
     sandbox = sandbox or best_sandbox()
     beside = safeguards or Safeguards(())
+    _check_image(spec, image, sandbox)
     _prepare(out, spec.limits)
     brought = beside.provision()
     started = clock()
     with tempfile.TemporaryDirectory(prefix=".work-", dir=out.parent) as work:
         outside = _folders(Path(work), data.path, out, checkpoints)
         code = hold_code(spec.code, outside.code)
-        job = _job(spec, outside, sandbox, code, brought)
+        job = _job(spec, outside, sandbox, code=code, brought=brought, image=image)
         ended = sandbox.run(job, on_line=on_line, overseer=beside)
     problem = "" if _ended_badly(ended) else check_output(out, spec.limits)
     # After the check, so that a safeguard meets plain files only; what one writes there is checked again.
@@ -166,7 +173,7 @@ def run_training(
     if parts and not problem and not _ended_badly(ended):
         problem = check_output(out, spec.limits)
     when = (started, clock())
-    return _finished(data, job, ended, problem=problem, code=code, sandbox=sandbox, parts=parts, when=when)
+    return _finished(data, job, ended, problem=problem, code=code, image=image, sandbox=sandbox, parts=parts, when=when)
 
 
 def _folders(work: Path, data: Path, out: Path, checkpoints: Path | None) -> Folders:
@@ -198,12 +205,40 @@ def _prepare(out: Path, limits: Limits) -> None:
         raise UnavailableError("the disk is nearly full", where=str(out), next_step="make room, then run again")
 
 
-def _job(spec: TrainingSpec, outside: Folders, sandbox: Sandbox, code: HeldCode, brought: Provision) -> Job:
+def _check_image(spec: TrainingSpec, image: HeldImage | None, sandbox: Sandbox) -> None:
+    """Refuse an image that is not held, another one than the spec names, and a level that has no root of its own."""
+    held = image.reference if image is not None else ""
+    if held != spec.image:
+        raise UsageError(f"the training's image is {spec.image or 'none'}, and {held or 'none'} is held", where="image")
+    if image is not None and sandbox.isolation is not Isolation.BWRAP:
+        raise UsageError(
+            "an image is a root file system, for which it takes namespaces: level bwrap",
+            where=f"this machine has level {sandbox.level}",
+            next_step="apt-get install bubblewrap; interlock doctor says what else is in the way",
+        )
+
+
+def _job(
+    spec: TrainingSpec,
+    outside: Folders,
+    sandbox: Sandbox,
+    *,
+    code: HeldCode,
+    brought: Provision,
+    image: HeldImage | None,
+) -> Job:
     inside = sandbox.inside(outside)
     environment = _environment(spec, inside, code, brought)
+    start = inside.scratch
+    if image is not None:
+        start = Path(image.working_folder)
+        # The image's own variables, its PATH among them, and over them what this run sets.
+        environment = dict(image.environment) | {name: text for name, text in environment.items() if name != "PATH"}
     if spec.function:
-        python = sys.executable
+        python = sys.executable if image is None else "python3"
         words = [python, os.fspath(sandbox.harness), "--function", spec.function, "--data", "{data}", "--out", "{out}"]
+    elif image is not None:
+        words = list(spec.command)
     else:
         words = [_program(spec, code, environment["PATH"]), *spec.command[1:]]
     filled = (code.moved(word, inside.code) for word in words)
@@ -214,8 +249,9 @@ def _job(spec: TrainingSpec, outside: Folders, sandbox: Sandbox, code: HeldCode,
         folders=outside,
         visible=tuple(dict.fromkeys((*spec.visible, *brought.visible))),
         limits=spec.limits,
-        working_folder=(*code.import_folders(inside.code), inside.scratch)[0],
+        working_folder=(*code.import_folders(inside.code), start)[0],
         devices=brought.devices,
+        root=image.root if image is not None else None,
         secrets=brought.secrets,
     )
 
@@ -280,6 +316,7 @@ def _finished(
     *,
     problem: str,
     code: HeldCode,
+    image: HeldImage | None,
     sandbox: Sandbox,
     parts: tuple[tuple[str, Part], ...],
     when: tuple[datetime, datetime],
@@ -318,7 +355,8 @@ def _finished(
         seconds=ended.seconds,
         started=when[0],
         finished=when[1],
-        tools=(*sandbox.probe().tools, *_software(job)),
+        tools=(*sandbox.probe().tools, *(image.tools if image is not None else ()), *_software(job)),
+        image=image.subject if image is not None else None,
         stop=ended.stop,
         unreadable_events=ended.unreadable_events,
         parts=parts,

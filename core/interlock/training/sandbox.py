@@ -98,6 +98,7 @@ class Job:
         limits: What it may use.
         working_folder: Where it starts, inside.
         devices: Nodes below ``/dev`` that it may read and write.
+        root: Root file system that it sees in place of this machine's; None for this machine's. Untrusted.
         secrets: Names and bytes, each handed over by a descriptor; the variable ``INTERLOCK_SECRET_<name>`` holds the
             descriptor's number, and nothing else of it is in any environment.
     """
@@ -109,6 +110,7 @@ class Job:
     limits: Limits
     working_folder: Path
     devices: tuple[Path, ...] = ()
+    root: Path | None = None
     secrets: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from interlock.gate import UsageError
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
+_PINNED_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:([0-9a-f]{64})\Z")
 _SECRET_WORDS = frozenset({"SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "CREDENTIALS", "KEY", "APIKEY"})
 _SCRIPT_SUFFIXES = frozenset({".py", ".pyz", ".sh", ".bash", ".pl", ".r", ".jl"})
 
@@ -75,6 +76,8 @@ class TrainingSpec:
         environment: Names and values set on top of Interlock's own; all of them stand in the receipt, so no secrets.
         seed: For ``PYTHONHASHSEED`` and ``INTERLOCK_SEED``; function mode seeds `random`, numpy and torch with it.
         limits: What it may use.
+        image: ``registry/name@sha256:...`` of a container image whose root file system the run sees in place of this
+            machine's; empty for this machine's. Command, function and code are as without one.
     """
 
     command: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class TrainingSpec:
     environment: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
+    image: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.command) == bool(self.function):
@@ -96,6 +100,14 @@ class TrainingSpec:
             raise UsageError("a seed is a whole number from 0 to 4294967295", where=f"seed = {self.seed!r}")
         for name, _ in self.environment:
             _check_name(name)
+        self._check_places()
+
+    def _check_places(self) -> None:
+        if self.image:
+            image_digest(self.image)
+            if self.visible:
+                step = "put them into the image or the code"
+                raise UsageError("an image shows its own files only", where="visible", next_step=step)
         for path in (*self.code, *self.visible):
             if not path.is_absolute():
                 raise UsageError("a path of the training's code is absolute", where=str(path))
@@ -112,6 +124,7 @@ def training_spec(
     environment: Mapping[str, str] | None = None,
     seed: int = 0,
     limits: Limits | None = None,
+    image: str = "",
     wall_clock: float | None = None,
     output_bytes: int | None = None,
     folder: Path | None = None,
@@ -126,6 +139,7 @@ def training_spec(
         environment: As in `TrainingSpec`.
         seed: As in `TrainingSpec`.
         limits: As in `TrainingSpec`.
+        image: As in `TrainingSpec`.
         wall_clock: Seconds; replaces ``limits.wall_seconds``.
         output_bytes: Replaces ``limits.output_bytes``.
         folder: What relative paths are relative to; the current folder when not given.
@@ -143,7 +157,7 @@ def training_spec(
     elif function:
         reference = function
     if words:
-        words, paths = _with_script(words, paths, folder)
+        words, paths = _with_script(words, paths, folder, in_image=bool(image))
     bounds = limits or Limits()
     if wall_clock is not None:
         bounds = replace(bounds, wall_seconds=wall_clock)
@@ -157,14 +171,33 @@ def training_spec(
         environment=tuple(sorted((environment or {}).items())),
         seed=seed,
         limits=bounds,
+        image=image,
     )
 
 
+def image_digest(reference: str) -> str:
+    """The digest in the name of an image, hexadecimal.
+
+    Raises:
+        UsageError: It is not named by digest.
+    """
+    found = _PINNED_IMAGE.match(reference)
+    if found is None:
+        raise UsageError(
+            "an image is named by its digest: registry/name@sha256:...",
+            where=reference,
+            next_step="podman image inspect --format '{{index .RepoDigests 0}}' IMAGE says it",
+        )
+    return found[1]
+
+
 def _with_script(
-    words: tuple[str, ...], code: tuple[Path, ...], folder: Path
+    words: tuple[str, ...], code: tuple[Path, ...], folder: Path, *, in_image: bool
 ) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     """Make the paths of code in `words` absolute, and the script the code when none was given."""
     script = _script_of(words)
+    if in_image and not (folder / script).is_file():
+        script = ""  # it lies in the image
     if script and not (folder / script).is_file():
         raise UsageError(
             "the training script is not there", where=str(folder / script), next_step="give its absolute path"
