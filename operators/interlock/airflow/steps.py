@@ -51,6 +51,10 @@ class SecureTrainOperator(InterlockOperator):
         function: Instead of a command: ``module:name`` or a function ``f(data: Path, out: Path)``; tensors that it
             returns are saved as safetensors.
         code: Files and folders that the sandbox may read besides Python itself.
+        image: ``registry/name@sha256:...`` of a container image whose files the training sees in place of the worker's.
+        visible: Further folders of the worker, shown read-only where they are.
+        environment: Names and values set inside; all of it stands in the receipt, so no secrets.
+        seed: ``INTERLOCK_SEED`` and ``PYTHONHASHSEED`` inside.
         wall_clock: Seconds after which the run is ended.
         output_bytes: Largest output.
         requires: Gate kinds on top of those that policy requires.
@@ -73,6 +77,10 @@ class SecureTrainOperator(InterlockOperator):
         command: Sequence[str] | None = None,
         function: str | Callable[..., object] | None = None,
         code: Sequence[str] = (),
+        image: str = "",
+        visible: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        seed: int = 0,
         wall_clock: float = 3600.0,
         output_bytes: int = 10 * 2**30,
         requires: Sequence[str] = (),
@@ -87,6 +95,10 @@ class SecureTrainOperator(InterlockOperator):
         self.command = command
         self.function = function
         self.code = code
+        self.image = image
+        self.visible = visible
+        self.environment = environment
+        self.seed = seed
         self.wall_clock = wall_clock
         self.output_bytes = output_bytes
         self.requires = requires
@@ -104,6 +116,10 @@ class SecureTrainOperator(InterlockOperator):
                 command=self.command,
                 function=self.function,
                 code=self.code,
+                image=self.image,
+                visible=self.visible,
+                environment=self.environment,
+                seed=self.seed,
                 wall_clock=self.wall_clock,
                 output_bytes=self.output_bytes,
             )
