@@ -6,6 +6,7 @@ an opener's private, read-only copy.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import tempfile
@@ -103,13 +104,23 @@ def stretches(data: Buffer, start: int, end: int) -> Iterator[bytes]:
 
 
 def find_newline(data: Buffer, start: int, end: int) -> int:
-    """Offset of the first newline in a stretch, or -1."""
+    """Offset of the first newline in a stretch, or -1; holes of a sparse file, which are zeros, cost nothing."""
     if isinstance(data, bytes):
         return data.find(b"\n", start, end)
-    at = start
-    for piece in stretches(data, start, end):
+    at = _behind_hole(data, start)
+    while at < end:
+        piece = os.pread(data.descriptor, min(_STRETCH, end - at), at)
         found = piece.find(b"\n")
         if found >= 0:
             return at + found
-        at += len(piece)
+        at = _behind_hole(data, at + len(piece))
     return -1
+
+
+def _behind_hole(data: MappedFile, at: int) -> int:
+    """The first offset from `at` on that the file system keeps bytes for, or the end of the file."""
+    try:
+        return os.lseek(data.descriptor, at, os.SEEK_DATA)
+    except OSError as error:
+        # lseek(2): ENXIO where nothing but a hole follows; any other error means that holes are not told here.
+        return len(data) if error.errno == errno.ENXIO else at

@@ -21,6 +21,7 @@ from interlock.artifacts.source import Buffer, find_newline
 
 _CHUNK = 1 << 16
 _MEMOIZE = 0x94
+_SEARCHED = 1 << 26
 LONGEST_LINE = 8_192
 """Bytes of a number or a name in a text opcode that any pickler writes; loaders take longer ones."""
 
@@ -251,14 +252,23 @@ class PickleWalk:
 
     def text_line(self, at: int) -> tuple[bytes | None, int]:
         """A line that may hold a text of any length: None for one that is too long to be looked at."""
-        newline = find_newline(self.data, at, self.end)
+        newline = self._newline(at)
         length = (self.end if newline < 0 else newline) - at
-        self.budget.spend_bytes(length)
         if self.strict:
             self.budget.hold_text(length)
         elif length > LONGEST_LINE:
             return None, self.end if newline < 0 else newline + 1
         return self.line(at, max(length + 1, LONGEST_LINE))
+
+    def _newline(self, at: int) -> int:
+        """The next newline, or -1; looked for in stretches that are paid for, as the line may be the whole file."""
+        for first in range(at, self.end, _SEARCHED):
+            after = min(self.end, first + _SEARCHED)
+            newline = find_newline(self.data, first, after)
+            self.budget.spend_bytes((after if newline < 0 else newline) - first)
+            if newline >= 0:
+                return newline
+        return -1
 
     def raw(self, at: int, size: int) -> int:
         """Check that `size` bytes stand at `at`; the offset after them."""
