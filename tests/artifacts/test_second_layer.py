@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from tests.artifacts.corpus import CALL, GADGETS, called
 from tests.artifacts.looking import allowed, errors, look, record_of
 
+from interlock.artifacts.boxed import likely_sandbox, sandbox_here
 from interlock.artifacts.limits import Budget, Limits
 from interlock.artifacts.pickles.second_layer import SecondLayer
 from interlock.artifacts.pickles.stub_unpickler import names_of
 from interlock.artifacts.record import SECOND_LAYER, Record
 from interlock.artifacts.source import Buffer
 from interlock.gate import UsageError
+from interlock.training.bwrap import BwrapSandbox
+from interlock.training.rlimits import RlimitsSandbox
 from interlock.training.sandbox import Sandbox
 
 PLAIN = pickle.dumps(OrderedDict(a=[1, 2, {"b"}], c=(None, b"d")), 4)
@@ -83,6 +86,28 @@ def test_without_any_sandbox_it_is_left_open() -> None:
         layer.add(PLAIN, 0, len(PLAIN), path="m", names=ODICT)
         layer.judge(record)
     assert "no sandbox works" in record.failed[0].reason
+
+
+def test_where_the_strongest_sandbox_cannot_be_built_the_best_that_works_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox_here.cache_clear()
+    monkeypatch.setattr("interlock.training.sandbox.sandboxes", lambda: (BwrapSandbox("/bin/false"), RlimitsSandbox()))
+    try:
+        assert likely_sandbox().level == "bwrap"
+        assert not judged(PLAIN, ODICT).failed
+        assert likely_sandbox().level == "rlimits"
+        assert "disagree" in messages(judged(PLAIN, frozenset()))[0]
+    finally:
+        sandbox_here.cache_clear()
+
+
+def test_where_no_sandbox_works_it_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox_here.cache_clear()
+    monkeypatch.setattr("interlock.training.sandbox.sandboxes", lambda: (BwrapSandbox("/no/such/program"),))
+    record = judged(PLAIN, ODICT)
+    assert "no sandbox works" in record.failed[0].reason
+    assert messages(record) == []
 
 
 def test_more_than_fits_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

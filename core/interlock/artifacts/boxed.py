@@ -27,6 +27,10 @@ class BoxError(Exception):
     """The program did not end well; `str()` says why."""
 
 
+class NotBuiltError(BoxError):
+    """The sandbox could not be built, so the program never began."""
+
+
 @cache
 def sandbox_here() -> Sandbox:
     """The best sandbox of this machine: found once a process, as finding out takes three processes.
@@ -37,6 +41,16 @@ def sandbox_here() -> Sandbox:
     from interlock.training.sandbox import best_sandbox
 
     return best_sandbox()
+
+
+def likely_sandbox() -> Sandbox:
+    """The sandbox of this machine if that is known already, else the strongest one, untried.
+
+    For who can do with a `NotBuiltError` and ask `sandbox_here` then: the one attempt that counts is made anyway.
+    """
+    from interlock.training.sandbox import sandboxes
+
+    return sandbox_here() if sandbox_here.cache_info().currsize else sandboxes()[0]
 
 
 @contextmanager
@@ -71,6 +85,7 @@ def boxed(
         The result, as long as the context lasts; its content is untrusted.
 
     Raises:
+        NotBuiltError: There is no such sandbox here.
         BoxError: It failed, passed a limit, or wrote no result.
     """
     from interlock.training.sandbox import Folders, Job
@@ -101,7 +116,9 @@ def boxed(
         try:
             ended = sandbox.run(job)
         except InterlockError as error:
-            raise BoxError(error.what) from error
+            raise NotBuiltError(error.what) from error
+        except OSError as error:
+            raise NotBuiltError(str(error)) from error
         result = outside.out / RESULT
         well = ended.exit_status in statuses and ended.limit is None and not (silent and ended.log_bytes)
         if not well or not result.is_file() or result.is_symlink():
@@ -132,6 +149,7 @@ def asked(
         sandbox: Which one.
 
     Raises:
+        NotBuiltError: There is no such sandbox here.
         BoxError: It failed, passed a limit, or wrote no JSON object.
     """
     with boxed(

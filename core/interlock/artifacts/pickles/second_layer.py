@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.boxed import BoxError, asked, sandbox_here
+from interlock.artifacts.boxed import BoxError, NotBuiltError, asked, likely_sandbox, sandbox_here
 from interlock.artifacts.source import Buffer, stretches
 from interlock.gate.errors import UsageError
 
@@ -89,9 +90,7 @@ class SecondLayer:
         if self._folder is None:
             return
         try:
-            sandbox = (self._sandbox or sandbox_here)()
-            seconds = min(record.budget.limits.seconds, SECONDS)
-            said = asked(CHILD, Path(self._folder.name), flags=("-S",), seconds=seconds, sandbox=sandbox)
+            said = self._said(Path(self._folder.name), min(record.budget.limits.seconds, SECONDS))
         except (BoxError, UsageError) as error:
             why = error.what if isinstance(error, UsageError) else str(error)
             for walked in self._held:
@@ -99,6 +98,14 @@ class SecondLayer:
             return
         for number, walked in enumerate(self._held):
             self._compare(walked, said.get(str(number)), record)
+
+    def _said(self, folder: Path, seconds: float) -> dict[str, Any]:
+        if self._sandbox is None:
+            # To find out first which sandbox works here takes as long as the look itself.
+            with suppress(NotBuiltError):
+                return asked(CHILD, folder, flags=("-S",), seconds=seconds, sandbox=likely_sandbox())
+        sandbox = (self._sandbox or sandbox_here)()
+        return asked(CHILD, folder, flags=("-S",), seconds=seconds, sandbox=sandbox)
 
     def _compare(self, walked: _Walked, said: Any, record: Record) -> None:
         if not isinstance(said, dict) or not isinstance(said.get("names"), list):
