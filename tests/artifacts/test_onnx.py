@@ -16,7 +16,7 @@ from tests.artifacts.looking import allowed, errors, look, opened, record_of
 from tests.artifacts.wire import field, varint
 
 from interlock.artifacts import ArtifactGate, Limits
-from interlock.artifacts.formats.onnx_file import looks_like_onnx
+from interlock.artifacts.formats.graph_file import graph_formats
 from interlock.artifacts.formats.text_file import read_text
 from interlock.artifacts.limits import Budget
 
@@ -74,7 +74,7 @@ def test_nothing_that_onnx_reads_with_a_node_is_missed_for_a_trick_of_encoding()
     grouped = field(1, 10) + varint(50 << 3 | 3) + field(3, b"x") + varint(50 << 3 | 4) + field(7, graph())
     for data in (wide, grouped, field(7, b"") + field(7, graph())):
         assert domains(data) == {""}
-        assert looks_like_onnx(data, Budget(Limits()))
+        assert graph_formats(data, Budget(Limits())) == ["onnx"]
         assert not record_of(data).clean
 
 
@@ -141,4 +141,4 @@ def test_harmless_models_are_recognised_and_never_as_two_things() -> None:
     for name, case in harmless_onnx().items():
         for file, content in case.files.items():
             if file in ("", "model.onnx"):
-                assert looks_like_onnx(content, Budget(Limits())), name
+                assert graph_formats(content, Budget(Limits())) == ["onnx"], name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.artifacts.looking import WITH_CONTENTS, record_of
 
 from interlock.artifacts import Limits
 from interlock.artifacts import record as rules
+from interlock.artifacts.pickles import content_checks
 from interlock.artifacts.pickles.profiles import PROFILES
 from interlock.gate import Level
 
@@ -278,3 +280,17 @@ def test_pandas_zip_is_read_under_its_profile_only() -> None:
     with zipfile.ZipFile(out, "a") as archive:
         archive.writestr("other.pkl", written(Named("os", "system")))
     assert not record_of(out.getvalue(), "pandas").clean
+
+
+def test_every_check_is_found_by_its_name_and_no_name_is_of_none() -> None:
+    for module, names in content_checks.PLACES.items():
+        loaded = import_module(f"interlock.artifacts.pickles.{module}")
+        tables = [getattr(loaded, table, {}) for table in ("BUILDS", "CALLS", "MODELS")]
+        assert {name for table in tables for name in table} == set(names), module
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_rules_whose_checks_look_into_arrays_are_only_where_the_walk_keeps_them(profile: str) -> None:
+    checked = {name for names in content_checks.PLACES.values() for name in names}
+    used = {name for rule in PROFILES[profile].rules for name in (rule.build, rule.result)}
+    assert PROFILES[profile].contents or used.isdisjoint(checked)

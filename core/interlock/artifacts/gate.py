@@ -1,35 +1,33 @@
-"""The gate that looks at model files: ``artifact-scan``."""
+"""The gate that looks at model files: ``artifact-scan``.
+
+What only some scans ask for (weights, other scanners, secrets, cards and signatures) is loaded by the scan that does: a
+hook before each commit pays for the start of this program more than for the files that it looks at.
+"""
 
 from __future__ import annotations
 
-import platform
 import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from interlock.artifacts import opinions
 from interlock.artifacts.containers.checkpoint_folder import check_slices
-from interlock.artifacts.declared import model_facts
 from interlock.artifacts.folders.whole import look_at_folder
-from interlock.artifacts.formats.allow_lists import documents
 from interlock.artifacts.limits import Budget, LimitPassedError, Limits
 from interlock.artifacts.pickles.profiles import profile_named
 from interlock.artifacts.pickles.second_layer import SecondLayer
-from interlock.artifacts.privacy import look as privacy
 from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
-from interlock.artifacts.signed import signature_facts
-from interlock.artifacts.weights.accepted import Accepted
-from interlock.artifacts.weights.look import WeightsLook
-from interlock.gate.documents import canonical_json
 from interlock.gate.errors import MissingExtraError, SubjectError, UsageError
 from interlock.gate.protocols import OpenSubject, References
 from interlock.gate.values import Json, Observation, Tool
+
+if TYPE_CHECKING:
+    from interlock.artifacts.weights.accepted import Accepted
 
 SCANNER_VERSION = "3"
 """Changes whenever a scanner says something else of the same bytes."""
@@ -71,9 +69,9 @@ class ArtifactGate:
         accepted: str | None = None,
     ) -> None:
         self.profile = profile_named(profile)
-        self.also = opinions.checked(also)
-        self.look_for = privacy.checked(look_for)
-        self.accepted = None if accepted is None else Accepted(uri=accepted)
+        self.also = _other_scanners(also)
+        self.look_for = _looked_for(look_for)
+        self.accepted = _accepted(accepted)
         if self.accepted is not None and weights is False:
             raise UsageError(
                 "weights that are not read cannot be compared", where="accepted", next_step="leave weights on"
@@ -92,6 +90,12 @@ class ArtifactGate:
     @property
     def tools(self) -> tuple[Tool, ...]:
         """The scanner, the Python whose pickle semantics and JSON reader it uses, and what computes with weights."""
+        import platform
+        from importlib import metadata
+
+        from interlock.artifacts import opinions
+        from interlock.artifacts.privacy import look as privacy
+
         return (
             Tool(name="interlock-artifacts", version=SCANNER_VERSION),
             Tool(name="python", version=platform.python_version()),
@@ -106,6 +110,9 @@ class ArtifactGate:
 
     def configuration(self) -> Mapping[str, Json]:
         """Profile and allow-lists by name, version and digest, and the limits."""
+        from interlock.artifacts.formats.allow_lists import documents
+        from interlock.artifacts.privacy import look as privacy
+
         return {
             "profile": self.profile.name,
             "profile_version": self.profile.version,
@@ -125,9 +132,15 @@ class ArtifactGate:
         Raises:
             SubjectError: A file cannot be read.
         """
+        from interlock.artifacts.declared import model_facts
+        from interlock.artifacts.signed import signature_facts
+        from interlock.gate.documents import canonical_json
+
         with Texts() as texts:
             record = self.examined(opened, texts)
             if self.look_for:
+                from interlock.artifacts.privacy import look as privacy
+
                 privacy.look(self.look_for, texts, record)
         facts: dict[str, Json] = {}
         try:
@@ -164,8 +177,13 @@ class ArtifactGate:
         record.settle()
         if "" not in names:
             look_at_folder(tuple(names.values()), record)
-        opinions.ask(self.also, opened, record)
+        if self.also:
+            from interlock.artifacts import opinions
+
+            opinions.ask(self.also, opened, record)
         if self.weights:
+            from interlock.artifacts.weights.look import WeightsLook
+
             look = WeightsLook(opened, names, profile=self.profile, record=record)
             look.run()
             if self.accepted is not None:
@@ -176,6 +194,30 @@ class ArtifactGate:
 def told(file: str) -> str:
     """How findings and coverage name a file of a subject; not always a path that is there."""
     return shown(file, 1000)
+
+
+def _other_scanners(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    from interlock.artifacts import opinions
+
+    return opinions.checked(names)
+
+
+def _looked_for(kinds: Sequence[str]) -> tuple[str, ...]:
+    if not kinds:
+        return ()
+    from interlock.artifacts.privacy import look as privacy
+
+    return privacy.checked(kinds)
+
+
+def _accepted(uri: str | None) -> Accepted | None:
+    if uri is None:
+        return None
+    from interlock.artifacts.weights.accepted import Accepted
+
+    return Accepted(uri=uri)
 
 
 def _check_names(names: Mapping[str, str], record: Record) -> None:

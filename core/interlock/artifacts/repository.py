@@ -7,7 +7,6 @@ model: files of no format that is read here are counted and not refused, and sou
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,10 +16,8 @@ from pathlib import Path
 from interlock.artifacts import record as rules
 from interlock.artifacts.gate import ArtifactGate, told
 from interlock.artifacts.limits import Budget
-from interlock.artifacts.privacy import look as privacy
 from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record
-from interlock.gate.documents import canonical_json, digest_of
 from interlock.gate.errors import SubjectError, UsageError
 from interlock.gate.protocols import OpenSubject
 from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Measure, Observation, Report, Subject
@@ -61,6 +58,8 @@ class Scanned:
         Raises:
             SubjectError: A file cannot be read.
         """
+        from interlock.gate.documents import canonical_json, digest_of
+
         digests: dict[str, Json] = {path.relative_to(self.root).as_posix(): _sha256(path) for path in self.files}
         return Report(
             gate=self.gate.kind,
@@ -100,6 +99,8 @@ def scan_repository(root: Path, given: Sequence[Path], gate: ArtifactGate) -> Sc
             texts.prefix = prefix
             seen.take(_Within(prefix=prefix, files=files), gate.examined(_opened(folder, names), texts))
         if gate.look_for:
+            from interlock.artifacts.privacy import look as privacy
+
             private = Record(Budget(gate.limits))
             privacy.look(gate.look_for, texts, private)
             seen.take(_Within(prefix="", files=everywhere), private)
@@ -202,6 +203,8 @@ def _opened(folder: Path, names: tuple[str, ...]) -> OpenSubject:
 
 
 def _sha256(path: Path) -> str:
+    import hashlib
+
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.containers import zip_container
 from interlock.artifacts.containers.recognise import container_of, report_other_containers
 from interlock.artifacts.containers.tar_container import has_tar_header
-from interlock.artifacts.formats import numpy_file
-from interlock.artifacts.formats.catboost_file import looks_like_catboost, scan_catboost
-from interlock.artifacts.formats.gguf_file import looks_like_gguf, scan_gguf
+from interlock.artifacts.containers.zip_end import MAGICS
 from interlock.artifacts.formats.graph_file import graph_formats, scan_graph
-from interlock.artifacts.formats.hdf5_file import find_hdf5, looks_like_hdf5, scan_hdf5
-from interlock.artifacts.formats.numpy_file import scan_numpy
-from interlock.artifacts.formats.safetensors_file import looks_like_safetensors, scan_safetensors
-from interlock.artifacts.formats.text_file import read_text, scan_text
-from interlock.artifacts.formats.trees import scan_xgboost_ubjson
-from interlock.artifacts.formats.ubjson import looks_like_ubjson
+from interlock.artifacts.formats.native import NUMPY_MAGIC, find_hdf5, native_format, scanner_of
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import Probe, has_protocol, probe_pickle, scan_pickle
 from interlock.artifacts.pickles.profiles import Profile
@@ -31,15 +23,6 @@ from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer, open_bytes
 
 _DEEPEST = 4
-
-_NATIVE: Final = (
-    ("safetensors", looks_like_safetensors, scan_safetensors),
-    ("gguf", looks_like_gguf, scan_gguf),
-    ("hdf5", looks_like_hdf5, scan_hdf5),
-    ("xgboost", looks_like_ubjson, scan_xgboost_ubjson),
-    ("catboost", looks_like_catboost, scan_catboost),
-)
-"""Formats that are known by their first bytes and need no profile: name, recogniser, scanner."""
 
 _PICKLES: Final = frozenset({"pickle", "torch-legacy"})
 """Formats whose scanners walk every pickle from the first byte on, and read on as pickles what stands behind them."""
@@ -89,7 +72,8 @@ def scan_bytes(data: Buffer, path: str, *, profile: Profile, record: Record, dep
         found = _recognise_and_scan(seen, depth)
         if found not in _PICKLES:
             _scan_as_pickle_too(seen)
-        report_other_containers(data, found, path=path, record=record)
+        inner = partial(_scan_inner, profile=profile, record=record, depth=depth + 1)
+        report_other_containers(data, found, path=path, record=record, inner=inner)
         if len(seen.graphs) > 1 or (seen.graphs and found != seen.graphs[0]):
             graphs = " and ".join(seen.graphs)
             record.error(rules.POLYGLOT, f"a {found} file that loaders also take for {graphs}", path)
@@ -131,11 +115,13 @@ def _recognise_and_scan(seen: _Seen, depth: int) -> str:
         if depth >= _DEEPEST:
             raise LimitPassedError(f"archives inside each other deeper than {_DEEPEST}")
         return scan_container(partial(_scan_inner, profile=profile, record=record, depth=depth + 1))
-    for name, looks, scan in _NATIVE:
-        if looks(head):
-            scan(data, path=path, record=record)
-            return name
-    if head.startswith(numpy_file.MAGIC):
+    native = native_format(head)
+    if native:
+        scanner_of(native)(data, path=path, record=record)
+        return native
+    if head.startswith(NUMPY_MAGIC):
+        from interlock.artifacts.formats.numpy_file import scan_numpy
+
         scan_numpy(data, path=path, profile=profile, record=record)
         return "numpy"
     if has_protocol(head):
@@ -150,6 +136,8 @@ def _scan_inner(data: Buffer, path: str, *, profile: Profile, record: Record, de
 
 def _scan_without_magic(seen: _Seen) -> str:
     """A graph, text, a pickle of protocol 0 or 1, or something that is not read here."""
+    from interlock.artifacts.formats.text_file import read_text, scan_text
+
     data, path, record = seen.data, seen.path, seen.record
     text = read_text(data) if len(data) <= record.budget.limits.text_bytes else None
     if text is not None:
@@ -199,7 +187,9 @@ def _scan_as_hdf5_too(data: Buffer, path: str, record: Record) -> None:
     at = find_hdf5(data)
     if at <= 0:
         return
-    if data[:4].startswith(zip_container.MAGICS) or has_tar_header(data):  # where a member of it may well begin
+    from interlock.artifacts.formats.hdf5_file import scan_hdf5
+
+    if data[:4].startswith(MAGICS) or has_tar_header(data):  # where a member of it may well begin
         scan_hdf5(data, path=path, record=record, start=at)
     else:
         record.error(rules.POLYGLOT, "also an HDF5 file, which begins inside: readers may open either", path, at)

@@ -1,63 +1,132 @@
-"""Values, errors, the Gate protocol and the run of one gate. Depends on no other room of the house."""
+"""Values, errors, the Gate protocol and the run of one gate. Depends on no other room of the house.
 
-from interlock.gate.cards import DATASET_CARDS
-from interlock.gate.errors import (
-    DeniedError,
-    EvidenceError,
-    GuardError,
-    InterlockError,
-    LedgerError,
-    MissingExtraError,
-    PolicyError,
-    ReceiptError,
-    RefusedError,
-    SettingsError,
-    SignatureError,
-    SubjectError,
-    SubjectNotFoundError,
-    UnavailableError,
-    UndecidedError,
-    UnsafeSubjectError,
-    UsageError,
-)
-from interlock.gate.protocols import (
-    Allowed,
-    Decider,
-    Derived,
-    Gate,
-    GateContext,
-    Opener,
-    OpenSubject,
-    Recorded,
-    Recorder,
-    References,
-    Referring,
-    Written,
-)
-from interlock.gate.run import GateOutcome, Leaving, Sequel, conclude, look, run_gate
-from interlock.gate.settings import Settings
-from interlock.gate.values import (
-    GATE_KINDS,
-    Control,
-    Coverage,
-    Decision,
-    Finding,
-    Gap,
-    Json,
-    Level,
-    Location,
-    Measure,
-    Observation,
-    Reason,
-    Report,
-    RunIdentity,
-    Severity,
-    Stage,
-    Subject,
-    Tool,
-    Verdict,
-    utc_now,
-)
+Names are loaded when they are first used: a command that only scans needs neither settings nor the run of a gate.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interlock.gate.cards import DATASET_CARDS
+    from interlock.gate.errors import (
+        DeniedError,
+        EvidenceError,
+        GuardError,
+        InterlockError,
+        LedgerError,
+        MissingExtraError,
+        PolicyError,
+        ReceiptError,
+        RefusedError,
+        SettingsError,
+        SignatureError,
+        SubjectError,
+        SubjectNotFoundError,
+        UnavailableError,
+        UndecidedError,
+        UnsafeSubjectError,
+        UsageError,
+    )
+    from interlock.gate.protocols import (
+        Allowed,
+        Decider,
+        Derived,
+        Gate,
+        GateContext,
+        Opener,
+        OpenSubject,
+        Recorded,
+        Recorder,
+        References,
+        Referring,
+        Written,
+    )
+    from interlock.gate.run import GateOutcome, Leaving, Sequel, conclude, look, run_gate
+    from interlock.gate.settings import Settings
+    from interlock.gate.values import (
+        GATE_KINDS,
+        Control,
+        Coverage,
+        Decision,
+        Finding,
+        Gap,
+        Json,
+        Level,
+        Location,
+        Measure,
+        Observation,
+        Reason,
+        Report,
+        RunIdentity,
+        Severity,
+        Stage,
+        Subject,
+        Tool,
+        Verdict,
+        utc_now,
+    )
+
+_PLACES = {
+    "DATASET_CARDS": "cards",
+    "GATE_KINDS": "values",
+    "Allowed": "protocols",
+    "Control": "values",
+    "Coverage": "values",
+    "Decider": "protocols",
+    "Decision": "values",
+    "DeniedError": "errors",
+    "Derived": "protocols",
+    "EvidenceError": "errors",
+    "Finding": "values",
+    "Gap": "values",
+    "Gate": "protocols",
+    "GateContext": "protocols",
+    "GateOutcome": "run",
+    "GuardError": "errors",
+    "InterlockError": "errors",
+    "Json": "values",
+    "Leaving": "run",
+    "LedgerError": "errors",
+    "Level": "values",
+    "Location": "values",
+    "Measure": "values",
+    "MissingExtraError": "errors",
+    "Observation": "values",
+    "OpenSubject": "protocols",
+    "Opener": "protocols",
+    "PolicyError": "errors",
+    "Reason": "values",
+    "ReceiptError": "errors",
+    "Recorded": "protocols",
+    "Recorder": "protocols",
+    "References": "protocols",
+    "Referring": "protocols",
+    "RefusedError": "errors",
+    "Report": "values",
+    "RunIdentity": "values",
+    "Sequel": "run",
+    "Settings": "settings",
+    "SettingsError": "errors",
+    "Severity": "values",
+    "SignatureError": "errors",
+    "Stage": "values",
+    "Subject": "values",
+    "SubjectError": "errors",
+    "SubjectNotFoundError": "errors",
+    "Tool": "values",
+    "UnavailableError": "errors",
+    "UndecidedError": "errors",
+    "UnsafeSubjectError": "errors",
+    "UsageError": "errors",
+    "Verdict": "values",
+    "Written": "protocols",
+    "conclude": "run",
+    "look": "run",
+    "run_gate": "run",
+    "utc_now": "values",
+}
 
 __all__ = [
     "DATASET_CARDS",
@@ -118,3 +187,9 @@ __all__ = [
     "run_gate",
     "utc_now",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

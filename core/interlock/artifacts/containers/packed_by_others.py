@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from interlock.artifacts import record as rules
 from interlock.artifacts.boxed import BoxError, boxed
 from interlock.artifacts.containers.streams import ScanHeld
+from interlock.artifacts.containers.zip_end import END_MAGIC
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer, open_bytes, stretches
@@ -31,7 +32,6 @@ _NEXT: Final = "unpack it and scan what comes out, or install libarchive-tools a
 _MEMORY: Final = 1 << 30
 _BLOCK: Final = 512
 _ISO_9660: Final = (0x8001, b"CD001")  # ECMA-119, 8.4.3: libarchive takes any file with these bytes for an image
-_ZIP_END: Final = b"PK\x05\x06"
 _ZIP_END_WITHIN: Final = 22 + 0xFFFF
 
 
@@ -102,7 +102,7 @@ def _refuse_other_archives(data: Buffer, form: str, *, path: str, record: Record
     at, magic = _ISO_9660
     if data[at : at + len(magic)] == magic:
         record.error(rules.POLYGLOT, f"a {form} file that is also an ISO 9660 image: readers may open either", path, at)
-    if data.rfind(_ZIP_END, max(0, len(data) - _ZIP_END_WITHIN)) >= 0:
+    if data.rfind(END_MAGIC, max(0, len(data) - _ZIP_END_WITHIN)) >= 0:
         # No error, because a zip that was packed without compression stands there as well.
         raise LimitPassedError(f"a {form} file in which readers may find a zip: unpack it and scan what comes out")
 

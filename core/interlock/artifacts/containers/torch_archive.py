@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.containers.described_archive import scan_described
 from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.containers.torch_script import is_code, is_script, script_profile
 from interlock.artifacts.containers.zip_container import (
@@ -26,12 +25,10 @@ from interlock.artifacts.containers.zip_container import (
     content,
     inside,
     read_members,
-    rows_of,
     whole,
 )
-from interlock.artifacts.formats.hdf5_file import scan_hdf5
-from interlock.artifacts.formats.hdf5_structure import MAGIC as HDF5_MAGIC
-from interlock.artifacts.formats.numpy_file import plain_array, scan_numpy_header
+from interlock.artifacts.containers.zip_end import rows_of
+from interlock.artifacts.formats.native import HDF5_MAGIC, NUMPY_MAGIC
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
 from interlock.artifacts.pickles.judge import UNKNOWN_SIZE
@@ -85,6 +82,8 @@ def _scan_one(data: Buffer, *, path: str, profile: Profile, record: Record, inne
     root = torch_root(members)
     if root is not None:
         return _scan_torch(data, readable, root, path=path, profile=profile, record=record, inner=inner)
+    from interlock.artifacts.containers.described_archive import scan_described
+
     described = scan_described(data, readable, path=path, record=record, member=partial(_scan_member, inner=inner))
     if described is not None:
         record.looked(path)
@@ -259,16 +258,21 @@ def _scan_member(data: Buffer, member: Member, path: str, record: Record, *, inn
         return "unreadable"
     try:
         if member.method == STORED and data[member.start : member.start + len(HDF5_MAGIC)] == HDF5_MAGIC:
+            from interlock.artifacts.formats.hdf5_file import scan_hdf5
+
             # Its structure is read where it lies, so weights of any size need not be held.
             scan_hdf5(data, path=where, record=record, start=member.start, end=member.start + member.size)
             record.format(where, "hdf5")
             return "hdf5"
         head = next(content(data, member, record), b"")
-        if member.size > len(head) and plain_array(head):
-            # A large array is judged by its header, so its elements need not be held.
-            scan_numpy_header(head, member.size, path=where, record=record)
-            record.format(where, "numpy")
-            return "numpy"
+        if member.size > len(head) and head.startswith(NUMPY_MAGIC):
+            from interlock.artifacts.formats.numpy_file import plain_array, scan_numpy_header
+
+            if plain_array(head):
+                # A large array is judged by its header, so its elements need not be held.
+                scan_numpy_header(head, member.size, path=where, record=record)
+                record.format(where, "numpy")
+                return "numpy"
         return inner(whole(data, member, record), where)
     except LimitPassedError as error:
         record.fail(where, str(error))

@@ -13,7 +13,6 @@ from typing import Final
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.containers.zip_container import Member, whole
-from interlock.artifacts.formats.torchscript_code import class_names, scan_code
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.profiles import GlobalRule, Profile
 from interlock.artifacts.record import Record, shown
@@ -53,6 +52,8 @@ def script_profile(
         what = f"a TorchScript archive: loading it compiles and runs its code, for which the profile {PROFILE!r} is"
         record.error(rules.EXECUTABLE, what, path, members=listing)
         return profile
+    from interlock.artifacts.formats.torchscript_code import class_names, scan_code
+
     if "bytecode.pkl" in by_name:
         record.error(rules.EXECUTABLE, "TorchScript as bytecode, which is not read here", path)
     code = {name: member for name, member in by_name.items() if is_code(name)}

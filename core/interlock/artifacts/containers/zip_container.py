@@ -10,23 +10,29 @@ from __future__ import annotations
 
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from struct import Struct
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.containers.zip_end import (
+    CENTRAL,
+    CENTRAL_MAGIC,
+    END,
+    END64,
+    END64_MAGIC,
+    FULL32,
+    LOCAL_MAGIC,
+    LOCATOR64,
+    LOCATOR64_MAGIC,
+    find_end,
+)
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer, stretches
 
 _LOCAL = Struct("<4s5H3L2H")  # 4.3.7
-_CENTRAL = Struct("<4s6H3L5H2L")  # 4.3.12
-_END = Struct("<4s4H2LH")  # 4.3.16
-_END64 = Struct("<4sQ2H2L4Q")  # 4.3.14
-_LOCATOR64 = Struct("<4sLQL")  # 4.3.15
-_FULL32 = 0xFFFFFFFF
 _FULL16 = 0xFFFF
-_LONGEST_COMMENT = 0xFFFF
 _NEWEST = 63
 STORED, DEFLATED = 0, 8
 _ENCRYPTED = 0x2041
@@ -36,8 +42,18 @@ _UNICODE_PATH = 0x7075  # Info-ZIP's, 4.6.9; Python's zipfile follows it since 3
 _KNOWN_FLAGS = 0x0806 | _DESCRIPTOR
 _CHUNK = 1 << 20
 _LARGE = 16 << 20
-MAGICS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-"""How a file starts that some reader takes for a zip."""
+
+
+def fastest_crc32() -> Callable[[bytes, int], int]:
+    """CRC-32 of bytes behind others that have the given one; libdeflate's, if it is here, is three times as fast."""
+    try:
+        from deflate import crc32
+    except ImportError:
+        return zlib.crc32
+    return crc32
+
+
+_crc32 = fastest_crc32()
 
 
 class ZipStructureError(Exception):
@@ -87,42 +103,6 @@ def inside(path: str, member: Member) -> str:
     return f"{path}!{shown(member.name)}"
 
 
-def find_end(data: Buffer) -> int | None:
-    """Offset of an end-of-central-directory record whose comment reaches the end of the file, else None."""
-    first = max(0, len(data) - _END.size - _LONGEST_COMMENT)
-    at = data.rfind(b"PK\x05\x06", first)
-    while at >= 0:
-        if at + _END.size <= len(data) and at + _END.size + _END.unpack_from(data, at)[-1] == len(data):
-            return at
-        at = data.rfind(b"PK\x05\x06", first, at)
-    return None
-
-
-def rows_of(data: Buffer) -> tuple[tuple[int, int], ...]:
-    """Start and end of each archive of a row of them, or nothing if this is no row.
-
-    Found from the end on, by what each directory says of its own place, so that nothing is searched.
-    """
-    pieces: list[tuple[int, int]] = []
-    end = len(data)
-    while end:
-        at = end - _END.size
-        if at < 0 or data[at : at + 4] != b"PK\x05\x06":
-            return ()
-        _, _, _, _, _, size, offset, comment = _END.unpack_from(data, at)
-        directory_end = at
-        locator = at - _LOCATOR64.size
-        if locator >= _END64.size and data[locator : locator + 4] == b"PK\x06\x07":
-            directory_end = locator - _END64.size
-            *_, size, offset = _END64.unpack_from(data, directory_end)
-        start = directory_end - size - offset
-        if comment or start < 0 or start >= directory_end:
-            return ()
-        pieces.append((start, end))
-        end = start
-    return tuple(reversed(pieces))
-
-
 def read_members(data: Buffer, *, path: str, record: Record) -> tuple[Member, ...]:
     """Parse the directory and check it against the local headers.
 
@@ -138,8 +118,8 @@ def read_members(data: Buffer, *, path: str, record: Record) -> tuple[Member, ..
     end = find_end(data)
     if end is None:
         raise ZipStructureError("a zip file that is cut off: it has no central directory", len(data))
-    if end + _END.size != len(data):
-        record.error(rules.ZIP_STRUCTURE, "bytes after the end of the zip (a comment)", path, end)
+    if end + END.size != len(data):
+        record.error(rules.ZIP_STRUCTURE, "bytes after the end of the zip (a comment, or more)", path, end)
     count, size, offset, directory_end = _directory(data, end)
     if count > record.budget.limits.members:
         raise LimitPassedError(f"a zip of more than {record.budget.limits.members:,} members")
@@ -154,19 +134,19 @@ def read_members(data: Buffer, *, path: str, record: Record) -> tuple[Member, ..
 
 def _directory(data: Buffer, end: int) -> tuple[int, int, int, int]:
     """Entries, size, offset and end of the central directory; zip64's word counts where there is one."""
-    _, disk, start_disk, here, count, size, offset, _ = _END.unpack_from(data, end)
-    locator = end - _LOCATOR64.size
-    if locator < 0 or data[locator : locator + 4] != b"PK\x06\x07":
+    _, disk, start_disk, here, count, size, offset, _ = END.unpack_from(data, end)
+    locator = end - LOCATOR64.size
+    if locator < 0 or data[locator : locator + 4] != LOCATOR64_MAGIC:
         if disk or start_disk or here != count:
             raise ZipStructureError("a zip of several disks", end)
         return count, size, offset, end
-    _, _, at, disks = _LOCATOR64.unpack_from(data, locator)
-    if disks != 1 or at + _END64.size != locator or data[at : at + 4] != b"PK\x06\x06":
+    _, _, at, disks = LOCATOR64.unpack_from(data, locator)
+    if disks != 1 or at + END64.size != locator or data[at : at + 4] != END64_MAGIC:
         raise ZipStructureError("a zip64 directory that is not where its locator says", locator)
-    _, record_size, _, _, disk, start_disk, here64, count64, size64, offset64 = _END64.unpack_from(data, at)
-    if record_size != _END64.size - 12 or disk or start_disk or here64 != count64:
+    _, record_size, _, _, disk, start_disk, here64, count64, size64, offset64 = END64.unpack_from(data, at)
+    if record_size != END64.size - 12 or disk or start_disk or here64 != count64:
         raise ZipStructureError("a zip64 directory of several disks or of an odd size", at)
-    for small, large, full in ((count, count64, _FULL16), (size, size64, _FULL32), (offset, offset64, _FULL32)):
+    for small, large, full in ((count, count64, _FULL16), (size, size64, FULL32), (offset, offset64, FULL32)):
         if small not in (large, full):
             raise ZipStructureError("the two ends of the zip's directory disagree", at)
     return count64, size64, offset64, at
@@ -175,17 +155,17 @@ def _directory(data: Buffer, end: int) -> tuple[int, int, int, int]:
 def _central_entries(data: Buffer, at: int, end: int, count: int) -> list[Member]:
     members = []
     for _ in range(count):
-        if at + _CENTRAL.size > end:
+        if at + CENTRAL.size > end:
             raise ZipStructureError("a central directory that is cut off", at)
         (magic, _, needs, flags, method, _, _, crc, packed, size, names, extras, comments, disk, _, mode, header) = (
-            _CENTRAL.unpack_from(data, at)
+            CENTRAL.unpack_from(data, at)
         )
-        if magic != b"PK\x01\x02" or disk not in (0, _FULL16) or needs > _NEWEST:
+        if magic != CENTRAL_MAGIC or disk not in (0, _FULL16) or needs > _NEWEST:
             raise ZipStructureError("a broken entry in the central directory", at)
-        after = at + _CENTRAL.size + names + extras + comments
+        after = at + CENTRAL.size + names + extras + comments
         if after > end:
             raise ZipStructureError("a central directory that is cut off", at)
-        raw = data[at + _CENTRAL.size : at + _CENTRAL.size + names]
+        raw = data[at + CENTRAL.size : at + CENTRAL.size + names]
         extra = data[after - comments - extras : after - comments]
         size, packed, header = _zip64(extra, (size, packed, header), at)
         name = _name(raw, flags, at)
@@ -223,7 +203,7 @@ def _zip64(extra: bytes, fields: tuple[int, ...], at: int) -> tuple[int, ...]:
     values = _extra_field(extra, ZIP64_FIELD, at)
     wide: list[int] = []
     for field in fields:
-        if field != _FULL32:
+        if field != FULL32:
             wide.append(field)
             continue
         if len(values) < 8:
@@ -303,7 +283,7 @@ def _local(data: Buffer, member: Member, directory: int, path: str, record: Reco
         raise ZipStructureError(f"the member {shown(member.name)} has no local header", at)
     magic, _, flags, method, _, _, crc, packed, size, names, extras = _LOCAL.unpack_from(data, at)
     start = at + _LOCAL.size + names + extras
-    if magic != b"PK\x03\x04" or start + member.packed > directory:
+    if magic != LOCAL_MAGIC or start + member.packed > directory:
         raise ZipStructureError(f"the member {shown(member.name)} reaches over the directory or has no header", at)
     raw = data[at + _LOCAL.size : at + _LOCAL.size + names]
     size, packed = _zip64(data[start - extras : start], (size, packed), at)
@@ -380,7 +360,7 @@ def check_content(data: Buffer, member: Member, *, path: str, record: Record) ->
     """
     crc = 0
     for chunk in content(data, member, record):
-        crc = zlib.crc32(chunk, crc)
+        crc = _crc32(chunk, crc)
     if crc != member.crc:
         record.error(
             rules.ZIP_CHECKSUM,

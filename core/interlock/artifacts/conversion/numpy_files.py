@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
-from interlock.artifacts.containers.zip_container import MAGICS, STORED, content, read_members
+from interlock.artifacts.containers.zip_container import STORED, content, read_members
+from interlock.artifacts.containers.zip_end import MAGICS
 from interlock.artifacts.conversion.naming import ALONE, Opaque
 from interlock.artifacts.conversion.tensors import ELSEWHERE, NUMPY, ConversionError, Stored, Tensor, view
 from interlock.artifacts.conversion.torch_files import Contents

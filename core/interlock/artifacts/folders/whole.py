@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.folders.index import check_index
 from interlock.artifacts.formats.config_tree import Pairs
 from interlock.artifacts.record import Record, shown
 
@@ -29,6 +28,8 @@ def look_at_folder(files: Sequence[str], record: Record) -> None:
     for path, document in sorted(record.documents.items()):
         if path in present:
             if document.get("weight_map") is not None:
+                from interlock.artifacts.folders.index import check_index
+
                 check_index(document, path=path, present=present, record=record)
             if document.get("_class_name") is not None:
                 _check_pipeline(document, path, present, record)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from interlock.gate.documents import digest_of
@@ -21,6 +20,8 @@ NAMES = ("keras_classes", "skops_types", "sklearn_classes")
 @cache
 def table(name: str) -> Mapping[str, Any]:
     """One of `NAMES`, as it was shipped."""
+    from importlib.resources import files
+
     content: dict[str, Any] = json.loads(
         files("interlock.artifacts.formats").joinpath(f"{name}.json").read_text("utf-8")
     )

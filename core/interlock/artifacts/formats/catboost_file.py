@@ -29,15 +29,9 @@ from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-_MAGIC: Final = b"CBM1"
 _VERSION: Final = b"FlabuffersModel_v1"
 _TABLES_PART: Final = b"static_provider_v1"
 _NAN_TREATMENTS: Final = range(3)
-
-
-def looks_like_catboost(head: bytes) -> bool:
-    """Whether a file starts as a model of CatBoost."""
-    return head.startswith(_MAGIC)
 
 
 def scan_catboost(data: Buffer, *, path: str, record: Record) -> None:

@@ -18,7 +18,6 @@ from interlock.artifacts.pickles.kinds import LARGEST, element_count
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-MAGIC: Final = b"GGUF"
 _ALIGNMENT: Final = 32
 _LARGEST_ALIGNMENT: Final = 1 << 20
 _LONGEST_KEY: Final = 65_535
@@ -37,11 +36,6 @@ _BLOCKS: Final = {
     24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54),
     35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
-
-
-def looks_like_gguf(head: bytes) -> bool:
-    """Whether a file starts with the magic."""
-    return head.startswith(MAGIC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from interlock.artifacts.formats.hdf5_messages import (
     space,
     storage,
 )
-from interlock.artifacts.formats.hdf5_structure import MAGIC, MalformedError, Message, Structure, UnreadError
+from interlock.artifacts.formats.hdf5_structure import MalformedError, Message, Structure, UnreadError
 from interlock.artifacts.formats.keras_file import scan_keras_config
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
@@ -44,21 +44,6 @@ _BUILT_IN_FILTERS: Final = frozenset(range(1, 7))
 _REFERENCE = 7
 _LARGE = 64 << 20
 _MOST_GROWTH = 1_000
-
-
-def looks_like_hdf5(head: bytes) -> bool:
-    """Whether a file starts as HDF5."""
-    return head.startswith(MAGIC)
-
-
-def find_hdf5(data: Buffer) -> int:
-    """Where the HDF5 library would find the file to begin: at 0, 512, 1024 and so on (II.A), or -1."""
-    at = 0
-    while at + len(MAGIC) <= len(data):
-        if data[at : at + len(MAGIC)] == MAGIC:
-            return at
-        at = at * 2 or 512
-    return -1
 
 
 def scan_hdf5(data: Buffer, *, path: str, record: Record, start: int = 0, end: int | None = None) -> None:

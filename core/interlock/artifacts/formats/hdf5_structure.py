@@ -16,7 +16,6 @@ from struct import Struct
 from interlock.artifacts.limits import Budget
 from interlock.artifacts.source import Buffer
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 0xFFFFFFFFFFFFFFFF
 CONTINUATION, SYMBOL_TABLE = 0x10, 0x11
 _SHARED = 0x02

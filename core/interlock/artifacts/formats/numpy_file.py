@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
+from interlock.artifacts.formats.native import NUMPY_MAGIC
 from interlock.artifacts.pickles.file import scan_pickle
 from interlock.artifacts.pickles.kinds import LARGEST, element_count, is_size
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-MAGIC: Final = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000  # numpy.lib.format._MAX_HEADER_SIZE
 _DESCR: Final = re.compile(r"[<>|=]?(?P<kind>[biufcmMSUVO])(?P<size>\d{0,9})(?:\[[\w/]{1,16}\])?\Z")
 _DEEPEST = 16
@@ -32,7 +32,7 @@ class MalformedArrayError(Exception):
 def plain_array(head: bytes) -> bool:
     """Whether these are the first bytes of an array without Python objects, its header complete."""
     try:
-        return head.startswith(MAGIC) and not _read(head)[1]
+        return head.startswith(NUMPY_MAGIC) and not _read(head)[1]
     except MalformedArrayError:
         return False
 

@@ -1,7 +1,7 @@
 """Scans an ONNX model by its wire format: operators that need somebody's library, and data from other files.
 
-ONNX has no magic number. A file is one if protobuf would read it as a ``ModelProto`` with something in its graph;
-whatever only a hostile writer does in it is an error then. Tensors' bytes are never read.
+ONNX has no magic number. A file is one if protobuf would read it as a ``ModelProto`` with something in its graph
+(`graph_file`); whatever only a hostile writer does in it is an error then. Tensors' bytes are never read.
 """
 
 from __future__ import annotations
@@ -12,25 +12,12 @@ from interlock.artifacts import record as rules
 from interlock.artifacts.formats.onnx_operators import CONTRIB, IMPORTED_BY_RUNTIME, NEWEST_IR, PYTHON, STANDARD
 from interlock.artifacts.formats.onnx_schema import SCHEMA
 from interlock.artifacts.formats.onnx_tensors import TensorCheck
-from interlock.artifacts.formats.protobuf import Kept, MalformedMessageError, Walk, fields, holds, text
+from interlock.artifacts.formats.protobuf import Kept, MalformedMessageError, Walk, fields, text
 from interlock.artifacts.formats.smuggled import hidden_code
-from interlock.artifacts.limits import Budget
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-# Model.graph.node.op_type and .domain, .initializer.name and .external_data, .sparse_initializer.values; the same in
-# training_info and functions.
-_CONTENTS = ((7, 1, 4), (7, 1, 7), (7, 5, 8), (7, 5, 13), (7, 15, 1), (20, 1, 1, 4), (20, 2, 1, 4), (25, 7, 4))
 _MOST_OPERATORS = 10_000
-
-
-def looks_like_onnx(data: Buffer, budget: Budget) -> bool:
-    """Whether ``onnx.load`` would take `data` for a model with something in it.
-
-    Raises:
-        LimitPassedError: The budget is spent.
-    """
-    return any(holds(data, 0, len(data), path, budget) for path in _CONTENTS)
 
 
 def scan_onnx(data: Buffer, path: str, record: Record) -> None:

@@ -7,7 +7,7 @@ last of a value that stands twice, so nothing that a file hides that way may be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -123,40 +123,75 @@ def varint(data: Buffer, at: int, end: int, *, strict: bool) -> tuple[int, int]:
     raise MalformedMessageError("a number that is cut off or longer than ten bytes", at)
 
 
-def holds(
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What is looked for in the fields of one number.
+
+    Args:
+        ends: Names of the places that such a field is.
+        below: By number, what is looked for in the message that it is.
+        names: Of all places at and below it.
+    """
+
+    ends: set[str] = field(default_factory=set)
+    below: dict[int, Branch] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+
+def planted(places: Iterable[tuple[str, Sequence[int]]]) -> Mapping[int, Branch]:
+    """Names and the chains of field numbers where they are looked for, for `held`; a name may stand for several."""
+    root: dict[int, Branch] = {}
+    for name, path in places:
+        level = root
+        for depth, number in enumerate(path, 1):
+            branch = level.setdefault(number, Branch())
+            branch.names.add(name)
+            if depth == len(path):
+                branch.ends.add(name)
+            level = branch.below
+    return root
+
+
+def held(
     data: Buffer,
     start: int,
     end: int,
-    path: Sequence[int],
+    places: Mapping[int, Branch],
     budget: Budget,
     *,
-    leaf: Callable[[int, int], bool] | None = None,
-) -> bool:
-    """Whether a reader would take the stretch for a message that holds a field at `path`, a chain of field numbers.
+    left: Set[str],
+    counts: Callable[[str, int, int], bool] = lambda *_: True,
+) -> set[str]:
+    """Names of the places at which a reader, who would take the stretch for a message, would find a field.
 
-    As lenient as protobuf itself, so that nothing a loader accepts is taken for something else here.
+    As lenient as protobuf itself, so that nothing a loader accepts is taken for something else here. Every message is
+    read once, whatever is looked for in it.
 
     Args:
         data: Unverified bytes.
         start: Where the message begins.
         end: Where it has to end.
-        path: At least one field number.
+        places: From `planted`.
         budget: Pays.
-        leaf: Whether the field from one offset to another is one that counts; any is if this is left out.
+        left: The names that are still looked for.
+        counts: Whether a field, by a name and its first and last offset, is one that counts.
 
     Raises:
         LimitPassedError: The budget is spent.
     """
-    found = False
+    found: set[str] = set()
     try:
         for number, wire, first, last in fields(data, start, end, budget, strict=False):
-            if not found and wire == BYTES and number == path[0]:
-                if len(path) > 1:
-                    found = holds(data, first, last, path[1:], budget, leaf=leaf)
-                else:
-                    found = leaf is None or leaf(first, last)
+            branch = places.get(number)
+            if branch is None or wire != BYTES or left.isdisjoint(branch.names):
+                continue
+            here = {name for name in branch.ends & left if counts(name, first, last)}
+            if branch.below and not left <= here:
+                here |= held(data, first, last, branch.below, budget, left=left - here, counts=counts)
+            found |= here
+            left = left - here  # not in place, as it is the caller's
     except MalformedMessageError:
-        return False
+        return set()
     return found
 
 

@@ -31,12 +31,6 @@ class MalformedHeaderError(Exception):
     """The header is not what the format says; `str()` says how."""
 
 
-def looks_like_safetensors(head: bytes) -> bool:
-    """Whether a file starts with a header's length and an opening brace."""
-    # Any text has a length of 2**59 and more there, so the bound only has to tell the two apart.
-    return len(head) >= 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40
-
-
 def scan_safetensors(data: Buffer, *, path: str, record: Record) -> None:
     """Check that the header describes exactly the bytes that follow it.
 

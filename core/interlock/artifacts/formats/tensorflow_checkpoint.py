@@ -12,23 +12,17 @@ from typing import Final
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.formats.beside import path_beside
+from interlock.artifacts.formats.graph_file import INDEX_FOOTER
 from interlock.artifacts.formats.protobuf import Kept, MalformedMessageError, Walk, varint
 from interlock.artifacts.formats.tensorflow_schema import SCHEMA
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record
 from interlock.artifacts.source import Buffer
 
-_FOOTER: Final = 48
-_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 _TRAILER: Final = 5
 _MOST_SHARDS: Final = 10_000
 DATA_FORMAT: Final = "tensorflow-checkpoint-data"
 """Format of a file that an index takes tensors from."""
-
-
-def looks_like_index(data: Buffer) -> bool:
-    """Whether `data` ends as a table does."""
-    return len(data) >= _FOOTER and data[-len(_MAGIC) :] == _MAGIC
 
 
 def scan_index(data: Buffer, path: str, record: Record) -> None:
@@ -61,7 +55,7 @@ class _Index:
     def check(self) -> None:
         """Read all entries, then compare with the data files."""
         end = len(self.data)
-        _, at = self._handle(end - _FOOTER, end)
+        _, at = self._handle(end - INDEX_FOOTER, end)
         index, _ = self._handle(at, end)
         for _, handle, stop in self._block(*index):
             span, _ = self._handle(handle, stop)
@@ -108,7 +102,7 @@ class _Index:
         """Where a block begins and ends, without its trailer; and the offset after the handle."""
         start, at = varint(self.data, at, end, strict=True)
         size, at = varint(self.data, at, end, strict=True)
-        if start + size + _TRAILER > len(self.data) - _FOOTER:
+        if start + size + _TRAILER > len(self.data) - INDEX_FOOTER:
             raise MalformedMessageError("a block outside of the file", start)
         if self.data[start + size]:
             raise LimitPassedError("a compressed checkpoint index, which is not read here")

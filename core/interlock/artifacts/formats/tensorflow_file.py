@@ -7,86 +7,33 @@ vocabularies need of files is allowed where the file's name cannot be the model'
 from __future__ import annotations
 
 import json
-import re
 from typing import Final
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.formats.beside import path_beside, stays_beside
-from interlock.artifacts.formats.protobuf import Kept, MalformedMessageError, Walk, holds, text
+from interlock.artifacts.formats.protobuf import Kept, MalformedMessageError, Walk, text
 from interlock.artifacts.formats.tensorflow_files import FileNames
 from interlock.artifacts.formats.tensorflow_operators import COMPUTES, PRINTS, PRINTS_TO, READS_ASSETS, SAVES
 from interlock.artifacts.formats.tensorflow_schema import SCHEMA
-from interlock.artifacts.limits import Budget
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.source import Buffer
 
-# Where nodes are in a saved model, a meta graph and a graph.
-_NODES: Final = {"SavedModel": (2, 2, 1), "MetaGraph": (2, 1), "GraphDef": (1,)}
-_FUNCTIONS: Final = {"SavedModel": (2, 2, 2, 1, 3), "MetaGraph": (2, 2, 1, 3), "GraphDef": (2, 1, 3)}
-# What TensorFlow takes for the name of a node, of an operator or of a function that is called like one.
-_NAME: Final = re.compile(rb"[A-Za-z0-9_.>/-]+\Z")
-_LONGEST_NAME: Final = 1000
 _MOST_NAMES: Final = 10_000
 _KERAS_CODE: Final = frozenset({"Lambda", "PyFunc"})
 
 
-def looks_like_graph(data: Buffer, budget: Budget) -> bool:
-    """Whether TensorFlow would take `data` for a saved model, a meta graph or a graph with a node in it.
-
-    Raises:
-        LimitPassedError: The budget is spent.
-    """
-    return bool(_root(data, budget))
-
-
-def looks_like_keras_metadata(data: Buffer, budget: Budget) -> bool:
-    """Whether Keras 2 would take `data` for its ``keras_metadata.pb``.
-
-    Raises:
-        LimitPassedError: The budget is spent.
-    """
-    # A node's identifier and its metadata.
-    return all(holds(data, 0, len(data), path, budget) for path in ((1, 4), (1, 5))) and not _root(data, budget)
-
-
-def scan_graph(data: Buffer, path: str, record: Record) -> None:
-    """Walk all graphs and functions of a model.
+def scan_messages(data: Buffer, root: str, path: str, record: Record) -> None:
+    """Walk all graphs and functions of a model, or look for layers that carry code in Keras' metadata.
 
     Args:
         data: Unverified bytes.
+        root: Name of the message in the schema: ``SavedModel``, ``MetaGraph``, ``GraphDef`` or ``KerasMetadata``.
         path: For findings.
         record: Where findings go.
 
     Raises:
         LimitPassedError: The budget is spent.
     """
-    _scan(data, _root(data, record.budget), path, record)
-
-
-def scan_keras_metadata(data: Buffer, path: str, record: Record) -> None:
-    """Look for layers that carry code.
-
-    Raises:
-        LimitPassedError: The budget is spent.
-    """
-    _scan(data, "KerasMetadata", path, record)
-
-
-def _root(data: Buffer, budget: Budget) -> str:
-    def named(first: int, last: int) -> bool:
-        return _NAME.match(data[first : min(last, first + _LONGEST_NAME)]) is not None
-
-    def is_node(first: int, last: int) -> bool:
-        return all(holds(data, first, last, (number,), budget, leaf=named) for number in (1, 2))
-
-    for paths in (_NODES, _FUNCTIONS):
-        for root, path in paths.items():
-            if holds(data, 0, len(data), path, budget, leaf=is_node):
-                return root
-    return ""
-
-
-def _scan(data: Buffer, root: str, path: str, record: Record) -> None:
     scan = _Scan(data, path, record)
     walk = Walk(data=data, schema=SCHEMA, budget=record.budget, leave=scan.leave, unknown=scan.unknown_field)
     try:

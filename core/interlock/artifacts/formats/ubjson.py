@@ -23,12 +23,6 @@ class MalformedUbjsonError(Exception):
     """The bytes are no UBJSON that all readers understand alike; `str()` says why."""
 
 
-def looks_like_ubjson(head: bytes) -> bool:
-    """Whether a file starts with an object whose first key has a length of eight bytes, as XGBoost's do."""
-    # JSON has a quote, a space or a closing brace there, and no text has zero bytes.
-    return head.startswith(b"{L\0\0\0\0")
-
-
 def read_ubjson(data: Buffer, record: Record) -> Any:
     """Parse one document.
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.limits import LimitPassedError
-from interlock.artifacts.pickles.content_checks import BUILDS, CALLS, MODELS
+from interlock.artifacts.pickles.content_checks import build_check, call_check, model_check
 from interlock.artifacts.pickles.contents import ContentError
 from interlock.artifacts.pickles.fields import STORAGE_INFO
 from interlock.artifacts.pickles.kinds import (
@@ -269,7 +269,7 @@ class Judge:
     def _made(self, rule: GlobalRule, arguments: tuple[object, ...], at: int) -> object:
         """What an allowed call gives, unless the library would take what it is given for more than it is."""
         made = result_of(rule, arguments)
-        check = CALLS.get(rule.result)
+        check = call_check(rule.result)
         if check is not None and isinstance(made, Instance):
             try:
                 check(made, arguments)
@@ -280,7 +280,7 @@ class Judge:
 
     def _fits(self, instance: Instance, state: object, at: int) -> bool:
         kind = instance.rule.build
-        check, model = BUILDS.get(kind), MODELS.get(kind)
+        check, model = build_check(kind), model_check(kind)
         if check is None and model is None:
             return state_allowed(instance, state)
         self.record.budget.check_time()

@@ -9,12 +9,9 @@ it can rebuild, with any arguments; the rules here also say what a call may be g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
-from interlock.artifacts.pickles.booster_rules import LIGHTGBM, XGBOOST
-from interlock.artifacts.pickles.checkpoint_rules import DISTRIBUTED_CHECKPOINT
-from interlock.artifacts.pickles.estimator_rules import estimator_rules
-from interlock.artifacts.pickles.frame_rules import FRAMES
 from interlock.artifacts.pickles.rules import GlobalRule, Profile
 from interlock.gate.errors import UsageError
 
@@ -182,73 +179,138 @@ _JOBLIB = (
 )  # fmt: skip
 
 _ARRAYS = (*_NUMPY, *_BUILTIN_VALUES, _ORDERED_DICT, *_JOBLIB)
-_SKLEARN = (*_ARRAYS, *estimator_rules(), *_PLAIN_TYPES)
 
 DISTRIBUTED = "torch-dcp"
 
-PROFILES: Mapping[str, Profile] = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="torch-state-dict",
-            version="1",
-            purpose="tensors by name, as torch.save(model.state_dict()) writes them",
-            rules=_STATE_DICT,
-        ),
-        Profile(
-            name="torch-checkpoint",
-            version="2",
-            purpose="state dicts with optimizer, scheduler, numpy values and plain Python containers",
-            rules=_CHECKPOINT,
-        ),
-        Profile(
-            name="torchscript",
-            version="1",
-            purpose="TorchScript whose code only names operators that compute; its own classes come from its code",
-            rules=_SCRIPT,
-        ),
-        Profile(
-            name="numpy",
-            version="3",
-            purpose="numpy arrays and scalars, object arrays of plain values included, as numpy and joblib save them",
-            rules=_ARRAYS,
-        ),
-        Profile(
-            name="sklearn",
-            version="1",
-            purpose="fitted estimators of scikit-learn and what they hold, as pickle (2 to 5) and joblib save them",
-            rules=(*_SKLEARN, _DEFAULT_DICT),
-            contents=True,
-        ),
-        Profile(
-            name="pandas",
-            version="1",
-            purpose="frames, series and indices of pandas, as DataFrame.to_pickle writes them",
-            rules=(*_ARRAYS, *FRAMES),
-            contents=True,
-        ),
-        Profile(
-            name="xgboost",
-            version="1",
-            purpose="boosters and estimators of XGBoost, their model judged as a file, and all of sklearn",
-            rules=(*_SKLEARN, _DEFAULT_DICT, *XGBOOST),
-            contents=True,
-        ),
-        Profile(
-            name="lightgbm",
-            version="1",
-            purpose="boosters and estimators of LightGBM, their model judged as a file, and all of sklearn",
-            rules=(*(rule for rule in _SKLEARN if rule is not _ORDERED_DICT), *LIGHTGBM),
-            contents=True,
-        ),
-        Profile(
-            name=DISTRIBUTED,
-            version="2",
-            purpose="checkpoint folders of torch.distributed.checkpoint: their .metadata and their *.distcp files",
-            rules=(*_CHECKPOINT, *DISTRIBUTED_CHECKPOINT),
-        ),
+
+def _sklearn_rules() -> tuple[GlobalRule, ...]:
+    from interlock.artifacts.pickles.estimator_rules import estimator_rules
+
+    return (*_ARRAYS, *estimator_rules(), *_PLAIN_TYPES)
+
+
+def _state_dict() -> Profile:
+    return Profile(
+        name="torch-state-dict",
+        version="1",
+        purpose="tensors by name, as torch.save(model.state_dict()) writes them",
+        rules=_STATE_DICT,
     )
-}
+
+
+def _checkpoint() -> Profile:
+    return Profile(
+        name="torch-checkpoint",
+        version="2",
+        purpose="state dicts with optimizer, scheduler, numpy values and plain Python containers",
+        rules=_CHECKPOINT,
+    )
+
+
+def _torchscript() -> Profile:
+    return Profile(
+        name="torchscript",
+        version="1",
+        purpose="TorchScript whose code only names operators that compute; its own classes come from its code",
+        rules=_SCRIPT,
+    )
+
+
+def _numpy() -> Profile:
+    return Profile(
+        name="numpy",
+        version="3",
+        purpose="numpy arrays and scalars, object arrays of plain values included, as numpy and joblib save them",
+        rules=_ARRAYS,
+    )
+
+
+def _sklearn() -> Profile:
+    return Profile(
+        name="sklearn",
+        version="1",
+        purpose="fitted estimators of scikit-learn and what they hold, as pickle (2 to 5) and joblib save them",
+        rules=(*_sklearn_rules(), _DEFAULT_DICT),
+        contents=True,
+    )
+
+
+def _pandas() -> Profile:
+    from interlock.artifacts.pickles.frame_rules import FRAMES
+
+    return Profile(
+        name="pandas",
+        version="1",
+        purpose="frames, series and indices of pandas, as DataFrame.to_pickle writes them",
+        rules=(*_ARRAYS, *FRAMES),
+        contents=True,
+    )
+
+
+def _xgboost() -> Profile:
+    from interlock.artifacts.pickles.booster_rules import XGBOOST
+
+    return Profile(
+        name="xgboost",
+        version="1",
+        purpose="boosters and estimators of XGBoost, their model judged as a file, and all of sklearn",
+        rules=(*_sklearn_rules(), _DEFAULT_DICT, *XGBOOST),
+        contents=True,
+    )
+
+
+def _lightgbm() -> Profile:
+    from interlock.artifacts.pickles.booster_rules import LIGHTGBM
+
+    return Profile(
+        name="lightgbm",
+        version="1",
+        purpose="boosters and estimators of LightGBM, their model judged as a file, and all of sklearn",
+        rules=(*(rule for rule in _sklearn_rules() if rule is not _ORDERED_DICT), *LIGHTGBM),
+        contents=True,
+    )
+
+
+def _distributed() -> Profile:
+    from interlock.artifacts.pickles.checkpoint_rules import DISTRIBUTED_CHECKPOINT
+
+    return Profile(
+        name=DISTRIBUTED,
+        version="2",
+        purpose="checkpoint folders of torch.distributed.checkpoint: their .metadata and their *.distcp files",
+        rules=(*_CHECKPOINT, *DISTRIBUTED_CHECKPOINT),
+    )
+
+
+class _Shipped(Mapping[str, Profile]):
+    """Profiles by name, each made when it is first asked for: that of scikit-learn has a rule for each class of it."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Profile]]) -> None:
+        self._makers = {name: cache(maker) for name, maker in makers.items()}
+
+    def __getitem__(self, name: str) -> Profile:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+PROFILES: Mapping[str, Profile] = _Shipped(
+    {
+        "torch-state-dict": _state_dict,
+        "torch-checkpoint": _checkpoint,
+        "torchscript": _torchscript,
+        "numpy": _numpy,
+        "sklearn": _sklearn,
+        "pandas": _pandas,
+        "xgboost": _xgboost,
+        "lightgbm": _lightgbm,
+        DISTRIBUTED: _distributed,
+    }
+)
 """The profiles that Interlock ships, by name."""
 
 

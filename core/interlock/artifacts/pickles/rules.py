@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from types import MappingProxyType
 
-from interlock.gate.documents import digest_of
 from interlock.gate.values import Json
 
 
@@ -75,6 +74,8 @@ class Profile:
 
 @cache
 def _digest_of(profile: Profile) -> str:
+    from interlock.gate.documents import digest_of
+
     rules: list[Json] = [asdict(rule) for rule in sorted(profile.rules, key=lambda rule: rule.path)]
     document: dict[str, Json] = {"name": profile.name, "version": profile.version, "rules": rules}
     return digest_of(document | ({"contents": True} if profile.contents else {}))

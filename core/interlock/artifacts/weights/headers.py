@@ -7,7 +7,8 @@ from typing import Final
 
 from interlock.artifacts.containers.zip_container import STORED, Member, content, inside
 from interlock.artifacts.formats.gguf_file import gguf_tensors
-from interlock.artifacts.formats.numpy_file import MAGIC, ArrayHeader, MalformedArrayError, described_array
+from interlock.artifacts.formats.native import NUMPY_MAGIC
+from interlock.artifacts.formats.numpy_file import ArrayHeader, MalformedArrayError, described_array
 from interlock.artifacts.formats.safetensors_file import read_header
 from interlock.artifacts.layout import column_major
 from interlock.artifacts.record import Record
@@ -145,7 +146,7 @@ def list_npz(data: Buffer, holder: Holder, members: tuple[Member, ...], path: st
     hidden = list(hidden_in_zip(members, path))
     for member in members:
         head = _head(data, member, record)
-        if not head.startswith(MAGIC):
+        if not head.startswith(NUMPY_MAGIC):
             return Listing()
         source, start = holder, member.start
         if member.method != STORED:

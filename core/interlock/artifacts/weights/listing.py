@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from interlock.artifacts.containers.torch_archive import torch_root
 from interlock.artifacts.containers.torch_script import is_script
-from interlock.artifacts.containers.zip_container import MAGICS, ZipStructureError, read_members
-from interlock.artifacts.formats.gguf_file import looks_like_gguf
+from interlock.artifacts.containers.zip_container import ZipStructureError, read_members
+from interlock.artifacts.containers.zip_end import MAGICS
 from interlock.artifacts.formats.gguf_values import MalformedGgufError
-from interlock.artifacts.formats.numpy_file import MAGIC as NUMPY_MAGIC
+from interlock.artifacts.formats.native import NUMPY_MAGIC, looks_like_gguf, looks_like_safetensors
 from interlock.artifacts.formats.numpy_file import MalformedArrayError
-from interlock.artifacts.formats.safetensors_file import MalformedHeaderError, looks_like_safetensors
+from interlock.artifacts.formats.safetensors_file import MalformedHeaderError
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record
