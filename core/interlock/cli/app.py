@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 
 import click
 
@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("INTERLOCK_DEBUG"):
             raise
+        from importlib import metadata
+
         click.echo(
             f"interlock: a defect of Interlock {metadata.version('interlock')}: {type(error).__name__}: {error}. "
             "Next: run again with INTERLOCK_DEBUG=1 and report the trace",

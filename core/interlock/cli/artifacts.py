@@ -12,9 +12,8 @@ import click
 
 from interlock.cli import show
 from interlock.cli.out import OutFile
-from interlock.gate import Finding, Level, Settings, Verdict
+from interlock.gate import Finding, Level, Verdict
 from interlock.gate.errors import EXIT_DENY, EXIT_UNDECIDED
-from interlock.gate.protocols import MODEL_SIGNATURE
 
 if TYPE_CHECKING:
     from interlock.artifacts.conversion import Converted
@@ -58,18 +57,20 @@ def scan(
     """
     from interlock.artifacts import ArtifactGate
     from interlock.artifacts.repository import scan_repository
-    from interlock.reporting import write_whole
-    from interlock.reporting.machine import render_sarif
 
     gate = ArtifactGate(profile=scanner_profile, look_for=look_for, weights=weights)
     scanned = scan_repository(Path.cwd(), paths or (Path(),), gate)
     seen = scanned.observation
     if format_ == "sarif":
+        from interlock.reporting import render_sarif
+
         lines = json.dumps(render_sarif(scanned.report()), ensure_ascii=False, indent=2).split("\n")
     else:
         lines = [f"{one.level.value}\t{one.rule_id}\t{_place(one)}\t{one.message}" for one in seen.findings]
         lines += [f"undecided\t{gap.path}\t{gap.reason}" for gap in seen.coverage.failed]
     if out is not None:
+        from interlock.reporting import write_whole
+
         write_whole(out, "\n".join([*lines, ""]))
     else:
         for line in lines:
@@ -94,6 +95,7 @@ def sign(*, model: Path, signature: Path | None, signer: str | None, ignored: tu
     """Sign a model file or folder with an elliptic curve key."""
     from interlock.evidence import load_signer
     from interlock.evidence.model_signing import sign_model
+    from interlock.gate import Settings
     from interlock.reporting import write_whole
 
     settings = Settings.load()
@@ -120,6 +122,7 @@ def verify(*, model: Path, signature: Path | None, keys: tuple[Path, ...]) -> in
     """Check a model against its signature, without a network."""
     from interlock.evidence import KeyRing
     from interlock.evidence.model_signing import models_of, read_signature, verify_model
+    from interlock.gate import Settings
 
     place = signature or _beside(model)
     ring = [_given(key) for key in keys] or models_of(KeyRing.load(Settings.load()))
@@ -187,6 +190,7 @@ def convert(
     """
     from interlock.artifacts.conversion import Converter
     from interlock.evidence import Store
+    from interlock.gate import Settings
 
     settings = Settings.load()
     how = Converter(
@@ -231,6 +235,8 @@ def _place(finding: Finding) -> str:
 
 
 def _beside(model: Path) -> Path:
+    from interlock.gate.protocols import MODEL_SIGNATURE
+
     return model / MODEL_SIGNATURE if model.is_dir() else model.with_name(f"{model.name}.sig")
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from interlock.gate import Settings, UsageError
+from interlock.gate.errors import UsageError
+
+if TYPE_CHECKING:
+    from interlock.gate import Settings
 
 
 class OutFile(click.Path):

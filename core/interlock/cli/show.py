@@ -1,4 +1,7 @@
-"""How answers look: tables on a terminal, tab-separated lines in a pipe, one JSON object when asked."""
+"""How answers look: tables on a terminal, tab-separated lines in a pipe, one JSON object when asked.
+
+rich is loaded once something is drawn on a terminal: most commands of a pipeline never are.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from interlock.cli.pace import Pace
-from interlock.gate import Json, Verdict
-from interlock.gate.progress import listening
+from interlock.gate.values import Json, Verdict
 
 _COLOURS = {Verdict.ALLOW: "green", Verdict.DENY: "red", Verdict.UNDECIDED: "yellow"}
 
@@ -33,6 +31,9 @@ def say(line: str, *, style: str = "", whole: bool = True) -> None:
         whole: False for a line that a terminal may cut at its width; a pipe gets all of it.
     """
     if on_terminal():
+        from rich.console import Console
+        from rich.text import Text
+
         text = Text(visible(line), style=style)
         Console().print(text, no_wrap=not whole, overflow=None if whole else "ellipsis")
     else:
@@ -60,6 +61,12 @@ def working(line: str, *, quiet: bool = False) -> Iterator[None]:
     if quiet or not sys.stderr.isatty():
         yield
         return
+    from rich.console import Console
+    from rich.text import Text
+
+    from interlock.cli.pace import Pace
+    from interlock.gate.progress import listening
+
     pace = Pace(line)
     with (
         Console(stderr=True).status(Text(visible(line))) as status,
@@ -79,6 +86,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
             click.echo("\t".join(visible(cell).replace("\t", " ") for cell in row))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         drawn.add_row(*(Text(visible(cell), style=_style(cell)) for cell in row))
