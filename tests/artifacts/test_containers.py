@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import struct
+import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from tests.artifacts.corpus_readers import packed_tail
 from tests.artifacts.looking import allowed, look, opened, record_of
 
 from interlock.artifacts import ArtifactGate, Limits
+from interlock.artifacts.containers import zip_container
+from interlock.artifacts.containers.zip_container import fastest_crc32
 
 ARCHIVE = raw_zip(torch_entries())
 WEIGHTS = safetensors({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, struct.pack("<2f", 1, 2))
@@ -113,3 +117,22 @@ def test_flat_tensor_that_reads_as_an_endless_pickle_is_undecided_not_denied() -
 
 def test_deflated_member_that_ends_with_a_piece_is_allowed_without_a_tail() -> None:
     assert record_of(packed_tail(b""), "numpy").clean
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@given(pieces=st.lists(st.binary(max_size=300), max_size=5))
+def test_checksum_of_libdeflate_is_that_of_zlib(pieces: list[bytes]) -> None:
+    fastest = fastest_crc32()
+    assert fastest is not zlib.crc32
+    crc = 0
+    for piece in pieces:
+        crc = fastest(piece, crc)
+    assert crc == zlib.crc32(b"".join(pieces))
+
+
+def test_without_libdeflate_the_checksum_is_computed_by_zlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deflate", None)
+    assert fastest_crc32() is zlib.crc32
+    monkeypatch.setattr(zip_container, "_crc32", fastest_crc32())
+    assert record_of(ARCHIVE).clean
+    assert not record_of(ARCHIVE.replace(b"little", b"bigger")).clean

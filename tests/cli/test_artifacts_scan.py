@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import save
-from tests.artifacts.corpus import CALL
+from tests.artifacts.corpus import CALL, raw_zip, torch_entries
 from tests.cli.conftest import Interlock
 
 Scan = Callable[..., tuple[int, list[str], str]]
@@ -119,3 +121,23 @@ def test_sarif_has_the_paths_of_the_files(repository: Path, scan: Scan) -> None:
 def test_what_is_not_there_or_not_below_is_refused(path: str, repository: Path, scan: Scan) -> None:
     (repository.parent / "other").mkdir()
     assert scan(path)[0] == 2
+
+
+def test_a_scan_of_a_torch_file_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """A hook before each commit pays for the start of the command more than for what it looks at."""
+    (tmp_path / "m.pt").write_bytes(raw_zip(torch_entries()))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "interlock.cli", "artifacts", "scan", "m.pt"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "interlock.artifacts.pickles.second_layer" in loaded
+    others = {
+        "numpy", "rich", "jinja2", "sqlalchemy", "cryptography", "importlib.metadata", "interlock.reporting",
+        "interlock.evidence", "interlock.policy", "interlock.gate.run", "interlock.gate.settings",
+        "interlock.artifacts.opinions", "interlock.artifacts.privacy.look", "interlock.artifacts.weights.look",
+        "interlock.artifacts.containers.tar_archive", "interlock.artifacts.containers.described_archive",
+    }  # fmt: skip
+    assert loaded.isdisjoint(others), loaded & others
+    scanners = {name for name in loaded if name.startswith("interlock.artifacts.formats.")}
+    assert {name.rpartition(".")[2] for name in scanners} == {"config_tree", "graph_file", "native", "protobuf"}
