@@ -169,7 +169,7 @@ def test_a_guarded_function_must_take_data() -> None:
         ("ApprovalGateOperator", {"subject"}),
         ("CheckPolicyOperator", {"subject"}),
         ("SnapshotOperator", {"subject", "to"}),
-        ("SecureTrainOperator", {"data", "out"}),
+        ("SecureTrainOperator", {"data", "out", "checkpoints"}),
         ("DeployGateOperator", {"model", "to", "declared"}),
     ],
 )

@@ -25,6 +25,7 @@ def _where(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--report", "report", type=OutFile(), help="Write the report to this file (.html, .json, .png)."),
         click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
         click.option("--profile", help="Policy profile; the deployment's own settings when not given."),
+        click.option("--checkpoints", default="", metavar="DIR", help="For checkpoints; outlives a run that fails."),
         click.option("--out", required=True, metavar="DIR|URL", help="Where the model appears, whole or not at all."),
         click.option("--data", required=True, metavar="PATH|URL", help="The dataset that passed its gates."),
     ):
@@ -82,6 +83,7 @@ def train(
     requires: tuple[str, ...],
     team: str,
     max_restarts: int | None,
+    checkpoints: str,
     **what: Any,
 ) -> int:
     """Train behind the guard, in the sandbox, and publish what policy allows.
@@ -102,6 +104,7 @@ def train(
         team=team,
         budget={name: what[name] for name in RESOURCES if what[name] is not None},
         restarts=max_restarts,
+        checkpoints=checkpoints,
         run=cli_run("training"),
     )
     settings = settings_with(profile)

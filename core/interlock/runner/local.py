@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -66,6 +67,11 @@ class LocalRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open = ExitStack()
+
+    @property
+    def settings(self) -> Settings:
+        """Who may say how strictly."""
+        return self._settings
 
     def __enter__(self) -> Self:
         return self
@@ -241,6 +247,7 @@ class LocalRunner:
                     out=staging,
                     sandbox=sandbox,
                     safeguards=beside,
+                    checkpoints=Path(request.checkpoints).absolute() if request.checkpoints else None,
                     image=image,
                     on_line=on_line,
                 )

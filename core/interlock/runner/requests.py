@@ -70,6 +70,7 @@ class TrainRequest:
         team: Whose budget pays; policy says which pipelines may spend it. Empty when nobody's.
         budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``.
         restarts: How often its workers may be started again; None is no limit.
+        checkpoints: Folder for checkpoints, which outlives the run; empty where it keeps none.
         run: Which run asks.
     """
 
@@ -80,6 +81,7 @@ class TrainRequest:
     team: str = ""
     budget: Mapping[str, Json] = field(default_factory=dict)
     restarts: int | None = None
+    checkpoints: str = ""
     run: RunIdentity
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interlock.runner.requests import TrainRequest
@@ -25,9 +26,21 @@ def safeguards_of(
     from interlock.training import Safeguards
 
     beside: list[Safeguard] = []
+    if request.checkpoints:
+        beside.append(_checkpoints(request, runner))
     # Last: others who start a training wait from here until the guard's receipt is written.
     beside.append(_budget(request, runner, say))
     return Safeguards(beside)
+
+
+def _checkpoints(request: TrainRequest, runner: LocalRunner) -> Safeguard:
+    """Runs into one output are one lineage: each may go on from what the ones before saved."""
+    from interlock.evidence.sources import local_path
+    from interlock.training.checkpoints import CheckpointSafeguard, lineage_key
+
+    place = local_path(request.out)
+    key = lineage_key(runner.settings, request.out if place is None else place.absolute().as_uri())
+    return CheckpointSafeguard(Path(request.checkpoints).absolute(), key)
 
 
 def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], None] | None) -> Safeguard:

@@ -61,9 +61,10 @@ class SecureTrainOperator(InterlockOperator):
         team: Whose budget pays; policy says which pipelines may spend it.
         budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``; more ends it.
         restarts: How often its workers may be started again.
+        checkpoints: Folder for checkpoints, which outlives a try: the next one goes on from there.
     """
 
-    template_fields: Collection[str] = ("data", "out")
+    template_fields: Collection[str] = ("data", "out", "checkpoints")
     interlock_protects: ClassVar[str] = "training"
     interlock_step: ClassVar[str] = "interlock.airflow.steps.SecureTrainOperator"
     custom_operator_name = "SecureTrainOperator"  # a mapped subclass is known to the scheduler by it
@@ -87,6 +88,7 @@ class SecureTrainOperator(InterlockOperator):
         team: str = "",
         budget: Mapping[str, Json] | None = None,
         restarts: int | None = None,
+        checkpoints: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,6 +107,7 @@ class SecureTrainOperator(InterlockOperator):
         self.team = team
         self.budget = budget if budget is not None else {}
         self.restarts = restarts
+        self.checkpoints = checkpoints
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
@@ -131,6 +134,7 @@ class SecureTrainOperator(InterlockOperator):
                 team=self.team,
                 budget=self.budget,
                 restarts=self.restarts,
+                checkpoints=self.checkpoints,
                 run=run_identity(context),
             )
             trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interlock.training.checkpoints.checkpointer import SafeCheckpointer
     from interlock.training.checkpoints.keys import LineageKey, lineage_key
+    from interlock.training.checkpoints.safeguard import CheckpointSafeguard
     from interlock.training.checkpoints.store import Checkpoint
 
 _PLACES = {
     "Checkpoint": "store",
+    "CheckpointSafeguard": "safeguard",
     "LineageKey": "keys",
     "SafeCheckpointer": "checkpointer",
     "lineage_key": "keys",
 }
 
-__all__ = ["Checkpoint", "LineageKey", "SafeCheckpointer", "lineage_key"]
+__all__ = ["Checkpoint", "CheckpointSafeguard", "LineageKey", "SafeCheckpointer", "lineage_key"]
 
 
 def __getattr__(name: str) -> Any:
