@@ -136,7 +136,7 @@ def test_a_gate_is_put_beside_a_path_that_does_not_hold(load: Load, policy: Any)
     ("step", "said"),
     [
         pytest.param({"trigger_rule": "all_done"}, "runs although an upstream failed", id="a-step-that-runs-anyway"),
-        pytest.param({"requires": ["model-probe"]}, "no model-probe gate", id="a-kind-without-an-operator"),
+        pytest.param({"requires": ["inference-probe"]}, "no inference-probe gate", id="a-kind-without-an-operator"),
     ],
 )
 def test_what_a_gate_in_front_cannot_mend_is_refused(load: Load, policy: Any, step: dict[str, Any], said: str) -> None:

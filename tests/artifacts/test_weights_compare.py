@@ -28,7 +28,7 @@ from interlock.artifacts.weights.compare import FROM_NOTHING, LARGEST, differenc
 from interlock.artifacts.weights.dtypes import DTYPES
 from interlock.artifacts.weights.holders import Opened
 from interlock.artifacts.weights.tensor import Tensor
-from interlock.gate import EvidenceError, Level, Observation, OpenSubject, UsageError
+from interlock.gate import Evaluated, EvidenceError, Level, Observation, OpenSubject, Subject, UsageError
 from interlock.gate.protocols import Allowed, SignedBy
 
 SAFE = SAVERS["safetensors"]
@@ -51,6 +51,15 @@ class Receipts:
         if not self.allows:
             raise EvidenceError("no receipt allows these bytes", next_step="run the gate on it")
         return (Allowed(receipt_id="R1", issued=datetime(2026, 11, 1, tzinfo=UTC), facts={}),)
+
+    def evaluated(self, name: str) -> tuple[Evaluated, ...]:
+        raise NotImplementedError
+
+    def materials(self, digest: str) -> tuple[Subject, ...]:
+        raise NotImplementedError
+
+    def holders(self, digest: str) -> frozenset[str]:
+        raise NotImplementedError
 
     def signature(self, model: OpenSubject, place: str) -> SignedBy:
         raise NotImplementedError

@@ -162,6 +162,56 @@ def artifact_scan(
     return _run("artifact-scan", subject, options, profile=profile, format_=format_, out=out)
 
 
+@gate.command("model-probe")
+@shared_options
+@click.option("--evaluation", required=True, metavar="SET", help="The sealed set: Parquet or CSV, file or folder.")
+@click.option("--label", required=True, metavar="COLUMN", help="What is predicted; the code never sees it.")
+@click.option("--slice", "slices", multiple=True, metavar="COLUMN", help="Judge its values apart, too; repeatable.")
+@click.option("--predict", required=True, metavar="CODE", help="module:function, or a command: see the docs.")
+@click.option("--code", multiple=True, metavar="PATH", help="What the code that predicts may read; repeatable.")
+@click.option("--name", metavar="NAME", help="Of the evaluation in policy data; the set's own name by default.")
+@click.option("--features", metavar="A,B,...", help="Columns that the code gets; all but label and slices by default.")
+@click.option(
+    "--task", default="classification", show_default=True, type=click.Choice(("classification", "regression"))
+)
+@click.option("--accepted", metavar="MODEL", help="Where the model that was accepted last lies now: path or URL.")
+@click.option("--wall-clock", default=600.0, show_default=True, help="Seconds that predicting with one model may take.")
+def model_probe(
+    *,
+    subject: str,
+    profile: str | None,
+    format_: str,
+    out: Path | None,
+    evaluation: str,
+    label: str,
+    slices: tuple[str, ...],
+    predict: str,
+    code: tuple[str, ...],
+    name: str | None,
+    features: str | None,
+    task: str,
+    accepted: str | None,
+    wall_clock: float,
+) -> int:
+    """Evaluate a model on a sealed set, beside the model that was accepted last on the same rows.
+
+    The code runs in the sandbox, as f(model: Path, rows: Path) or a command with {model}, {data} and {out}.
+    """
+    options: dict[str, Json] = {
+        "evaluation": evaluation,
+        "label": label,
+        "slices": list(slices),
+        "predict": predict,
+        "code": list(code),
+        "name": name,
+        "features": features.split(",") if features else None,
+        "task": task,
+        "accepted": accepted,
+        "wall_clock": wall_clock,
+    }
+    return _run("model-probe", subject, options, profile=profile, format_=format_, out=out)
+
+
 def settings_with(profile: str | None) -> Settings:
     """The deployment's settings; `profile` counts as the environment does, so the administrator's file still wins."""
     return Settings.load({**os.environ, **({"INTERLOCK_PROFILE": profile} if profile else {})})

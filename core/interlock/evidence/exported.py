@@ -24,6 +24,7 @@ from interlock.evidence.ledger_check import (
     LedgerEntry,
     Mark,
     link_of,
+    mark_of_evaluation,
     mark_of_run,
     marks_of,
     marks_of_digest,
@@ -97,6 +98,14 @@ class ExportedReceipts:
             LedgerError: As for `find`.
         """
         return self._marked(frozenset({mark_of_run(run.orchestrator, run.pipeline, run.run_id)}))
+
+    def of_evaluation(self, name: str) -> tuple[LedgerEntry, ...]:
+        """The receipts of the evaluations of one name, in the order of their ledger.
+
+        Raises:
+            LedgerError: As for `find`.
+        """
+        return self._marked(frozenset({mark_of_evaluation(name)}))
 
     def get(self, receipt_id: str) -> LedgerEntry:
         """One receipt with its report.

@@ -30,6 +30,7 @@ from interlock.evidence.ledger_check import (
     entry_of,
     link_of,
     mark_of_account,
+    mark_of_evaluation,
     mark_of_run,
     mark_value,
     marks_of,
@@ -174,6 +175,14 @@ class Ledger:
             LedgerError, UnavailableError: As for `find`.
         """
         return self._marked(frozenset({mark_of_run(run.orchestrator, run.pipeline, run.run_id)}))
+
+    def of_evaluation(self, name: str) -> tuple[LedgerEntry, ...]:
+        """The receipts of the evaluations of one name, oldest first.
+
+        Raises:
+            LedgerError, UnavailableError: As for `find`.
+        """
+        return self._marked(frozenset({mark_of_evaluation(name)}))
 
     def of_run_id(self, run_id: str) -> tuple[LedgerEntry, ...]:
         """The receipts of every run that an orchestrator called `run_id`, oldest first.

@@ -27,6 +27,9 @@ from interlock.gate.documents import canonical_json
 from interlock.gate.errors import LedgerError, ReceiptError, UsageError
 from interlock.gate.values import Json
 
+EVALUATION = "model-probe"
+"""The gate whose receipts name what they evaluated with as their first material."""
+
 _BATCH = 200
 _MOST_ACCOUNTS = 100
 _HEAD = re.compile(r"(0|[1-9][0-9]*):([0-9a-f]{64})\Z")
@@ -164,6 +167,11 @@ def accounts_of(report: str) -> tuple[Mark, ...]:
     return tuple(dict.fromkeys(map(mark_of_account, texts[:_MOST_ACCOUNTS])))
 
 
+def mark_of_evaluation(name: Json) -> Mark:
+    """What the receipts of one evaluation are found by."""
+    return Mark(kind="evaluation", value=mark_value(name))
+
+
 def link_of(entry: LedgerEntry) -> str:
     """The link that `entry` should have."""
     return hashlib.sha256(
@@ -218,6 +226,9 @@ def marks_of(statement: Mapping[str, Any]) -> tuple[Mark, ...]:
             Mark(kind="name", value=mark_value(subject["name"])),
         ]
         found += [Mark(kind="part", value=part["digest"]["sha256"]) for part in statement["subject"][1:]]
+        # Of these alone, because the index of a ledger that is already there has to follow from its envelopes, too.
+        if bound["gate"] == EVALUATION and bound["materials"]:
+            found.append(mark_of_evaluation(bound["materials"][0]["name"]))
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ReceiptError("a statement has another shape", where="interlock_receipt") from error
     return tuple(dict.fromkeys(found))

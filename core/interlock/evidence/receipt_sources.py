@@ -44,6 +44,14 @@ class ReceiptSource(Protocol):
         """
         ...
 
+    def of_evaluation(self, name: str) -> tuple[LedgerEntry, ...]:
+        """The receipts of the evaluations of one name, oldest first.
+
+        Raises:
+            LedgerError, UnavailableError: As for `find`.
+        """
+        ...
+
     def get(self, receipt_id: str) -> LedgerEntry:
         """One receipt with its report.
 
@@ -71,6 +79,10 @@ class JoinedReceipts:
     def of_run(self, run: RunIdentity) -> tuple[LedgerEntry, ...]:
         """As each source's, together."""
         return _together(source.of_run(run) for source in self._sources)
+
+    def of_evaluation(self, name: str) -> tuple[LedgerEntry, ...]:
+        """As each source's, together."""
+        return _together(source.of_evaluation(name) for source in self._sources)
 
     def get(self, receipt_id: str) -> LedgerEntry:
         """From the first source that has it."""

@@ -83,6 +83,27 @@ class Allowed:
     facts: Mapping[str, Json]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """A receipt of an earlier evaluation, for one that compares with the model that was accepted last.
+
+    Args:
+        receipt_id: Of the receipt.
+        issued: When, UTC.
+        subject: The model.
+        allowed: Whether it says ALLOW, and needed no exemption for it.
+        materials: The evaluation set, then what else was used.
+        facts: Of the report that the receipt's signature binds, by name; empty unless it allows.
+    """
+
+    receipt_id: str
+    issued: datetime
+    subject: Subject
+    allowed: bool
+    materials: tuple[Subject, ...]
+    facts: Mapping[str, Json]
+
+
 MODEL_SIGNATURE = "model.sig"
 """The name that signers of models give the file, in the model's folder."""
 
@@ -123,6 +144,36 @@ class References(Protocol):
         """
         ...
 
+    def evaluated(self, name: str) -> tuple[Evaluated, ...]:
+        """The receipts of evaluations of one name under this deployment's profile, oldest first; expired ones too.
+
+        Args:
+            name: Of the evaluation, as its receipts call their first material.
+
+        Raises:
+            LedgerError: The ledger is damaged where these receipts lie.
+            UnavailableError: The ledger did not answer; try again.
+        """
+        ...
+
+    def materials(self, digest: str) -> tuple[Subject, ...]:
+        """What the model of `digest` was made from, by its training receipts, and what that was made from in turn.
+
+        Nothing where no training receipt is known.
+
+        Raises:
+            LedgerError, UnavailableError: As for `evaluated`.
+        """
+        ...
+
+    def holders(self, digest: str) -> frozenset[str]:
+        """Digests of everything with a receipt that is the file of `digest`, or a folder that holds it.
+
+        Raises:
+            LedgerError, UnavailableError: As for `evaluated`.
+        """
+        ...
+
     def signature(self, model: OpenSubject, place: str) -> SignedBy:
         """Who signed a model, by a signature that lies among its files.
 
@@ -143,6 +194,15 @@ class Referring(Protocol):
 
     def refer(self, references: References) -> None:
         """Take what it may look up; called before `look`."""
+        ...
+
+
+@runtime_checkable
+class Using(Protocol):
+    """A gate that looks with the help of other bytes than its subject's."""
+
+    def used(self) -> tuple[Subject, ...]:
+        """Those bytes, asked after `look`: they stand in the receipt as its materials."""
         ...
 
 

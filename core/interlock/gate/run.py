@@ -23,6 +23,7 @@ from interlock.gate.protocols import (
     OpenSubject,
     Recorded,
     Recorder,
+    Using,
     Written,
 )
 from interlock.gate.values import (
@@ -138,7 +139,8 @@ def run_gate(
         report = look(gate, opened, clock=clock)
         document = decision_input(report, context, now=clock(), requested=requested)
         decision = conclude(report, decider.decide(document))
-        recorded = recorder.record(report, decision, context, materials=materials)
+        used = gate.used() if isinstance(gate, Using) else ()
+        recorded = recorder.record(report, decision, context, materials=(*materials, *used))
         outcome = GateOutcome(report=report, decision=decision, recorded=recorded)
         return outcome if sequel is None else replace(outcome, written=sequel(opened, outcome))
 

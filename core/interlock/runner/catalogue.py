@@ -27,6 +27,7 @@ _GATES = {
     "data-validation": _Entry(module="interlock.validation", name="ValidationGate", extra="gx"),
     "data-poisoning": _Entry(module="interlock.poisoning", name="PoisoningGate", extra="torch"),
     "artifact-scan": _Entry(module="interlock.artifacts", name="ArtifactGate", extra=""),
+    "model-probe": _Entry(module="interlock.probes", name="EvaluationGate", extra="evaluation"),
 }
 
 

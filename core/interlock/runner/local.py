@@ -161,7 +161,12 @@ class LocalRunner:
         """What a gate may look up; ledger and keys are opened when it asks."""
         from interlock.evidence.references import LedgerReferences
 
-        return LedgerReferences(self.store, receipts=lambda: self.receipts, keyring=lambda: self.keyring)
+        return LedgerReferences(
+            self.store,
+            receipts=lambda: self.receipts,
+            keyring=lambda: self.keyring,
+            profile=self._settings.profile,
+        )
 
     def _sequel(self, gate: Gate, request: GateRequest, context: GateContext) -> Sequel | None:
         """What writes the outputs that a request asks for; None when it asks for none."""

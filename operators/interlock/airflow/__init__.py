@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from interlock.airflow.decorators import guarded_task
     from interlock.airflow.gates import (
         CheckPolicyOperator,
+        EvaluateModelOperator,
         ScanModelOperator,
         ScanPoisoningOperator,
         ValidateDataOperator,
@@ -28,6 +29,7 @@ _HOME = {
     "ApprovalGateOperator": "approval",
     "CheckPolicyOperator": "gates",
     "DeployGateOperator": "steps",
+    "EvaluateModelOperator": "gates",
     "InterlockHook": "hooks",
     "OpaHook": "hooks",
     "PolicyTrigger": "triggers",
@@ -45,6 +47,7 @@ __all__ = [
     "ApprovalGateOperator",
     "CheckPolicyOperator",
     "DeployGateOperator",
+    "EvaluateModelOperator",
     "InterlockHook",
     "OpaHook",
     "PolicyTrigger",

@@ -1,4 +1,4 @@
-"""The gates as operators: validate data, scan it for poison, scan a model file, check the evidence so far.
+"""The gates as operators: validate data, scan it for poison, scan a model file, evaluate it, check the evidence so far.
 
 Only *what* is checked can be a template. How strictly (suite, thresholds, profiles) is fixed in the DAG file or in
 policy: templates can read run parameters, and whoever presses Trigger must not set the threshold.
@@ -241,6 +241,75 @@ class ScanModelOperator(GateOperator):
             "look_for": self.look_for,
             "weights": self.weights,
             "accepted": self.accepted,
+        }
+
+
+class EvaluateModelOperator(GateOperator):
+    """Evaluates a model on a sealed set, beside the model that was accepted last on the same rows.
+
+    Which set is the sealed one, and how much worse a model may be, stands in policy. Which model was accepted last
+    stands in the ledger.
+
+    Args:
+        subject: The model (templated).
+        evaluation: Path or URL of the evaluation set, Parquet or CSV (templated).
+        label: Column of what is predicted; the code that predicts never sees it.
+        predict: ``module:name`` of a function ``f(model: Path, rows: Path)``, or a command in which ``{model}``,
+            ``{data}`` and ``{out}`` become paths inside the sandbox.
+        code: Files and folders that the code that predicts may read besides Python itself.
+        name: Of the evaluation in policy data; the set's own name when not given.
+        slices: Columns whose values are judged apart.
+        features: Columns that the code gets; all but the label and the slices when not given.
+        task: ``classification`` or ``regression``.
+        accepted: Where the model that was accepted last lies now, if no longer where its receipt says (templated).
+            One that renders to nothing is an error.
+        wall_clock: Seconds that predicting with one model may take.
+    """
+
+    template_fields: Collection[str] = ("subject", "evaluation", "accepted")
+    interlock_gate: ClassVar[str] = "model-probe"
+    interlock_step: ClassVar[str] = "interlock.airflow.gates.EvaluateModelOperator"
+
+    def __init__(
+        self,
+        *,
+        evaluation: str,
+        label: str,
+        predict: str | Sequence[str],
+        code: Sequence[str] = (),
+        name: str | None = None,
+        slices: Sequence[str] = (),
+        features: Sequence[str] | None = None,
+        task: str = "classification",
+        accepted: str | None = None,
+        wall_clock: float = 600.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.evaluation = evaluation
+        self.label_column = label  # `label` is what Airflow calls the text on the task in its UI
+        self.predict = predict
+        self.code = code
+        self.evaluation_name = name
+        self.slices = slices
+        self.features = features
+        self.task = task
+        self.accepted = accepted
+        self.wall_clock = wall_clock
+
+    def gate_options(self) -> Mapping[str, Json]:
+        """The set, its columns, and the code that predicts."""
+        return {
+            "evaluation": self.evaluation,
+            "label": self.label_column,
+            "predict": self.predict,
+            "code": self.code,
+            "name": self.evaluation_name,
+            "slices": self.slices,
+            "features": self.features,
+            "task": self.task,
+            "accepted": self.accepted,
+            "wall_clock": self.wall_clock,
         }
 
 

@@ -31,6 +31,7 @@ OWN_STEPS = {
     "interlock.airflow.gates.ValidateDataOperator": OwnStep(gate="data-validation", subject="subject"),
     "interlock.airflow.gates.ScanPoisoningOperator": OwnStep(gate="data-poisoning", subject="subject"),
     "interlock.airflow.gates.ScanModelOperator": OwnStep(gate="artifact-scan", subject="subject"),
+    "interlock.airflow.gates.EvaluateModelOperator": OwnStep(gate="model-probe", subject="subject"),
     "interlock.airflow.approval.ApprovalGateOperator": OwnStep(gate="approval", subject="subject"),
     # Training is also the gate of a later step: it writes the receipt that deployment asks for.
     "interlock.airflow.steps.SecureTrainOperator": OwnStep(

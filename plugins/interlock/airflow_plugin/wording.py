@@ -15,6 +15,10 @@ OPERATORS = {
     "data-validation": ("ValidateDataOperator", 'subject={subject}, suite="suite.json"'),
     "data-poisoning": ("ScanPoisoningOperator", 'subject={subject}, label="label"'),
     "artifact-scan": ("ScanModelOperator", "subject={subject}"),
+    "model-probe": (
+        "EvaluateModelOperator",
+        'subject={subject}, evaluation="...", label="label", predict="module:function"',
+    ),
     "training": ("SecureTrainOperator", 'data="...", out={subject}, command=["python", "train.py"]'),
 }
 """Gate kind to the operator that makes its receipts, and its arguments in a suggestion."""

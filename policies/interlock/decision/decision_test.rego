@@ -13,9 +13,10 @@ test_every_example_is_allowed if {
 
 test_strict_profile_allows_what_is_complete if {
 	clean := {"allow": true, "reasons": [], "warnings": [], "exemptions": []}
-	every name in ["validation", "poisoning", "artifact", "finished_training", "training_guard"] {
+	every name in ["validation", "poisoning", "artifact", "evaluation", "finished_training", "training_guard"] {
 		decision.result == clean with input as examples.complete[name]
 			with data.interlock.budgets as examples.budgets
+			with data.interlock.evaluations as examples.evaluations
 	}
 }
 
@@ -25,7 +26,7 @@ test_nothing_is_allowed_without_input if {
 }
 
 test_a_gate_without_rules_is_denied if {
-	every gate in ["model-probe", "inference-probe", "no-such-gate"] {
+	every gate in ["inference-probe", "no-such-gate"] {
 		changed := object.union(examples.validation, {"gate": gate, "report": {"gate": gate}})
 		[reason.id | some reason in decision.result.reasons] == ["gate.no-rules"] with input as changed
 		not decision.result.allow with input as changed
@@ -116,8 +117,8 @@ pack(name, chosen) := {"rule": {
 
 test_every_pack_takes_part if {
 	every name in ["dataset", "model", "training", "pipeline", "deployment", "evidence"] {
-		result := decision.result with input as examples.changed(examples.validation, "gate", "model-probe")
-			with input.report.gate as "model-probe"
+		result := decision.result with input as examples.changed(examples.validation, "gate", "inference-probe")
+			with input.report.gate as "inference-probe"
 			with data.interlock.dataset as pack("dataset", name)
 			with data.interlock.model as pack("model", name)
 			with data.interlock.training as pack("training", name)

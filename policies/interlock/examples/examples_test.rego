@@ -133,6 +133,64 @@ deployment_guard := object.union(
 	}]},
 )
 
+evaluated := object.union(
+	document(
+		"gate",
+		"model-probe",
+		{"rows": 360, "uses": 3, "accuracy": 0.97, "macro_f1": 0.97, "worst_class_recall": 0.9},
+		[finding("model-probe.evaluated", "note", "")], [], {},
+	),
+	{"report": {"facts": {"evaluation": {
+		"name": "digits",
+		"digest": {"sha256": digest},
+		"rows": 360,
+		"label": "label",
+		"slices": ["scanner"],
+		"shown": ["pixel_0", "pixel_1"],
+		"task": "classification",
+		"isolation": "bwrap",
+		"seen_in_training": false,
+		"accepted": {
+			"name": "model",
+			"digest": {"sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"},
+			"receipt_id": "01JDC8T2V0000000000000000A",
+			"issued": "2026-11-22T12:00:00.000000Z",
+			"compared": true,
+			"reason": "",
+			"lost": null,
+		},
+		"groups": [
+			group("overall", "accuracy", "accuracy", 360),
+			group("overall", "macro_f1", "macro_f1", 360),
+			group("class", "3", "recall", 180),
+			group("class", "8", "recall", 180),
+			group("slice", "scanner=a", "accuracy", 360),
+		],
+	}}}},
+)
+
+group(kind, name, metric, rows) := {
+	"kind": kind,
+	"name": name,
+	"metric": metric,
+	"rows": rows,
+	"value": 0.97,
+	"accepted": 0.97,
+	"drop": 0.001,
+	"low": -0.01,
+	"high": 0.01,
+	"p": 0.5,
+}
+
+evaluations := {"digits": {
+	"pipelines": ["retrain"],
+	"digest": digest,
+	"label": "label",
+	"task": "classification",
+	"slices": ["scanner"],
+	"until": "2027-06-01T00:00:00Z",
+}}
+
 allowed := {
 	"validation": validation,
 	"poisoning": poisoning,
@@ -212,6 +270,7 @@ complete := {
 		),
 		{"report": {"configuration": {"profile": "torch-state-dict"}}},
 	),
+	"evaluation": with_measures(evaluated, {"overlap_fraction": 0, "overlap_rows": 0}),
 	"finished_training": object.union(
 		with_measures(
 			with_facts(finished_training, {"training": {"deterministic": true}, "gpu": {"devices": [gpu]}}),

@@ -251,8 +251,8 @@ test_what_no_profile_can_open if {
 }
 
 test_no_exemption_for_a_gate_without_rules if {
-	everything := with_fields({"gate": "model-probe", "rules": ["gate.no-rules", "gate.findings", "gate.profile"]})
-	probe := object.union(bring([everything]), {"gate": "model-probe", "report": {"gate": "model-probe"}})
+	everything := with_fields({"gate": "inference-probe", "rules": ["gate.no-rules", "gate.findings", "gate.profile"]})
+	probe := object.union(bring([everything]), {"gate": "inference-probe", "report": {"gate": "inference-probe"}})
 	result := decision.result with input as probe
 	result.allow == false
 	"gate.no-rules" in ids(result.reasons)

@@ -97,7 +97,8 @@ def test_the_complete_examples_are_valid_and_name_every_fact(complete: Mapping[s
             fields = value["devices"][0] if fact == "gpu" else value
             named |= {f"{fact}.{field}" for field in fields}
     definitions: Any = schema("decision_input.json")["$defs"]
-    known = {"gpu_device": "gpu", **{f"{fact}_facts": fact for fact in ("dataset", "model", "training")}}
+    whole = ("dataset", "model", "training", "evaluation")
+    known = {"gpu_device": "gpu", **{f"{fact}_facts": fact for fact in whole}}
     assert named == {
         f"{fact}.{field}" for definition, fact in known.items() for field in definitions[definition]["properties"]
     }
@@ -112,6 +113,8 @@ def test_the_complete_examples_are_valid_and_name_every_fact(complete: Mapping[s
         pytest.param("artifact", "model", "signature", {"verified": True}, id="a-signature-of-nobody"),
         pytest.param("artifact", "model", "signature", {"verified": "yes", "signer": "a"}, id="a-text-for-a-boolean"),
         pytest.param("finished_training", "gpu", "devices", [{"mig": True}], id="a-device-without-an-id"),
+        pytest.param("evaluation", "evaluation", "groups", [{"kind": "row"}], id="a-group-of-no-known-kind"),
+        pytest.param("evaluation", "evaluation", "accepted", {"compared": True}, id="an-accepted-model-without-digest"),
     ],
 )
 def test_a_fact_of_ours_in_another_shape_is_refused(
