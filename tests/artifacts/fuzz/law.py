@@ -87,12 +87,14 @@ def _breaks(reading: Mapping[str, Any], form: str, profile: str) -> bool:
     how = str(reading["how"])
     # What no loader takes for a pickle has to act to be one: a text may well begin as an import of a module.
     surely = (how == "raw" and form in {"pickle", "torch-legacy"}) or how.endswith(("data.pkl/", "numpy/", "joblib"))
-    if not surely and not reading["calls"]:
+    # An unpickler that meets the end in the middle of a class takes its name for empty, and no module has such a name.
+    calls = [pair for pair in reading["calls"] if surely or pair[1]]
+    if not surely and not calls:
         return False
     names = [pair for pair in reading["names"] if profile != "torchscript" or not pair[0].startswith("__torch__")]
     if not surely:
         names = [
-            pair for pair in names if pair[0].isprintable() and " " not in pair[0]
+            pair for pair in names if pair[0].isprintable() and " " not in pair[0] and pair[1]
         ]  # no module, but a line of text
-    answer = {"names": names, "calls": reading["calls"], "touched": reading["touched"]}
+    answer = {"names": names, "calls": calls, "touched": reading["touched"]}
     return refused_by_law(answer, profile, storages=form.startswith("torch"))
