@@ -10,7 +10,16 @@ from typing import Any, Protocol
 import pytest
 
 from interlock.gate import OpenSubject, Subject
-from interlock.training import BwrapSandbox, Limits, RlimitsSandbox, Sandbox, TrainingRun, run_training, training_spec
+from interlock.training import (
+    BwrapSandbox,
+    LandlockSandbox,
+    Limits,
+    RlimitsSandbox,
+    Sandbox,
+    TrainingRun,
+    run_training,
+    training_spec,
+)
 
 
 class RunScript(Protocol):
@@ -37,11 +46,27 @@ def bwrap() -> BwrapSandbox:
     return sandbox
 
 
-@pytest.fixture(params=["bwrap", "rlimits"])
+@pytest.fixture
+def landlock() -> LandlockSandbox:
+    sandbox = LandlockSandbox()
+    found = sandbox.probe()
+    if not found.available:
+        pytest.skip(f"Landlock does not work here: {found.reason}. To get it: {found.how_to_get}")
+    return sandbox
+
+
+@pytest.fixture(params=["bwrap", "landlock"])
+def confining_sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    """Those that keep the code from the rest of the machine."""
+    sandbox: Sandbox = request.getfixturevalue(request.param)
+    return sandbox
+
+
+@pytest.fixture(params=["bwrap", "landlock", "rlimits"])
 def each_sandbox(request: pytest.FixtureRequest) -> Sandbox:
     if request.param == "rlimits":
         return RlimitsSandbox()
-    sandbox: BwrapSandbox = request.getfixturevalue("bwrap")
+    sandbox: Sandbox = request.getfixturevalue(request.param)
     return sandbox
 
 

@@ -19,8 +19,10 @@ from interlock.gate.documents import report_document, report_from
 from interlock.training import (
     Availability,
     Isolation,
+    Kind,
     LimitHit,
     OutputFile,
+    Refusal,
     RlimitsSandbox,
     TrainingGate,
     TrainingRun,
@@ -76,6 +78,10 @@ def test_a_good_run_is_reported_by_the_agreed_measures() -> None:
         "isolation_rank": 3,
         "output_bytes": 10,
         "output_files": 1,
+        "refused_network": 0,
+        "refused_files": 0,
+        "refused_processes": 0,
+        "refused_kernel": 0,
     }
     assert errors(observation) == {}
     assert observation.coverage.looked_at == ("model.safetensors",)
@@ -133,11 +139,44 @@ def test_one_file_of_the_output_is_the_training_s_too() -> None:
     assert errors(seen(GOOD, digest="b" * 64)) == {}
 
 
-def test_the_weaker_level_warns() -> None:
-    observation = seen(replace(GOOD, isolation=Isolation.RLIMITS))
+@pytest.mark.parametrize(("isolation", "rank"), [(Isolation.LANDLOCK, 2), (Isolation.RLIMITS, 1)])
+def test_the_weaker_levels_warn(isolation: Isolation, rank: int) -> None:
+    observation = seen(replace(GOOD, isolation=isolation))
     (finding,) = observation.findings
     assert (finding.rule_id, finding.level) == ("training.isolation", Level.WARNING)
-    assert next(m.value for m in observation.measures if m.name == "isolation_rank") == 1
+    assert next(m.value for m in observation.measures if m.name == "isolation_rank") == rank
+
+
+def test_what_was_refused_is_counted_and_named() -> None:
+    refused = (
+        Refusal(kind=Kind.NETWORK, what="connect 192.0.2.1:80", count=3),
+        Refusal(kind=Kind.NETWORK, what="socket AF_PACKET SOCK_RAW", count=1),
+        Refusal(kind=Kind.FILE, what="openat /etc/x", count=2),
+    )
+    observation = seen(replace(GOOD, refused=refused))
+    measures = {measure.name: measure.value for measure in observation.measures}
+    assert [measures[f"refused_{kind.value}"] for kind in Kind] == [4, 2, 0, 0]
+    finding = next(finding for finding in observation.findings if finding.rule_id == "training.refused")
+    assert finding.level is Level.WARNING
+    assert "4 at the network, 2 to change files; the first is 'connect 192.0.2.1:80'" in finding.message
+    assert json.loads(dict(observation.attachments)["refused"])[0] == {
+        "kind": "network",
+        "what": "connect 192.0.2.1:80",
+        "count": 3,
+    }
+
+
+def test_refused_writing_alone_is_a_note() -> None:
+    observation = seen(replace(GOOD, refused=(Refusal(kind=Kind.FILE, what="mkdir /root/.cache", count=1),)))
+    assert {f.rule_id: f.level for f in observation.findings}["training.refused"] is Level.NOTE
+
+
+def test_what_could_not_be_seen_is_no_zero() -> None:
+    observation = seen(replace(GOOD, unwatched="Device or resource busy"))
+    assert not [measure for measure in observation.measures if measure.name.startswith("refused_")]
+    assert "refused" not in dict(observation.attachments)
+    finding = next(finding for finding in observation.findings if finding.rule_id == "training.refused")
+    assert "not known: Device or resource busy" in finding.message
 
 
 def test_materials_are_the_data_and_the_code() -> None:
@@ -150,7 +189,7 @@ class Missing(RlimitsSandbox):
 
 
 def test_the_strongest_sandbox_that_works_is_chosen() -> None:
-    assert [sandbox.level for sandbox in sandboxes()] == ["bwrap", "rlimits"]
+    assert [sandbox.level for sandbox in sandboxes()] == ["bwrap", "landlock+seccomp", "rlimits"]
     weak = RlimitsSandbox()
     assert best_sandbox([Missing(), weak]) is weak
     with pytest.raises(UsageError, match=r"no sandbox works.*rlimits: not here"):

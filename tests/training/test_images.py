@@ -170,6 +170,19 @@ def test_a_program_that_the_image_lacks_is_named(
         run_training(spec, dataset, tmp_path / "box" / "out", sandbox=bwrap, image=image)
 
 
+@needs_podman
+def test_the_filter_is_there_in_an_image_too_and_the_report_says_that_it_does_not_tell(
+    made: Callable[..., str], bwrap: BwrapSandbox, dataset: OpenSubject, tmp_path: Path
+) -> None:
+    reference = made(busybox())
+    image = hold_image(reference, tmp_path / "images", bwrap)
+    spec = training_spec(command=["cat", "/proc/self/status"], image=reference)
+    run = run_training(spec, dataset, tmp_path / "box" / "out", sandbox=bwrap, image=image)
+    assert "Seccomp:\t2" in run.log_tail
+    assert run.refused == ()
+    assert "as for an image, does not tell" in run.unwatched
+
+
 def test_hosts_are_never_written_through_a_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("mine")

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from interlock.training.bwrap import BwrapSandbox
     from interlock.training.events import Event, secret, tell
     from interlock.training.gate import TrainingGate, training_observation
+    from interlock.training.landlock_sandbox import LandlockSandbox
     from interlock.training.output import publish, staging_for
+    from interlock.training.refusals import Kind, Refusal
     from interlock.training.rlimits import RlimitsSandbox
     from interlock.training.run import FAILED_RUN, OutputFile, TrainingRun, run_training
     from interlock.training.safeguards import IdleSafeguard, Part, Provision, Safeguard, Safeguards
@@ -41,12 +43,15 @@ _PLACES = {
     "IdleSafeguard": "safeguards",
     "Isolation": "sandbox",
     "Job": "sandbox",
+    "Kind": "refusals",
+    "LandlockSandbox": "landlock_sandbox",
     "LimitHit": "sandbox",
     "Limits": "spec",
     "Moment": "sandbox",
     "OutputFile": "run",
     "Part": "safeguards",
     "Provision": "safeguards",
+    "Refusal": "refusals",
     "RlimitsSandbox": "rlimits",
     "Safeguard": "safeguards",
     "Safeguards": "safeguards",
@@ -76,12 +81,15 @@ __all__ = [
     "IdleSafeguard",
     "Isolation",
     "Job",
+    "Kind",
+    "LandlockSandbox",
     "LimitHit",
     "Limits",
     "Moment",
     "OutputFile",
     "Part",
     "Provision",
+    "Refusal",
     "RlimitsSandbox",
     "Safeguard",
     "Safeguards",

@@ -2,7 +2,8 @@
 
 Inside there is a root of its own with the system's libraries, Python, the data, the code and the output folder, and
 nothing else: no network but loopback, no other processes, no capabilities, no way to make further user namespaces,
-no environment but the given one. Only the output folder and two size-limited temporary folders can be written.
+no environment but the given one. Only the output folder and two size-limited temporary folders can be written. A system
+call filter refuses what training has no business with (`interlock.training.bwrap_start`).
 
 Two things were learnt by trying (bubblewrap 0.8.0, Linux 6.18) and are tests here. Run by root, its ``--proc`` leaves
 ``/proc/sys`` writable to the sandboxed root, hence ``--remount-ro /proc``. And ``--clearenv`` clears the command's
@@ -24,7 +25,8 @@ from io import FileIO
 from pathlib import Path
 
 from interlock.gate import InterlockError, Tool, UnavailableError, UsageError
-from interlock.training.events import SECRET
+from interlock.training.bwrap_start import Start, start
+from interlock.training.confine import LAUNCHER
 from interlock.training.handover import descriptors
 from interlock.training.sandbox import (
     HARNESS,
@@ -39,6 +41,7 @@ from interlock.training.sandbox import (
 )
 from interlock.training.spec import Limits
 from interlock.training.supervisor import limit_process
+from interlock.training.syscalls import this_machine
 from interlock.training.watch import watch
 
 _NEEDED = ("--args", "--block-fd", "--clearenv", "--disable-userns", "--json-status-fd", "--ro-bind-data", "--size")
@@ -50,8 +53,12 @@ _GET_NAMESPACES = (
 _ROOM = Path("/interlock")
 _INSIDE = Folders(data=_ROOM / "data", code=_ROOM / "code", out=_ROOM / "out", scratch=Path("/tmp"))  # noqa: S108
 _USER = 1000
-_SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+"""Besides /usr, the folders of the system's programs and libraries, where they are no links into it."""
+
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+"""What those need of /etc."""
+
 # The same files that container runtimes hide (OCI runtime spec, maskedPaths).
 _MASKED = ("kcore", "keys", "latency_stats", "timer_list", "sched_debug", "interrupts")
 _CLOSED = ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
@@ -95,6 +102,7 @@ class BwrapSandbox:
         if not program:
             return Availability(available=False, reason="bwrap is not on PATH", how_to_get=_GET)
         try:
+            this_machine()
             help_text = _said([program, "--help"]).stdout
             version = _said([program, "--version"]).stdout.split()
             missing = [option for option in _NEEDED if option not in help_text]
@@ -105,7 +113,7 @@ class BwrapSandbox:
                 room = [*_system(files), *_kernel(Limits()), *_CLOSED]
                 words = [program, *_namespaces(), *room, "--", "/usr/bin/env", "true"]
                 tried = _said(words, pass_fds=tuple(files.values()))
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except (OSError, subprocess.TimeoutExpired, UnavailableError) as error:
             return Availability(available=False, reason=f"{program} does not run: {error}", how_to_get=_GET)
         if tried.returncode != 0:
             return Availability(available=False, reason=tried.stderr.strip()[-300:], how_to_get=_GET_NAMESPACES)
@@ -137,17 +145,19 @@ class BwrapSandbox:
             UnavailableError: bubblewrap could not build the sandbox.
             UsageError: The program is not there inside, or a folder that must not be shown would be.
         """
-        with self._started(job) as bubble:
-            ended = watch(bubble, job, on_line=on_line, overseer=overseer)
+        with self._started(job) as (bubble, begun):
+            ended = begun.followed(lambda: watch(bubble, job, on_line=on_line, overseer=overseer))
         if not bubble.ran_command and ended.limit is None and ended.stop is None:
             raise _not_started(job, ended.log_tail.strip())
         return ended
 
     @contextmanager
-    def _started(self, job: Job) -> Iterator[_Bubble]:
+    def _started(self, job: Job) -> Iterator[tuple[_Bubble, Start]]:
+        inside = self.inside(job.folders)
         with ExitStack() as stack:
             files = stack.enter_context(_descriptors(_FILES))
             secrets = stack.enter_context(descriptors(dict(job.secrets)))
+            begun = stack.enter_context(start(job, inside, launcher=_ROOM / LAUNCHER.name, secrets=secrets))
             output, their_output = _pipe(stack)
             status, their_status = _pipe(stack)
             their_go, go = _pipe(stack)
@@ -156,21 +166,19 @@ class BwrapSandbox:
                 *_namespaces(),
                 *(_system(files) if job.root is None else _image(job.root)),
                 *_kernel(job.limits),
-                *_shown(job, self.inside(job.folders)),
+                *_shown(job, inside),
                 *(("--remount-ro", os.fspath(_ROOM)) if job.root is not None else ()),
                 *_CLOSED,
-                *(word for name, value in job.environment for word in ("--setenv", name, value)),
-                *(word for name, number in secrets.items() for word in ("--setenv", SECRET + name, str(number))),
-                *("--chdir", os.fspath(job.working_folder)),
+                *begun.options,
             ]
             # By descriptor, not by argument: /proc/1/cmdline would tell the job every path outside.
             arguments = stack.enter_context(_descriptors({"arguments": "\0".join(options) + "\0"}))["arguments"]
             process = subprocess.Popen(
-                [self._found() or "bwrap", "--args", str(arguments), "--", *job.argv],
+                [self._found() or "bwrap", "--args", str(arguments), "--", *begun.command],
                 stdin=subprocess.DEVNULL,
                 stdout=their_output,
                 stderr=their_output,
-                pass_fds=(arguments, their_status.fileno(), their_go.fileno(), *files.values(), *secrets.values()),
+                pass_fds=(arguments, their_status.fileno(), their_go.fileno(), *files.values(), *begun.descriptors),
                 env={},
                 cwd="/",
             )
@@ -181,7 +189,7 @@ class BwrapSandbox:
             bubble = _Bubble(process, output=output, status=status)
             stack.callback(bubble.close)
             bubble.let_go(go, job.limits)
-            yield bubble
+            yield bubble, begun
 
     def _found(self) -> str:
         return self._program or shutil.which("bwrap") or ""
@@ -251,11 +259,11 @@ class _Bubble:
 
 def _not_started(job: Job, said: str) -> InterlockError:
     """The error for a sandbox that never came to the command; `said` is bubblewrap's own text."""
-    if said.startswith("bwrap: execvp "):
+    if job.root is not None and said.startswith("bwrap: execvp "):
         return UsageError(
-            f"the training's program cannot be started in the sandbox: {said.rpartition(': ')[2]}",
+            f"the training's program cannot be started in the image: {said.rpartition(': ')[2]}",
             where=job.argv[0],
-            next_step="make it executable, and name its folder in `code` or `visible`",
+            next_step="make it executable, or name one that the image holds",
         )
     return UnavailableError(f"bubblewrap could not build the sandbox: {said[-500:]}", next_step="interlock doctor")
 
@@ -276,13 +284,13 @@ def _image(root: Path) -> list[str]:
 def _system(files: dict[str, int]) -> list[str]:
     """The system's programs and libraries, and a little /etc."""
     words = ["--ro-bind", "/usr", "/usr"]
-    for name in _SYSTEM_FOLDERS:
+    for name in SYSTEM_FOLDERS:
         place = Path("/", name)
         if place.is_symlink():
             words += ["--symlink", os.fspath(place.readlink()), str(place)]
         elif place.is_dir():
             words += ["--ro-bind", str(place), str(place)]
-    for path in _SYSTEM_FILES:
+    for path in SYSTEM_FILES:
         words += ["--ro-bind-try", path, path]
     for path, descriptor in files.items():
         words += ["--ro-bind-data", str(descriptor), path]
@@ -305,11 +313,12 @@ def _shown(job: Job, inside: Folders) -> list[str]:
     words: list[str] = []
     ours = python_folders() if job.root is None else ()
     for path in sorted({*ours, *job.visible}, key=lambda path: len(path.parts)):
-        _refuse_wide(path, job)
+        refuse_wide(path, job)
         words += ["--ro-bind", os.fspath(path), os.fspath(path)]
     words += ["--ro-bind", os.fspath(job.folders.data), os.fspath(inside.data)]
     words += ["--ro-bind", os.fspath(job.folders.code), os.fspath(inside.code)]
-    words += ["--ro-bind", os.fspath(HARNESS), os.fspath(_ROOM / HARNESS.name)]
+    for path in (HARNESS, LAUNCHER):
+        words += ["--ro-bind", os.fspath(path), os.fspath(_ROOM / path.name)]
     if inside.library is not None:
         words += ["--ro-bind", os.fspath(PACKAGE), os.fspath(inside.library / PACKAGE.name)]
     for path in job.devices:
@@ -329,8 +338,12 @@ def python_folders() -> tuple[Path, ...]:
     return tuple(path for path in both if Path("/usr") not in (path, *path.parents))
 
 
-def _refuse_wide(path: Path, job: Job) -> None:
-    """A folder that holds the home folder or the run's own parts would show more than was meant."""
+def refuse_wide(path: Path, job: Job) -> None:
+    """A folder that holds the home folder or the run's own parts would show more than was meant.
+
+    Raises:
+        UsageError: `path` does.
+    """
     private = (Path.home(), job.folders.out, job.folders.data)
     if path == Path("/") or any(path == place or path in place.parents for place in private):
         raise UsageError(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from interlock.gate import Coverage, Finding, Gap, Json, Level, Measure, Observation, OpenSubject, Tool, UsageError
 from interlock.gate.documents import canonical_json, timestamp
+from interlock.training.refusals import Kind
 from interlock.training.run import FAILED_RUN, TrainingRun
 from interlock.training.sandbox import Isolation, LimitHit
 from interlock.training.spec import TrainingSpec
@@ -23,6 +24,7 @@ _LIMIT_WORDS = {
     LimitHit.CPU_SECONDS: "used more than its {} processor seconds",
     LimitHit.OUTPUT_BYTES: "wrote more than its {} bytes",
     LimitHit.OUTPUT_FILES: "wrote more than its {} files",
+    LimitHit.SCRATCH_BYTES: "wrote more than its {} bytes of temporary files",
     LimitHit.PROCESSES: "started more than its {} processes and threads",
     LimitHit.DISK_RESERVE: "left less than {} bytes free on the disk",
 }
@@ -90,7 +92,12 @@ def training_observation(run: TrainingRun, spec: TrainingSpec, opened: OpenSubje
     """
     known = {run.output_digest, *(file.sha256 for file in run.output)}
     changed = opened.subject.digest not in known
-    findings = [*_isolation(run), *_ending(run, spec), *(found for _, part in run.parts for found in part.findings)]
+    findings = [
+        *_isolation(run),
+        *_refused(run),
+        *_ending(run, spec),
+        *(found for _, part in run.parts for found in part.findings),
+    ]
     if run.problem:
         findings.append(_error("unusable-output", run.problem))
     if changed:
@@ -107,6 +114,7 @@ def training_observation(run: TrainingRun, spec: TrainingSpec, opened: OpenSubje
             Measure(name="isolation_rank", value=run.isolation.rank),
             Measure(name="output_bytes", value=run.output_bytes, unit="bytes"),
             Measure(name="output_files", value=len(run.output)),
+            *_refusals(run),
             *((Measure(name="unreadable_events", value=run.unreadable_events),) if run.unreadable_events else ()),
             *(measure for _, part in run.parts for measure in part.measures),
         ),
@@ -114,6 +122,7 @@ def training_observation(run: TrainingRun, spec: TrainingSpec, opened: OpenSubje
         attachments=(
             *((("metrics", run.metrics),) if run.metrics else ()),
             ("log", json.dumps(run.log_tail)),
+            *_refused_list(run),
             *(text for _, part in run.parts for text in part.attachments),
         ),
         facts=_facts(run),
@@ -136,12 +145,68 @@ def _facts(run: TrainingRun) -> tuple[tuple[str, str], ...]:
     return tuple((name, canonical_json(fact).decode()) for name, fact in joined.items())
 
 
+_ISOLATION = {
+    Isolation.BWRAP: (Level.NOTE, "the code had no network and saw its data, its code and its output folder only"),
+    Isolation.LANDLOCK: (
+        Level.WARNING,
+        "the code had no network and could open its data, its code and its output folder only, but ran among the"
+        " machine's other processes and on its file system (level landlock+seccomp)",
+    ),
+    Isolation.RLIMITS: (
+        Level.WARNING,
+        "neither the network nor other files of this user were kept from the code (level rlimits)",
+    ),
+}
+
+
 def _isolation(run: TrainingRun) -> tuple[Finding, ...]:
-    if run.isolation is Isolation.BWRAP:
-        message = "the code had no network and saw its data, its code and its output folder only"
-        return (Finding(rule_id="training.isolation", level=Level.NOTE, message=message),)
-    message = "neither the network nor other files of this user were kept from the code (level rlimits)"
-    return (Finding(rule_id="training.isolation", level=Level.WARNING, message=message),)
+    level, message = _ISOLATION[run.isolation]
+    return (Finding(rule_id="training.isolation", level=level, message=message),)
+
+
+_ATTEMPTS = {
+    Kind.NETWORK: "at the network",
+    Kind.FILE: "to change files",
+    Kind.PROCESS: "at other processes or namespaces",
+    Kind.KERNEL: "at the kernel",
+}
+
+
+def _refused(run: TrainingRun) -> tuple[Finding, ...]:
+    """What the code tried: writing where it may not is often a cache, the rest is not what training needs."""
+    if run.unwatched:
+        message = f"what the code was refused is not known: {run.unwatched}"
+        return (Finding(rule_id="training.refused", level=Level.NOTE, message=message),)
+    if not run.refused:
+        return ()
+    counts = _counted(run)
+    level = Level.NOTE if set(counts) == {Kind.FILE} else Level.WARNING
+    told = ", ".join(f"{count} {_ATTEMPTS[kind]}" for kind, count in counts.items())
+    evidence = json.dumps({kind.value: count for kind, count in counts.items()}, sort_keys=True)
+    message = f"the code was refused attempts: {told}; the first is {run.refused[0].what!r}"
+    return (Finding(rule_id="training.refused", level=level, message=message, evidence=evidence),)
+
+
+def _counted(run: TrainingRun) -> dict[Kind, int]:
+    counts: dict[Kind, int] = {}
+    for refusal in run.refused:
+        counts[refusal.kind] = counts.get(refusal.kind, 0) + refusal.count
+    return counts
+
+
+def _refusals(run: TrainingRun) -> tuple[Measure, ...]:
+    """How often, for each kind; nothing where nobody could see it."""
+    if run.unwatched:
+        return ()
+    counts = _counted(run)
+    return tuple(Measure(name=f"refused_{kind.value}", value=counts.get(kind, 0)) for kind in Kind)
+
+
+def _refused_list(run: TrainingRun) -> tuple[tuple[str, str], ...]:
+    if run.unwatched or not run.refused:
+        return ()
+    each: list[Json] = [{"kind": one.kind.value, "what": one.what, "count": one.count} for one in run.refused]
+    return (("refused", canonical_json(each).decode()),)
 
 
 def _ending(run: TrainingRun, spec: TrainingSpec) -> tuple[Finding, ...]:

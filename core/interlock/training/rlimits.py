@@ -15,9 +15,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from interlock.gate import Tool, UnavailableError
+from interlock.training.confine import Confined
 from interlock.training.events import SECRET
 from interlock.training.handover import descriptors
 from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, Overseer, resource_limits
@@ -67,28 +69,49 @@ class RlimitsSandbox:
         Raises:
             UnavailableError: The supervisor could not be started.
         """
-        with ExitStack() as stack:
-            secrets = stack.enter_context(descriptors(dict(job.secrets)))
-            read, write = os.pipe2(os.O_CLOEXEC)
-            stack.callback(os.close, read)
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", os.fspath(_SUPERVISOR)],
-                    stdin=subprocess.PIPE,
-                    stdout=write,
-                    stderr=write,
-                    pass_fds=tuple(secrets.values()),
-                    env={},
-                    cwd="/",
-                )
-            except OSError as error:
-                raise UnavailableError(f"a process cannot be started: {error}", where=sys.executable) from error
-            finally:
-                os.close(write)
-            os.set_blocking(read, False)
-            supervised = stack.enter_context(_Supervised(process, output=read))
-            supervised.send(job, secrets)
-            return watch(supervised, job, on_line=on_line, overseer=overseer)
+        return run_supervised(job, on_line=on_line, overseer=overseer)
+
+
+def run_supervised(
+    job: Job, *, on_line: Callable[[str], None] | None, overseer: Overseer | None, launch: Confined | None = None
+) -> Ended:
+    """Run `job` below a supervisor.
+
+    Args:
+        job: What to run.
+        on_line: As in `Sandbox.run`.
+        overseer: As in `Sandbox.run`.
+        launch: What confines it further; nothing when not given.
+
+    Raises:
+        UnavailableError: The supervisor could not be started.
+        UsageError: The job's program could not be, where `launch` tells.
+    """
+    with ExitStack() as stack:
+        secrets = stack.enter_context(descriptors(dict(job.secrets))) if launch is None else {}
+        read, write = os.pipe2(os.O_CLOEXEC)
+        stack.callback(os.close, read)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", os.fspath(_SUPERVISOR)],
+                stdin=subprocess.PIPE,
+                stdout=write,
+                stderr=write,
+                pass_fds=launch.descriptors if launch else tuple(secrets.values()),
+                env={},
+                cwd="/",
+            )
+        except OSError as error:
+            raise UnavailableError(f"a process cannot be started: {error}", where=sys.executable) from error
+        finally:
+            os.close(write)
+        os.set_blocking(read, False)
+        supervised = stack.enter_context(_Supervised(process, output=read))
+        supervised.send(job, secrets, launch)
+        if launch is None:
+            ended = watch(supervised, job, on_line=on_line, overseer=overseer)
+            return replace(ended, unwatched="nothing is refused at this level")
+        return launch.followed(lambda: watch(supervised, job, on_line=on_line, overseer=overseer))
 
 
 class _Supervised:
@@ -107,8 +130,8 @@ class _Supervised:
         self.end()
         os.close(self.exited)
 
-    def send(self, job: Job, secrets: Mapping[str, int]) -> None:
-        """Tell the supervisor what to run, and where the job finds its secrets."""
+    def send(self, job: Job, secrets: Mapping[str, int], launch: Confined | None) -> None:
+        """Tell the supervisor what to run, where the job finds its secrets, and what confines it."""
         limits = dict(resource_limits(job.limits))
         # The kernel counts all processes of the user here, not only the job's.
         limits["RLIMIT_NPROC"] += _tasks_of_user()
@@ -118,6 +141,7 @@ class _Supervised:
             "environment": {**dict(job.environment), **{SECRET + name: str(at) for name, at in secrets.items()}},
             "cwd": os.fspath(job.working_folder),
             "limits": limits,
+            "plan": launch.plan if launch else None,
         }
         stream = self._process.stdin
         if stream is not None:

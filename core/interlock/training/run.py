@@ -23,6 +23,7 @@ from interlock.training.code import HeldCode, hold_code
 from interlock.training.events import CHANNEL
 from interlock.training.images import HeldImage
 from interlock.training.output import check_output
+from interlock.training.refusals import Refusal
 from interlock.training.safeguards import Part, Provision, Safeguards
 from interlock.training.sandbox import PACKAGE, Ended, Folders, Isolation, Job, LimitHit, Sandbox, Stop, best_sandbox
 from interlock.training.spec import Limits, TrainingSpec
@@ -69,6 +70,8 @@ class TrainingRun:
         unreadable_events: How many lines in its channel were no events.
         parts: What each safeguard adds to the report, by its name.
         image: The image that it ran in; None where it ran on this machine's own files.
+        refused: What it tried and was refused, as far as that shows; unverified.
+        unwatched: Why nobody could see what it was refused; empty when it was seen.
     """
 
     isolation: Isolation
@@ -93,6 +96,8 @@ class TrainingRun:
     unreadable_events: int = 0
     parts: tuple[tuple[str, Part], ...] = ()
     image: Subject | None = None
+    refused: tuple[Refusal, ...] = ()
+    unwatched: str = ""
 
     @property
     def level(self) -> str:
@@ -360,6 +365,8 @@ def _finished(
         stop=ended.stop,
         unreadable_events=ended.unreadable_events,
         parts=parts,
+        refused=ended.refused,
+        unwatched=ended.unwatched,
     )
 
 

@@ -1,7 +1,7 @@
 """What a sandbox is: the protocol behind which isolation levels stand, and the choice of the best one here.
 
-A level says how much the training code is kept from; policy says how much is enough. A further backend (Landlock with
-seccomp, a hardened pod) implements `Sandbox` and joins `sandboxes`.
+A level says how much the training code is kept from; policy says how much is enough. A further backend (a hardened
+pod) implements `Sandbox` and joins `sandboxes`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 
 from interlock.gate import Tool, UsageError
 from interlock.training.events import Event
+from interlock.training.refusals import Refusal
 from interlock.training.spec import Limits
 
 HARNESS = Path(__file__).with_name("harness.py")
@@ -27,12 +28,13 @@ class Isolation(Enum):
     """The levels, by the names that policy and receipts use."""
 
     BWRAP = "bwrap"
+    LANDLOCK = "landlock+seccomp"
     RLIMITS = "rlimits"
 
     @property
     def rank(self) -> int:
         """The order that policy compares: 3 namespaces, 2 kernel access rules, 1 resource limits only."""
-        return {Isolation.BWRAP: 3, Isolation.RLIMITS: 1}[self]
+        return {Isolation.BWRAP: 3, Isolation.LANDLOCK: 2, Isolation.RLIMITS: 1}[self]
 
 
 class LimitHit(Enum):
@@ -42,6 +44,7 @@ class LimitHit(Enum):
     CPU_SECONDS = "cpu_seconds"
     OUTPUT_BYTES = "output_bytes"
     OUTPUT_FILES = "output_files"
+    SCRATCH_BYTES = "scratch_bytes"
     PROCESSES = "processes"
     DISK_RESERVE = "disk_reserve_bytes"
 
@@ -166,6 +169,8 @@ class Ended:
         log_bytes: How much it printed.
         stop: Why it was ended early, when its overseer did.
         unreadable_events: How many lines in its channel were no events.
+        refused: What it tried and was refused, as far as that shows; unverified text.
+        unwatched: Why nobody could see what it was refused, so that `refused` counts nothing; empty when it was seen.
     """
 
     exit_status: int
@@ -175,6 +180,8 @@ class Ended:
     log_bytes: int
     stop: Stop | None = None
     unreadable_events: int = 0
+    refused: tuple[Refusal, ...] = ()
+    unwatched: str = "this sandbox does not tell what it refuses"
 
 
 class Sandbox(Protocol):
@@ -234,9 +241,10 @@ def resource_limits(limits: Limits) -> tuple[tuple[str, int], ...]:
 def sandboxes() -> tuple[Sandbox, ...]:
     """Every sandbox that Interlock knows, the strongest first."""
     from interlock.training.bwrap import BwrapSandbox
+    from interlock.training.landlock_sandbox import LandlockSandbox
     from interlock.training.rlimits import RlimitsSandbox
 
-    return (BwrapSandbox(), RlimitsSandbox())
+    return (BwrapSandbox(), LandlockSandbox(), RlimitsSandbox())
 
 
 def best_sandbox(choice: Sequence[Sandbox] | None = None) -> Sandbox:

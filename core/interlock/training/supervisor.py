@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -93,11 +94,20 @@ def _become(job: dict[str, Any]) -> NoReturn:
         for name, value in job["limits"].items():
             limit_process(0, name, value)
         os.umask(0o077)
+        if job["plan"] is not None:
+            _launcher().launch(job["plan"])
         os.chdir(job["cwd"])
         os.execve(job["argv"][0], job["argv"], job["environment"])  # noqa: S606 (no shell is the point)
     except OSError as error:
         os.write(2, f"interlock: the command could not be started: {error}\n".encode())
         os._exit(127)
+
+
+def _launcher() -> Any:
+    """The module beside this file, where an isolated interpreter does not look by itself."""
+    sys.dont_write_bytecode = True
+    sys.path.append(os.fspath(Path(__file__).parent))
+    return import_module("launcher")
 
 
 def limit_process(pid: int, name: str, value: int) -> None:

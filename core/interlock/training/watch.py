@@ -82,7 +82,7 @@ def watch(
         limit = LimitHit.CPU_SECONDS
     if stop is None and limit is None:
         # The last moments before the end lie after the last look.
-        limit = over_output(job.folders.out, job.limits)
+        limit = over_output(job.folders.out, job.limits) or over_scratch(job.folders.scratch, job.limits)
     return Ended(
         exit_status=status,
         seconds=seconds,
@@ -178,6 +178,7 @@ class _Meter:
     def __init__(self, job: Job, root: int, started: float, overseer: Overseer | None) -> None:
         self._limits = job.limits
         self._out = job.folders.out
+        self._scratch = job.folders.scratch
         self._root = root
         self._overseer = overseer
         self._started = started
@@ -206,13 +207,22 @@ class _Meter:
         # What is written to a file that has no name any more shows only here.
         if disk.f_bavail * disk.f_frsize < self._limits.disk_reserve_bytes:
             return LimitHit.DISK_RESERVE
-        return over_output(self._out, self._limits)
+        return over_output(self._out, self._limits) or over_scratch(self._scratch, self._limits)
 
 
 def over_output(out: Path, limits: Limits) -> LimitHit | None:
     """Whether the files below `out` are too many or too large, links not followed; a sparse file counts whole."""
+    return _over(out, (limits.output_bytes, LimitHit.OUTPUT_BYTES), (limits.output_files, LimitHit.OUTPUT_FILES))
+
+
+def over_scratch(scratch: Path, limits: Limits) -> LimitHit | None:
+    """Whether the temporary files are too large, where they are on the disk and no file system limits them."""
+    return _over(scratch, (limits.scratch_bytes, LimitHit.SCRATCH_BYTES), None)
+
+
+def _over(folder: Path, bytes_at_most: tuple[int, LimitHit], files: tuple[int, LimitHit] | None) -> LimitHit | None:
     count, size = 0, 0
-    folders = [os.fspath(out)]
+    folders = [os.fspath(folder)]
     while folders:
         try:
             with os.scandir(folders.pop()) as entries:
@@ -222,10 +232,10 @@ def over_output(out: Path, limits: Limits) -> LimitHit | None:
                         folders.append(entry.path)
                     else:
                         size += entry.stat(follow_symlinks=False).st_size
-                    if size > limits.output_bytes:
-                        return LimitHit.OUTPUT_BYTES
-                    if count > limits.output_files:
-                        return LimitHit.OUTPUT_FILES
+                    if size > bytes_at_most[0]:
+                        return bytes_at_most[1]
+                    if files is not None and count > files[0]:
+                        return files[1]
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             # It moves while it is looked at; the look after the end meets it standing still.
             continue
