@@ -271,3 +271,15 @@ def test_a_missing_extra_is_one_line_that_names_it(
     assert done.returncode == 2
     assert f"interlock[{extra}]" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_verify_says_as_json_what_speaks_for_bytes_and_for_what_they_were_made_from(
+    interlock: Interlock, model: Path
+) -> None:
+    receipt = interlock("gate", "artifact-scan", model, "--format", "json").json["receipt_id"]
+    said = interlock("verify", model, "--format", "json")
+    assert said.status == 0
+    assert (said.json["state"], said.json["made_from"], said.json["exit_status"]) == ("valid", [], 0)
+    assert [(one["receipt_id"], one["state"]) for one in said.json["receipts"]] == [(receipt, "valid")]
+    alone = interlock("verify", receipt, "--format", "json")
+    assert [one["verdict"] for one in alone.json["receipts"]] == ["ALLOW"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from interlock.evidence.examination import Witness
+from interlock.evidence.receipt import Receipt
 from interlock.evidence.receipt_sources import ReceiptSource
 from interlock.gate.documents import subject_document
 from interlock.gate.values import Json, Subject
@@ -73,7 +74,7 @@ def lineage(
     """
     found: dict[tuple[Role, str], Subject] = {}
     for training in trainings:
-        data = _data_digest(training, receipts)
+        data = data_digest(training.receipt, receipts)
         for material in training.receipt.materials:
             role = Role.DATA if material.digest == data else Role.CODE
             found.setdefault((role, material.digest), material)
@@ -83,10 +84,18 @@ def lineage(
     )
 
 
-def _data_digest(training: Witness, receipts: ReceiptSource) -> str:
-    """Which material was the data, by the report that the receipt's signature binds; empty when it does not say."""
-    entry = receipts.get(training.receipt.receipt_id)
-    if entry.report_digest != training.receipt.report_digest:
+def data_digest(training: Receipt, receipts: ReceiptSource) -> str:
+    """Which material was the data, by the report that the receipt's signature binds; empty when it does not say.
+
+    Args:
+        training: An authentic receipt of gate ``training``.
+        receipts: Keeps its report.
+
+    Raises:
+        LedgerError: The ledger is damaged where this receipt lies.
+    """
+    entry = receipts.get(training.receipt_id)
+    if entry.report_digest != training.report_digest:
         return ""
     configuration = entry.report_document().get("configuration")
     data = configuration.get("data") if isinstance(configuration, Mapping) else None
