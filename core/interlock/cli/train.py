@@ -45,6 +45,12 @@ def _what(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--wall-clock", metavar="SECONDS", type=float, default=3600.0, show_default=True, help="Longest run."
         ),
+        click.option(
+            "--check-determinism", is_flag=True, help="Run it twice, and compare what both runs wrote, byte for byte."
+        ),
+        click.option(
+            "--deterministic", is_flag=True, help="Seeds, deterministic kernels and a fixed number of threads."
+        ),
         click.option("--seed", type=int, default=0, show_default=True, help="INTERLOCK_SEED, PYTHONHASHSEED."),
         click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="No secrets: it is recorded."),
         click.option("--image", metavar="NAME@sha256:...", default="", help="Run in this image's files."),
@@ -105,6 +111,8 @@ def train(
         budget={name: what[name] for name in RESOURCES if what[name] is not None},
         restarts=max_restarts,
         checkpoints=checkpoints,
+        deterministic=what["deterministic"],
+        check_determinism=what["check_determinism"],
         run=cli_run("training"),
     )
     settings = settings_with(profile)

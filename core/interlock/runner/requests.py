@@ -71,6 +71,8 @@ class TrainRequest:
         budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``.
         restarts: How often its workers may be started again; None is no limit.
         checkpoints: Folder for checkpoints, which outlives the run; empty where it keeps none.
+        deterministic: Ask the training to be repeatable: seeds, deterministic kernels, a fixed number of threads.
+        check_determinism: Run it twice, and compare what both runs wrote.
         run: Which run asks.
     """
 
@@ -82,6 +84,8 @@ class TrainRequest:
     budget: Mapping[str, Json] = field(default_factory=dict)
     restarts: int | None = None
     checkpoints: str = ""
+    deterministic: bool = False
+    check_determinism: bool = False
     run: RunIdentity
 
 

@@ -24,10 +24,13 @@ def safeguards_of(
         say: Gets what they have to say to people before the run.
     """
     from interlock.training import Safeguards
+    from interlock.training.repeat import DeterminismSafeguard
 
     beside: list[Safeguard] = []
     if request.checkpoints:
         beside.append(_checkpoints(request, runner))
+    if request.deterministic or request.check_determinism:
+        beside.append(DeterminismSafeguard(check=request.check_determinism))
     # Last: others who start a training wait from here until the guard's receipt is written.
     beside.append(_budget(request, runner, say))
     return Safeguards(beside)

@@ -42,6 +42,10 @@ def main(arguments: list[str]) -> int:
         random.seed(seed)
         function = find(given.function)
         _seed_loaded(seed)
+        if os.environ.get("INTERLOCK_DETERMINISTIC") == "1":
+            from interlock.training.determinism import make_deterministic
+
+            make_deterministic(seed)
         answer = _called(function, given.data, given.out)
         write(answer, given.out)
     except HarnessError as error:

@@ -160,8 +160,8 @@ def run_training(
         UnavailableError: The sandbox could not be built, what a safeguard brings cannot be had, or the disk is nearly
             full.
     """
-    sandbox = sandbox or best_sandbox()
     beside = safeguards or Safeguards(())
+    sandbox = beside.around(sandbox or best_sandbox())
     _check_image(spec, image, sandbox)
     _prepare(out, spec.limits)
     brought = beside.provision()

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from interlock.gate import Coverage, Finding, Json, Measure, Observation, Subject, Tool, UsageError
 from interlock.training.events import Event
-from interlock.training.sandbox import Ended, Moment, Stop
+from interlock.training.sandbox import Ended, Moment, Sandbox, Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,8 @@ class Part:
 class Safeguard(Protocol):
     """One thing that stands beside a training. Derive from `IdleSafeguard` and fill in what is needed.
 
-    The order of calls is `requested`, `beforehand`, `provision`, then `hear` and `tick` while the job runs, `after`,
-    and `close` at the end, whatever happened.
+    The order of calls is `requested`, `beforehand`, `around`, `provision`, then `hear` and `tick` while the job runs,
+    `after`, and `close` at the end, whatever happened.
     """
 
     @property
@@ -78,6 +78,10 @@ class Safeguard(Protocol):
 
     def beforehand(self, data: Subject) -> Observation:
         """What it measures once the data is held and before policy says whether the training may start."""
+        ...
+
+    def around(self, sandbox: Sandbox) -> Sandbox:
+        """The sandbox to run the job in: the given one, or one around it that runs the job otherwise."""
         ...
 
     def provision(self) -> Provision:
@@ -120,6 +124,10 @@ class IdleSafeguard:
     def beforehand(self, data: Subject) -> Observation:  # noqa: ARG002
         """Nothing."""
         return Observation()
+
+    def around(self, sandbox: Sandbox) -> Sandbox:
+        """The given one."""
+        return sandbox
 
     def provision(self) -> Provision:
         """Nothing."""
@@ -194,6 +202,12 @@ class Safeguards:
             facts=tuple(fact for one in seen for fact in one.facts),
             attachments=tuple(text for one in seen for text in one.attachments),
         )
+
+    def around(self, sandbox: Sandbox) -> Sandbox:
+        """`sandbox` as each of them wants it, the first one's innermost."""
+        for safeguard in self._each:
+            sandbox = safeguard.around(sandbox)
+        return sandbox
 
     def provision(self) -> Provision:
         """What all of them bring.

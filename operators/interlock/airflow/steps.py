@@ -62,6 +62,8 @@ class SecureTrainOperator(InterlockOperator):
         budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``; more ends it.
         restarts: How often its workers may be started again.
         checkpoints: Folder for checkpoints, which outlives a try: the next one goes on from there.
+        deterministic: Ask the training to be repeatable.
+        check_determinism: Run it twice, and compare what both runs wrote; policy can require that they are equal.
     """
 
     template_fields: Collection[str] = ("data", "out", "checkpoints")
@@ -89,6 +91,8 @@ class SecureTrainOperator(InterlockOperator):
         budget: Mapping[str, Json] | None = None,
         restarts: int | None = None,
         checkpoints: str = "",
+        deterministic: bool = False,
+        check_determinism: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -108,6 +112,8 @@ class SecureTrainOperator(InterlockOperator):
         self.budget = budget if budget is not None else {}
         self.restarts = restarts
         self.checkpoints = checkpoints
+        self.deterministic = deterministic
+        self.check_determinism = check_determinism
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
@@ -135,6 +141,8 @@ class SecureTrainOperator(InterlockOperator):
                 budget=self.budget,
                 restarts=self.restarts,
                 checkpoints=self.checkpoints,
+                deterministic=self.deterministic,
+                check_determinism=self.check_determinism,
                 run=run_identity(context),
             )
             trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))
