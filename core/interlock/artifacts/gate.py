@@ -23,11 +23,11 @@ from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record, shown
 from interlock.artifacts.scan import scan_file
 from interlock.gate.errors import MissingExtraError, SubjectError, UsageError
-from interlock.gate.protocols import OpenSubject, References
 from interlock.gate.values import Json, Observation, Tool
 
 if TYPE_CHECKING:
     from interlock.artifacts.weights.accepted import Accepted
+    from interlock.gate.protocols import OpenSubject, References
 
 SCANNER_VERSION = "3"
 """Changes whenever a scanner says something else of the same bytes."""

@@ -19,7 +19,7 @@ from interlock.artifacts.limits import Budget
 from interlock.artifacts.privacy.texts import Texts
 from interlock.artifacts.record import Record
 from interlock.gate.errors import SubjectError, UsageError
-from interlock.gate.protocols import OpenSubject
+from interlock.gate.opened import OpenSubject
 from interlock.gate.values import Coverage, Finding, Gap, Json, Level, Measure, Observation, Report, Subject
 
 LEFT_OUT = (".git",)

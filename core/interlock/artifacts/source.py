@@ -10,7 +10,7 @@ import errno
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -31,6 +31,9 @@ class MappedFile(mmap.mmap):
 
 Buffer: TypeAlias = bytes | MappedFile
 """Bytes that can be indexed, sliced and searched without a copy of the whole."""
+
+ScanHeld: TypeAlias = Callable[[Buffer, str], str]
+"""Scans held bytes as a file of their own, under a path; gives the format that they were recognised as."""
 
 
 @contextmanager

@@ -6,27 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from interlock.gate.opened import OpenSubject as OpenSubject  # noqa: PLC0414 (it belongs to the protocols)
 from interlock.gate.values import Decision, Json, Observation, Report, RunIdentity, Stage, Subject, Tool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenSubject:
-    """A subject whose bytes are held still: a private, read-only copy whose digest was computed from that copy.
-
-    Args:
-        subject: Its name and digest.
-        path: A local file or folder; trusted to be the bytes that `subject.digest` names, untrusted in content.
-        files: Paths relative to `path`, sorted; ``("",)`` when the subject is a single file.
-        region: Where the storage it came from stands, for example ``eu-central-1``; empty where nobody can say.
-    """
-
-    subject: Subject
-    path: Path
-    files: tuple[str, ...]
-    region: str = ""
 
 
 class Opener(Protocol):

@@ -7,7 +7,6 @@ of it is alive, because orphans come back to it (``PR_SET_CHILD_SUBREAPER``, prc
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -56,6 +55,8 @@ def _children(pid: int) -> list[int]:
 
 
 def _prctl(option: int, value: int) -> None:
+    import ctypes  # here, because who only starts supervisors imports this module, too
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) was refused")

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from interlock.artifacts import record as rules
 from interlock.artifacts.boxed import BoxError, boxed
-from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.containers.zip_end import END_MAGIC
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer, open_bytes, stretches
+from interlock.artifacts.source import Buffer, ScanHeld, open_bytes, stretches
 
 if TYPE_CHECKING:
     from interlock.training.sandbox import Sandbox

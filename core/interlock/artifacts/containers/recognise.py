@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.containers.packed_by_others import OTHERS, scan_packed
-from interlock.artifacts.containers.streams import ScanHeld, scan_stream, stream_format
 from interlock.artifacts.containers.tar_container import has_tar_header, says_it_is_tar
 from interlock.artifacts.containers.torch_archive import scan_zip
-from interlock.artifacts.containers.torch_legacy import is_torch_legacy, scan_torch_legacy
 from interlock.artifacts.containers.zip_end import MAGICS, bounds, comment_end, find_end
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record
-from interlock.artifacts.source import Buffer, hold, stretches
+from interlock.artifacts.source import Buffer, ScanHeld, hold, stretches
 
 ScanContainer: TypeAlias = Callable[[ScanHeld], str]
 """Given what scans a file, scans everything inside; gives the container's format."""
@@ -35,8 +32,12 @@ def container_of(data: Buffer, path: str, *, profile: Profile, record: Record) -
     head = data[:32]
     if head.startswith(MAGICS):
         return lambda inner: scan_zip(data, path=path, profile=profile, record=record, inner=inner)
+    from interlock.artifacts.containers.torch_legacy import is_torch_legacy, scan_torch_legacy
+
     if is_torch_legacy(head):
         return lambda _: scan_torch_legacy(data, path=path, profile=profile, record=record)
+    from interlock.artifacts.containers.packed_by_others import OTHERS, scan_packed
+
     others = next((what for magic, what in OTHERS.items() if head.startswith(magic)), "")
     if others:
         return lambda inner: scan_packed(data, others, path=path, record=record, inner=inner)
@@ -46,6 +47,8 @@ def container_of(data: Buffer, path: str, *, profile: Profile, record: Record) -
 def _stream_or_tar(data: Buffer, path: str, *, profile: Profile, record: Record) -> ScanContainer | None:
     if data[: len(_ZFILE)] == _ZFILE:
         return lambda _: _old_joblib(path, record)
+    from interlock.artifacts.containers.streams import scan_stream, stream_format
+
     form = stream_format(data, profile=profile, record=record)
     if form:
         return lambda inner: scan_stream(data, form, path=path, profile=profile, record=record, inner=inner)

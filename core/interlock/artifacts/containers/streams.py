@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from interlock.artifacts import record as rules
@@ -27,10 +27,7 @@ from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import probe_pickle
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer, hold
-
-ScanHeld = Callable[[Buffer, str], str]
-"""Scans held bytes as a file of their own; gives the format that they were recognised as."""
+from interlock.artifacts.source import Buffer, ScanHeld, hold
 
 _LARGE: Final = 16 << 20
 _FEED: Final = 1 << 16

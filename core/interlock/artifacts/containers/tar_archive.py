@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.containers.tar_container import TarMember, TarStructureError, read_tar
 from interlock.artifacts.limits import LimitPassedError
 from interlock.artifacts.pickles.file import probe_pickle
 from interlock.artifacts.pickles.profiles import Profile
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer, hold, stretches
+from interlock.artifacts.source import Buffer, ScanHeld, hold, stretches
 
 _TORCH: Final = ("storages", "tensors", "pickle")
 _MOST_PICKLES: Final = 10_000

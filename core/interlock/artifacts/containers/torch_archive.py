@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from interlock.artifacts import record as rules
-from interlock.artifacts.containers.streams import ScanHeld
 from interlock.artifacts.containers.torch_script import is_code, is_script, script_profile
 from interlock.artifacts.containers.zip_container import (
     DEFLATED,
@@ -34,7 +33,7 @@ from interlock.artifacts.pickles.file import probe_pickle, scan_pickle
 from interlock.artifacts.pickles.judge import UNKNOWN_SIZE
 from interlock.artifacts.pickles.profiles import DISTRIBUTED, Profile
 from interlock.artifacts.record import Record, shown
-from interlock.artifacts.source import Buffer, hold, stretches
+from interlock.artifacts.source import Buffer, ScanHeld, hold, stretches
 
 _SMALL_MEMBERS: Final = {
     "version": re.compile(rb"\d{1,4}\n?\Z"),
