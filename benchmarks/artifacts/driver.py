@@ -99,15 +99,16 @@ def modelaudit_picklescan() -> Ask:
     return ask
 
 
-def interlock() -> Ask:
+def interlock(*, weights: bool | None = None) -> Ask:
     """`ArtifactGate.look`: error findings (DENY) are a refusal, what could not be read to its end (UNDECIDED) is doubt.
 
-    The profile ``*`` stands for all of them, and for the mildest of what they say.
+    The profile ``*`` stands for all of them, and for the mildest of what they say. `weights` False leaves out what no
+    other scanner does, a look at every number of the tensors.
     """
     from interlock.artifacts import PROFILES, ArtifactGate
     from interlock.gate import Level, OpenSubject, Subject
 
-    gates = {name: ArtifactGate(profile=name) for name in PROFILES}
+    gates = {name: ArtifactGate(profile=name, weights=weights) for name in PROFILES}
 
     def once(path: Path, profile: str) -> Said:
         single = path.is_file()
@@ -172,6 +173,7 @@ def safe_open() -> Ask:
 
 TOOLS: dict[str, Callable[[], Ask]] = {
     "interlock": interlock,
+    "interlock without weights": lambda: interlock(weights=False),
     "picklescan": lambda: picklescan(strict=False),
     "picklescan --strict": lambda: picklescan(strict=True),
     "modelscan": modelscan,

@@ -117,7 +117,8 @@ def _calls(case: Case, path: Path, pythons: Mapping[str, Path]) -> dict[str, Seq
         return [str(python), str(DRIVER), tool, str(path), case.profile]
 
     own = Path(sys.executable)
-    calls: dict[str, Sequence[str]] = {tool: driver(tool, own) for tool in ("interlock", *case.tools)}
+    ours = ("interlock without weights", "interlock")
+    calls: dict[str, Sequence[str]] = {tool: driver(tool, own) for tool in (*ours, *case.tools)}
     calls["`interlock artifacts scan`"] = [
         sys.executable, "-m", "interlock.cli", "artifacts", "scan", "--scanner-profile", case.profile, path.name,
     ]  # fmt: skip
