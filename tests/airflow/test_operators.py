@@ -166,10 +166,11 @@ def test_a_guarded_function_must_take_data() -> None:
         ("ValidateDataOperator", {"subject"}),
         ("ScanPoisoningOperator", {"subject", "flagged", "clean_out", "accepted", "clean", "losses", "profile_out"}),
         ("ScanModelOperator", {"subject", "accepted"}),
+        ("EvaluateModelOperator", {"subject", "evaluation", "accepted"}),
         ("ApprovalGateOperator", {"subject"}),
         ("CheckPolicyOperator", {"subject"}),
         ("SnapshotOperator", {"subject", "to"}),
-        ("SecureTrainOperator", {"data", "out", "checkpoints"}),
+        ("SecureTrainOperator", {"data", "out", "checkpoints", "base"}),
         ("DeployGateOperator", {"model", "to", "declared"}),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from interlock.deployment import FolderRegistry
 from interlock.evidence import verify_receipt
+from interlock.evidence.ancestry import Worth, trace
 from interlock.gate import (
     DeniedError,
     GuardError,
@@ -110,6 +111,28 @@ def test_the_provenance_names_data_and_code_by_digest(
     assert len(provenance.materials) == 2
     entry = next(e for e in runner.ledger.entries() if e.receipt_id == provenance.receipt_id)
     assert json.loads(entry.envelope)["payloadType"] == "application/vnd.in-toto+json"
+
+
+def test_a_fine_tuned_model_is_walked_back_to_the_data_of_its_base(
+    runner: LocalRunner, data: Path, script: Path, tmp_path: Path
+) -> None:
+    pass_the_data_gates(runner, data)
+    train(runner, data, script, tmp_path / "base")
+    other = SCRIPT.replace("bytes(8)", 'bytes(7) + b"?"')
+    script.write_text("import os\nassert os.path.exists(os.environ['INTERLOCK_BASE'] + '/model.safetensors')\n" + other)
+    spec = training_spec(command=["python", str(script)], seed=1)
+    request = TrainRequest(
+        data=str(data), out=str(tmp_path / "tuned"), spec=spec, base=str(tmp_path / "base"), run=run("tune")
+    )
+    outcome = runner.train(request).outcome
+    outcome.raise_unless_allowed()
+    found = trace(outcome.report.subject, runner.receipts, runner.keyring, now=utc_now())
+    assert [(depth, one.role, one.worth) for depth, one in found.all() if one.role != "code"] == [
+        (0, "subject", Worth.VALID),
+        (1, "data", Worth.VALID),
+        (1, "base model", Worth.VALID),
+        (2, "data", Worth.VALID),
+    ]
 
 
 def test_training_without_receipts_never_starts_and_publishes_nothing(

@@ -25,6 +25,7 @@ def _where(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--report", "report", type=OutFile(), help="Write the report to this file (.html, .json, .png)."),
         click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
         click.option("--profile", help="Policy profile; the deployment's own settings when not given."),
+        click.option("--base", default="", metavar="MODEL", help="Model that it starts from: INTERLOCK_BASE inside."),
         click.option("--checkpoints", default="", metavar="DIR", help="For checkpoints; outlives a run that fails."),
         click.option("--out", required=True, metavar="DIR|URL", help="Where the model appears, whole or not at all."),
         click.option("--data", required=True, metavar="PATH|URL", help="The dataset that passed its gates."),
@@ -90,6 +91,7 @@ def train(
     team: str,
     max_restarts: int | None,
     checkpoints: str,
+    base: str,
     **what: Any,
 ) -> int:
     """Train behind the guard, in the sandbox, and publish what policy allows.
@@ -113,6 +115,7 @@ def train(
         checkpoints=checkpoints,
         deterministic=what["deterministic"],
         check_determinism=what["check_determinism"],
+        base=base,
         run=cli_run("training"),
     )
     settings = settings_with(profile)

@@ -73,6 +73,8 @@ class TrainRequest:
         checkpoints: Folder for checkpoints, which outlives the run; empty where it keeps none.
         deterministic: Ask the training to be repeatable: seeds, deterministic kernels, a fixed number of threads.
         check_determinism: Run it twice, and compare what both runs wrote.
+        base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside; empty when
+            it starts from none.
         run: Which run asks.
     """
 
@@ -86,6 +88,7 @@ class TrainRequest:
     checkpoints: str = ""
     deterministic: bool = False
     check_determinism: bool = False
+    base: str = ""
     run: RunIdentity
 
 

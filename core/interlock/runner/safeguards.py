@@ -26,7 +26,7 @@ def safeguards_of(
     from interlock.training import Safeguards
     from interlock.training.repeat import DeterminismSafeguard
 
-    beside: list[Safeguard] = []
+    beside: list[Safeguard] = [_origin(request, runner)]
     if request.checkpoints:
         beside.append(_checkpoints(request, runner))
     if request.deterministic or request.check_determinism:
@@ -34,6 +34,13 @@ def safeguards_of(
     # Last: others who start a training wait from here until the guard's receipt is written.
     beside.append(_budget(request, runner, say))
     return Safeguards(beside)
+
+
+def _origin(request: TrainRequest, runner: LocalRunner) -> Safeguard:
+    """Every training says where its code comes from."""
+    from interlock.training.origin import OriginSafeguard
+
+    return OriginSafeguard(request.spec, base=request.base, opener=runner.store.open)
 
 
 def _checkpoints(request: TrainRequest, runner: LocalRunner) -> Safeguard:

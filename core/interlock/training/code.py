@@ -65,7 +65,7 @@ def hold_code(sources: Sequence[Path], root: Path) -> HeldCode:
     count, size = 0, 0
     try:
         for source in sources:
-            for path in _files(source):
+            for path in files_of(source):
                 target = root / source.name / path.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 count, size = count + 1, size + _copy(path, target)
@@ -82,7 +82,8 @@ def hold_code(sources: Sequence[Path], root: Path) -> HeldCode:
     return HeldCode(root=root, sources=tuple(sources), digest=_digest(root) if count else "")
 
 
-def _files(source: Path) -> Iterator[Path]:
+def files_of(source: Path) -> Iterator[Path]:
+    """What is held of a source: the file itself, or the files of a folder without those that begin with a dot."""
     if not source.is_dir() or source.is_symlink():
         yield source
         return

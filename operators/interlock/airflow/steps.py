@@ -64,9 +64,10 @@ class SecureTrainOperator(InterlockOperator):
         checkpoints: Folder for checkpoints, which outlives a try: the next one goes on from there.
         deterministic: Ask the training to be repeatable.
         check_determinism: Run it twice, and compare what both runs wrote; policy can require that they are equal.
+        base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside (templated).
     """
 
-    template_fields: Collection[str] = ("data", "out", "checkpoints")
+    template_fields: Collection[str] = ("data", "out", "checkpoints", "base")
     interlock_protects: ClassVar[str] = "training"
     interlock_step: ClassVar[str] = "interlock.airflow.steps.SecureTrainOperator"
     custom_operator_name = "SecureTrainOperator"  # a mapped subclass is known to the scheduler by it
@@ -93,6 +94,7 @@ class SecureTrainOperator(InterlockOperator):
         checkpoints: str = "",
         deterministic: bool = False,
         check_determinism: bool = False,
+        base: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -114,6 +116,7 @@ class SecureTrainOperator(InterlockOperator):
         self.checkpoints = checkpoints
         self.deterministic = deterministic
         self.check_determinism = check_determinism
+        self.base = base
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
@@ -143,6 +146,7 @@ class SecureTrainOperator(InterlockOperator):
                 checkpoints=self.checkpoints,
                 deterministic=self.deterministic,
                 check_determinism=self.check_determinism,
+                base=self.base,
                 run=run_identity(context),
             )
             trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))
