@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,19 @@ SMALLEST = 1e-4
 
 COLUMNS = 64
 """Epochs are averaged to at most so many."""
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,  # a shape that nothing stands behind
+    NotImplementedError,  # an unknown compression
+    RuntimeError,  # an encrypted member
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile and numpy raise over damaged files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +92,12 @@ class LossRecord:
                 raise SubjectError("the file has no array losses of a usable size", where=where)
             with np.load(path, allow_pickle=False) as arrays:
                 losses = arrays["losses"]
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise SubjectError(
                 f"the losses cannot be read ({error})", where=where, next_step="write them with LossRecorder"
             ) from error
+        if not isinstance(losses, np.ndarray):  # a member that is no array comes as bytes
+            raise SubjectError("the losses are no array", where=where, next_step="write them with LossRecorder")
         if losses.ndim != 2 or losses.dtype.kind != "f" or not 0 < losses.shape[1] <= MAX_EPOCHS:
             raise SubjectError(
                 f"losses are a float array of rows and 1 to {MAX_EPOCHS} epochs, not {losses.dtype} {losses.shape}",
