@@ -170,7 +170,7 @@ def test_a_guarded_function_must_take_data() -> None:
         ("ApprovalGateOperator", {"subject"}),
         ("CheckPolicyOperator", {"subject"}),
         ("SnapshotOperator", {"subject", "to"}),
-        ("SecureTrainOperator", {"data", "out", "checkpoints", "base"}),
+        ("SecureTrainOperator", {"data", "out", "checkpoints", "base", "losses"}),
         ("DeployGateOperator", {"model", "to", "declared"}),
     ],
 )

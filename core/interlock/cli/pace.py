@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from interlock.gate.progress import Progress
+from interlock.gate.progress import Progress, span
 
 
 class Pace:
@@ -39,14 +39,9 @@ class Pace:
             self._whole = progress.rows
             return f"{self._line}: {progress.rows:,} rows in reading {self._reading}{_at(rate)}, comparing"
         of = "" if self._whole is None else f" of {self._whole:,}"
-        left = "" if self._whole is None or rate <= 0 else f", {_time((self._whole - progress.rows) / rate)} left"
+        left = "" if self._whole is None or rate <= 0 else f", {span((self._whole - progress.rows) / rate)} left"
         return f"{self._line}: reading {self._reading}, {progress.rows:,}{of} rows{_at(rate)}{left}"
 
 
 def _at(rate: float) -> str:
     return f", {rate:,.0f} rows/s" if rate > 0 else ""
-
-
-def _time(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
 
 from interlock.gate.values import Json, Verdict
+
+SELDOM = 10.0
+"""Seconds between two lines about how far a training is, where they are not written over."""
 
 _COLOURS = {Verdict.ALLOW: "green", Verdict.DENY: "red", Verdict.UNDECIDED: "yellow"}
 
@@ -73,6 +76,36 @@ def working(line: str, *, quiet: bool = False) -> Iterator[None]:
         listening(lambda progress: status.update(Text(visible(pace.heard(progress))))),
     ):
         yield
+
+
+@contextmanager
+def training(*, quiet: bool = False) -> Iterator[tuple[Callable[[str], None] | None, Callable[[str], None] | None]]:
+    """Where a training's own lines go, and where the line about how far it is: all on standard error.
+
+    On a terminal that line stays at the bottom and moves; elsewhere one is written every `SELDOM` seconds.
+
+    Args:
+        quiet: True when the answer is for a program.
+
+    Yields:
+        What takes the lines of the training, and what takes those about it; None when they are for nobody.
+    """
+    if quiet:
+        yield None, None
+    elif not sys.stderr.isatty():
+        from interlock.training.watching import Seldom
+
+        yield progress, Seldom(progress, SELDOM)
+    else:
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(stderr=True)
+        with console.status(Text("training")) as status:
+            yield (
+                lambda line: console.print(Text(visible(line)), soft_wrap=True),
+                lambda line: status.update(Text(visible(line), overflow="ellipsis", no_wrap=True)),
+            )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -76,10 +76,26 @@ def _pays(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _watched(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the watch on its losses answers."""
+    words = click.Choice(("stop", "warn", "ignore"))
+    for option in (
+        click.option("--losses", default="", metavar="FILE", help="Where recorded losses go, out of the output."),
+        click.option("--stall", "stall_seconds", metavar="SECONDS", type=float, help="End a run that tells nothing."),
+        click.option(
+            "--on-spike", type=words, default="warn", show_default=True, help="A loss or gradient that leaps."
+        ),
+        click.option("--on-nan", type=words, default="stop", show_default=True, help="A loss that is no number."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @_where
 @_what
 @_pays
+@_watched
 def train(
     *,
     data: str,
@@ -102,6 +118,7 @@ def train(
     """
     from interlock.runner import LocalRunner, TrainRequest
     from interlock.training.budgets import RESOURCES
+    from interlock.training.watching import WatchOptions
 
     refuse_terminal(format_, report, option="--report")
     request = TrainRequest(
@@ -116,13 +133,13 @@ def train(
         deterministic=what["deterministic"],
         check_determinism=what["check_determinism"],
         base=base,
+        watch=WatchOptions.named(**{name: what[name] for name in ("on_nan", "on_spike", "stall_seconds", "losses")}),
         run=cli_run("training"),
     )
     settings = settings_with(profile)
     keep_one_document(settings, format_, report)
-    on_line = None if format_ in QUIET else show.progress
-    with LocalRunner(settings) as runner:
-        trained = runner.train(request, on_line=on_line)
+    with LocalRunner(settings) as runner, show.training(quiet=format_ in QUIET) as (on_line, on_progress):
+        trained = runner.train(request, on_line=on_line, on_progress=on_progress)
     present(trained.outcome, format_, report)
     return trained.outcome.decision.verdict.exit_status
 

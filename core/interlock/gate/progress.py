@@ -28,6 +28,16 @@ class Progress:
     ended: bool = False
 
 
+def span(seconds: float) -> str:
+    """A time for people: ``42 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 _listener: ContextVar[Callable[[Progress], None] | None] = ContextVar("interlock_progress", default=None)
 
 

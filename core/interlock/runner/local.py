@@ -211,7 +211,13 @@ class LocalRunner:
         ) as opened:
             yield opened
 
-    def train(self, request: TrainRequest, *, on_line: Callable[[str], None] | None = None) -> TrainOutcome:
+    def train(
+        self,
+        request: TrainRequest,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
+    ) -> TrainOutcome:
         """Guard, sandbox, provenance, publication, in this order. Does not raise for DENY of what came out.
 
         The output is published only after its provenance receipt is durable and policy allowed it, so a model without
@@ -220,6 +226,7 @@ class LocalRunner:
         Args:
             request: What to train, and where its output goes.
             on_line: Gets each line that the training prints, unverified.
+            on_progress: Gets a line about how far it is, about twice a second, unverified.
 
         Raises:
             GuardError: Training may not start.
@@ -229,7 +236,7 @@ class LocalRunner:
         from interlock.training import TrainingGate, best_sandbox, publish, run_training, staging_for
 
         sandbox = best_sandbox()
-        with safeguards_of(request, self, say=on_line) as beside:
+        with safeguards_of(request, self, say=on_line, on_progress=on_progress) as beside:
             asked = GuardRequest(
                 kind="training",
                 subject=request.data,

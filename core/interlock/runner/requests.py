@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interlock.deployment.approval import Answer
     from interlock.evidence import Opened, Testimony
     from interlock.training import TrainingRun, TrainingSpec
+    from interlock.training.watching import WatchOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class TrainRequest:
         check_determinism: Run it twice, and compare what both runs wrote.
         base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside; empty when
             it starts from none.
+        watch: How the watch on its losses answers; its defaults when not given.
         run: Which run asks.
     """
 
@@ -89,6 +91,7 @@ class TrainRequest:
     deterministic: bool = False
     check_determinism: bool = False
     base: str = ""
+    watch: WatchOptions | None = None
     run: RunIdentity
 
 
@@ -196,9 +199,16 @@ class Runner(Protocol):
         """Hold the bytes still and open the guard on them, or raise `GuardError`."""
         ...
 
-    def train(self, request: TrainRequest, *, on_line: Callable[[str], None] | None = None) -> TrainOutcome:
-        """Guard, sandbox, provenance, publication, in this order; `on_line` gets what the training prints.
+    def train(
+        self,
+        request: TrainRequest,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
+    ) -> TrainOutcome:
+        """Guard, sandbox, provenance, publication, in this order.
 
+        `on_line` gets what the training prints, `on_progress` a line about how far it is, about twice a second.
         Nothing is published without ALLOW; does not raise for DENY of what came out.
         """
         ...

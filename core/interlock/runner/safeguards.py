@@ -11,10 +11,15 @@ from interlock.runner.requests import TrainRequest
 if TYPE_CHECKING:
     from interlock.runner.local import LocalRunner
     from interlock.training import Safeguard, Safeguards
+    from interlock.training.budgets import BudgetSafeguard
 
 
 def safeguards_of(
-    request: TrainRequest, runner: LocalRunner, *, say: Callable[[str], None] | None = None
+    request: TrainRequest,
+    runner: LocalRunner,
+    *,
+    say: Callable[[str], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> Safeguards:
     """The safeguards of one training, not opened yet; a context manager that closes them.
 
@@ -22,17 +27,22 @@ def safeguards_of(
         request: What the step asks for; it can add a safeguard, never take one away that the deployment wants.
         runner: Whose ledger, keys and settings they read.
         say: Gets what they have to say to people before the run.
+        on_progress: Gets how far the run is, about twice a second.
     """
     from interlock.training import Safeguards
     from interlock.training.repeat import DeterminismSafeguard
+    from interlock.training.watching import WatchSafeguard
 
-    beside: list[Safeguard] = [_origin(request, runner)]
+    budget = _budget(request, runner, say)
+    beside: list[Safeguard] = [_origin(request, runner), WatchSafeguard(request.watch)]
+    if on_progress is not None:
+        beside.append(_progress(request, budget, on_progress))
     if request.checkpoints:
         beside.append(_checkpoints(request, runner))
     if request.deterministic or request.check_determinism:
         beside.append(DeterminismSafeguard(check=request.check_determinism))
     # Last: others who start a training wait from here until the guard's receipt is written.
-    beside.append(_budget(request, runner, say))
+    beside.append(budget)
     return Safeguards(beside)
 
 
@@ -53,7 +63,7 @@ def _checkpoints(request: TrainRequest, runner: LocalRunner) -> Safeguard:
     return CheckpointSafeguard(Path(request.checkpoints).absolute(), key)
 
 
-def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], None] | None) -> Safeguard:
+def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], None] | None) -> BudgetSafeguard:
     """Every training is measured; one that names a team is accounted for."""
     from interlock.training.budgets import Allowance, Amounts, Books, BudgetSafeguard
 
@@ -66,3 +76,16 @@ def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], Non
     )
     books = Books(ledger=runner.ledger, keyring=runner.keyring, data=runner.decider.bundle.data)
     return BudgetSafeguard(allowance, books, say=say)
+
+
+def _progress(request: TrainRequest, budget: BudgetSafeguard, on_progress: Callable[[str], None]) -> Safeguard:
+    """Tells people how far the run is, and how much of what it asked for is used up."""
+    from interlock.training.budgets import Amounts
+    from interlock.training.watching import ProgressSafeguard
+
+    asked = dict(Amounts.of(request.budget).items())
+
+    def used(seconds: float) -> tuple[tuple[str, float, float], ...]:
+        return tuple((name, value, asked[name]) for name, value in budget.spent(seconds).items() if name in asked)
+
+    return ProgressSafeguard(on_progress, wall_seconds=request.spec.limits.wall_seconds, used=used)

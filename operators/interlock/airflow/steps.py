@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from interlock.gate import Json
 
 
+PROGRESS_SECONDS = 30.0
+"""Between two lines of the task log about how far a training is."""
+
+
 class SnapshotOperator(InterlockOperator):
     """Digests a dataset or model and, with `to`, publishes a copy named by that digest.
 
@@ -65,9 +69,13 @@ class SecureTrainOperator(InterlockOperator):
         deterministic: Ask the training to be repeatable.
         check_determinism: Run it twice, and compare what both runs wrote; policy can require that they are equal.
         base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside (templated).
+        on_nan: ``stop``, ``warn`` or ``ignore``: a loss that is no number (see `interlock.training.watching`).
+        on_spike: The same for a loss or a gradient norm that leaps.
+        stall_seconds: How long the code may tell of no step before it is ended; None waits for ever.
+        losses: File on the worker where recorded losses go, out of the output (templated); empty leaves them there.
     """
 
-    template_fields: Collection[str] = ("data", "out", "checkpoints", "base")
+    template_fields: Collection[str] = ("data", "out", "checkpoints", "base", "losses")
     interlock_protects: ClassVar[str] = "training"
     interlock_step: ClassVar[str] = "interlock.airflow.steps.SecureTrainOperator"
     custom_operator_name = "SecureTrainOperator"  # a mapped subclass is known to the scheduler by it
@@ -95,6 +103,10 @@ class SecureTrainOperator(InterlockOperator):
         deterministic: bool = False,
         check_determinism: bool = False,
         base: str = "",
+        on_nan: str = "stop",
+        on_spike: str = "warn",
+        stall_seconds: float | None = None,
+        losses: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -117,11 +129,16 @@ class SecureTrainOperator(InterlockOperator):
         self.deterministic = deterministic
         self.check_determinism = check_determinism
         self.base = base
+        self.on_nan = on_nan
+        self.on_spike = on_spike
+        self.stall_seconds = stall_seconds
+        self.losses = losses
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
         from interlock.runner import TrainRequest
         from interlock.training import training_spec
+        from interlock.training.watching import Seldom, WatchOptions
 
         with open_runner(self.interlock_conn_id) as runner:
             spec = training_spec(
@@ -147,9 +164,16 @@ class SecureTrainOperator(InterlockOperator):
                 deterministic=self.deterministic,
                 check_determinism=self.check_determinism,
                 base=self.base,
+                watch=WatchOptions.named(
+                    on_nan=self.on_nan, on_spike=self.on_spike, stall_seconds=self.stall_seconds, losses=self.losses
+                ),
                 run=run_identity(context),
             )
-            trained = runner.train(request, on_line=lambda line: self.log.info("training: %s", line))
+            trained = runner.train(
+                request,
+                on_line=lambda line: self.log.info("training: %s", line),
+                on_progress=Seldom(lambda line: self.log.info("progress: %s", line), PROGRESS_SECONDS),
+            )
             tell(self, trained.outcome)
             trained.outcome.raise_unless_allowed()
         return pointer(trained.outcome.recorded)
