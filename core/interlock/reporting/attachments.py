@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,3 +25,14 @@ def items_of(seen: Observation, key: str, most: int) -> Iterator[Mapping[str, An
             continue
         items = document.get(key) if isinstance(document, Mapping) else None
         yield from (item for item in (items[:most] if isinstance(items, list) else ()) if isinstance(item, Mapping))
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for what is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None

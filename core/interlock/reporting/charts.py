@@ -1,4 +1,4 @@
-"""Charts among a gate's attachments (shape: `interlock.poisoning.charts`), checked and measured for drawing.
+"""Charts among a gate's attachments (shapes: `interlock.poisoning.charts`, `curves`), checked and measured for drawing.
 
 An attachment quotes what was examined: whatever does not have the shape, or holds a number that is none, is not drawn.
 """
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.gate import Observation
-from interlock.reporting.attachments import items_of
+from interlock.reporting.attachments import items_of, number
+from interlock.reporting.curves import CurveChart, TableChart, curve, table
 
 MAX_CHARTS = 24
 MAX_BINS = 200
@@ -73,7 +74,7 @@ class QuoteChart:
     lines: tuple[tuple[str, str, str], ...]
 
 
-Chart = HistogramChart | BarChart | QuoteChart
+Chart = HistogramChart | BarChart | QuoteChart | CurveChart | TableChart
 
 
 def charts_of(seen: Observation) -> tuple[Chart, ...]:
@@ -83,14 +84,14 @@ def charts_of(seen: Observation) -> tuple[Chart, ...]:
 
 
 def _chart(item: Mapping[str, object]) -> Chart | None:
-    kinds = {"histogram": _histogram, "bars": _bars, "quotes": _quotes}
+    kinds = {"histogram": _histogram, "bars": _bars, "quotes": _quotes, "curve": curve, "table": table}
     read = kinds.get(str(item.get("kind")))
     return read(item) if read is not None else None
 
 
 def _histogram(item: Mapping[str, object]) -> HistogramChart | None:
     rest, flagged = _counts(item.get("rest")), _counts(item.get("flagged"))
-    low, high, at = _number(item.get("low")), _number(item.get("high")), _number(item.get("threshold"))
+    low, high, at = number(item.get("low")), number(item.get("high")), number(item.get("threshold"))
     if not rest or len(rest) != len(flagged) or low is None or high is None or high <= low:
         return None
     most = max(one + other for one, other in zip(rest, flagged, strict=True))
@@ -148,13 +149,3 @@ def _counts(value: object) -> tuple[int, ...]:
         return ()
     counts = [one for one in value if isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 2**53]
     return tuple(counts) if len(counts) == len(value) else ()
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from interlock.gate import GateOutcome, Level, Verdict
 from interlock.gate.documents import digest_of, report_document, timestamp
 from interlock.reporting.charts import charts_of
+from interlock.reporting.curves import HEIGHT, WIDTH
 from interlock.reporting.galleries import galleries_of
+from interlock.reporting.meters import meters_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -87,6 +89,7 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
         "coverage": seen.coverage,
         "galleries": galleries_of(seen),
         "charts": charts_of(seen),
+        "meters": meters_of(report),
         "report_digest": digest_of(report_document(report)),
         "started": timestamp(report.started),
         "seconds": (report.finished - report.started).total_seconds(),
@@ -111,6 +114,16 @@ def _brief(text: object) -> str:
     return whole if len(whole) <= MAX_TEXT else f"{whole[:MAX_TEXT]}… ({len(whole) - MAX_TEXT} more characters)"
 
 
+def _short(value: float) -> str:
+    """Whole numbers whole, others with four digits that count, very large and very small ones by powers of ten."""
+    return f"{value:.3g}" if abs(value) >= 1e7 else shown_number(value)
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    """Places as an SVG path of straight lines."""
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in places)
+
+
 @cache
 def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
@@ -119,4 +132,7 @@ def _template() -> Template:
     environment.filters["shown"] = shown_number
     environment.filters["breakable"] = _breakable
     environment.filters["brief"] = _brief
+    environment.filters["path"] = _path
+    environment.filters["short"] = _short
+    environment.globals["curve_box"] = f"0 0 {WIDTH:g} {HEIGHT:g}"
     return environment.from_string(files("interlock.reporting").joinpath("page.html.jinja").read_text(encoding="utf-8"))

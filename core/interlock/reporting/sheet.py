@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from interlock.gate import GateOutcome, MissingExtraError, Verdict
 from interlock.reporting.charts import BarChart, HistogramChart, QuoteChart, charts_of
+from interlock.reporting.curves import HEIGHT as CURVE_HEIGHT
+from interlock.reporting.curves import WIDTH as CURVE_WIDTH
+from interlock.reporting.curves import CurveChart
 from interlock.reporting.galleries import Gallery, Picture, galleries_of
 from interlock.reporting.page import MAX_FACTS, shown_number
 
@@ -64,7 +67,9 @@ def render_png(outcome: GateOutcome) -> bytes:
             sheet.histogram(chart)
         elif isinstance(chart, BarChart):
             sheet.bars(chart)
-        else:
+        elif isinstance(chart, CurveChart):
+            sheet.curve(chart)
+        elif isinstance(chart, QuoteChart):
             sheet.quotes(chart)
     return sheet.png()
 
@@ -148,6 +153,24 @@ class _Sheet:
             said = f"{bar.flagged:,} of {bar.rows:,} · {bar.share:.2%}"
             self._write(said, (WIDTH - MARGIN - self._font(13).getlength(said), self._at), size=13)
             self._at += 20
+
+    def curve(self, chart: CurveChart) -> None:
+        """The means as a line, and a dot for each spike."""
+        height = "logarithmic height, " if chart.logarithmic else ""
+        spikes = f", {len(chart.marks)} spike{'s' if len(chart.marks) > 1 else ''}" if chart.marks else ""
+        self._title(chart.title, f"{chart.unit} {height}{chart.low:.4g} to {chart.high:.4g}{spikes}".strip())
+        if not self._room(HEIGHT_OF_BINS + 22):
+            return
+        across, down, top = (WIDTH - 2 * MARGIN) / CURVE_WIDTH, HEIGHT_OF_BINS / CURVE_HEIGHT, self._at
+        places = [(MARGIN + x * across, top + y * down) for x, y in chart.line]
+        self._draw.line(places, fill=INK, width=2)
+        for x, y in chart.marks:
+            left, upper = MARGIN + x * across, top + y * down
+            self._draw.ellipse((left - 4, upper - 4, left + 4, upper + 4), fill=HOT)
+        self._at += HEIGHT_OF_BINS
+        self._draw.line((MARGIN, self._at, WIDTH - MARGIN, self._at), fill=SOFT)
+        self._at += 3
+        self._text(f"{chart.axis} {chart.first:g} to {chart.last:g}", size=12, colour=SOFT)
 
     def quotes(self, chart: QuoteChart) -> None:
         """A line for each place, the phrase in red."""
