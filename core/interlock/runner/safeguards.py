@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interlock.gate import UsageError
 from interlock.runner.requests import TrainRequest
 
 if TYPE_CHECKING:
@@ -28,11 +29,19 @@ def safeguards_of(
         runner: Whose ledger, keys and settings they read.
         say: Gets what they have to say to people before the run.
         on_progress: Gets how far the run is, about twice a second.
+
+    Raises:
+        UsageError: Two wishes cannot both be met.
     """
     from interlock.training import Safeguards
     from interlock.training.repeat import DeterminismSafeguard
     from interlock.training.watching import WatchSafeguard
 
+    if request.check_determinism and request.watch is not None and request.watch.stall_seconds is not None:
+        raise UsageError(
+            "a stall cannot be told from the second run of a check of determinism, of which nothing is heard",
+            next_step="leave out either of them",
+        )
     budget = _budget(request, runner, say)
     beside: list[Safeguard] = [_origin(request, runner), WatchSafeguard(request.watch)]
     if on_progress is not None:
