@@ -5,6 +5,7 @@ from __future__ import annotations
 import _pickle
 import pickle
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,8 @@ def test_where_the_strongest_sandbox_cannot_be_built_the_best_that_works_is_foun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sandbox_here.cache_clear()
-    monkeypatch.setattr("interlock.training.sandbox.sandboxes", lambda: (BwrapSandbox("/bin/false"), RlimitsSandbox()))
+    monkeypatch.setattr("interlock.training.bwrap.BwrapSandbox", partial(BwrapSandbox, "/bin/false"))
+    monkeypatch.setattr("interlock.training.sandbox.sandboxes", lambda: (RlimitsSandbox(),))
     try:
         assert likely_sandbox().level == "bwrap"
         assert not judged(PLAIN, ODICT).failed
@@ -104,7 +106,9 @@ def test_where_the_strongest_sandbox_cannot_be_built_the_best_that_works_is_foun
 
 def test_where_no_sandbox_works_it_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox_here.cache_clear()
-    monkeypatch.setattr("interlock.training.sandbox.sandboxes", lambda: (BwrapSandbox("/no/such/program"),))
+    none = partial(BwrapSandbox, "/no/such/program")
+    monkeypatch.setattr("interlock.training.bwrap.BwrapSandbox", none)
+    monkeypatch.setattr("interlock.training.sandbox.sandboxes", lambda: (none(),))
     record = judged(PLAIN, ODICT)
     assert "no sandbox works" in record.failed[0].reason
     assert messages(record) == []

@@ -135,7 +135,7 @@ def test_a_scan_of_a_torch_file_loads_nothing_that_it_does_not_need(tmp_path: Pa
     others = {
         "numpy", "rich", "jinja2", "sqlalchemy", "cryptography", "importlib.metadata", "interlock.reporting",
         "interlock.evidence", "interlock.policy", "interlock.gate.run", "interlock.gate.settings",
-        "interlock.gate.protocols", "interlock.artifacts.containers.streams", "ctypes",
+        "interlock.gate.protocols", "interlock.artifacts.containers.streams",
         "interlock.artifacts.opinions", "interlock.artifacts.privacy.look", "interlock.artifacts.weights.look",
         "interlock.artifacts.containers.tar_archive", "interlock.artifacts.containers.described_archive",
     }  # fmt: skip
