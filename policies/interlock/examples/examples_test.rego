@@ -212,12 +212,23 @@ with_measures(example, measures) := object.union(example, {
 gpu := {
 	"uuid": "GPU-5a7c",
 	"mig": true,
+	"mps": false,
 	"compute_mode": "DEFAULT",
 	"ecc_uncorrected": 0,
 	"retired_pages": 0,
 	"foreign_processes": 0,
 	"driver": "580.05.08",
 	"confidential": true,
+}
+
+scrub := {"done": true, "devices": 1, "scrubbed_bytes": 79000000000, "free_bytes": 80000000000, "problem": ""}
+
+gpus := {
+	"devices": [gpu],
+	"recorded": false,
+	"toolkit": "1.18.0",
+	"scrub": {"before": scrub},
+	"attestation": {"verified": true, "problems": [], "devices": [{"name": "GPU-0", "ueid": "4781"}]},
 }
 
 strict_guard(example) := object.union(example, {"receipts": [object.union(one, {
@@ -273,7 +284,10 @@ complete := {
 	"evaluation": with_measures(evaluated, {"overlap_fraction": 0, "overlap_rows": 0}),
 	"finished_training": object.union(
 		with_measures(
-			with_facts(finished_training, {"training": {"deterministic": true}, "gpu": {"devices": [gpu]}}),
+			with_facts(finished_training, {
+				"training": {"deterministic": true},
+				"gpu": object.union(gpus, {"scrub": {"after": scrub}}),
+			}),
 			{"epsilon": 3, "gpu_hours": 4, "energy_kwh": 2, "money": 9},
 		),
 		{"requested": {
@@ -285,7 +299,7 @@ complete := {
 	),
 	"training_guard": object.union(
 		with_measures(
-			with_facts(strict_guard(training_guard), {"gpu": {"devices": [gpu]}}),
+			with_facts(strict_guard(training_guard), {"gpu": gpus}),
 			{"month_gpu_hours": 90, "month_energy_kwh": 50, "month_money": 300},
 		),
 		{"requested": {
