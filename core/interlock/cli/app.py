@@ -20,6 +20,7 @@ _COMMANDS = {
     "doctor": ("interlock.cli.doctor", "doctor"),
     "exempt": ("interlock.cli.exempt", "exempt"),
     "gate": ("interlock.cli.gates", "gate"),
+    "gpu": ("interlock.cli.gpu", "gpu"),
     "keys": ("interlock.cli.keys", "keys"),
     "ledger": ("interlock.cli.ledger", "ledger"),
     "lint": ("interlock.cli.lint", "lint"),

@@ -17,6 +17,7 @@ from interlock.gate import GATE_KINDS, UsageError
 
 if TYPE_CHECKING:
     from interlock.training import TrainingSpec
+    from interlock.training.gpu import GpuRequest
 
 
 def _where(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,9 +92,22 @@ def _watched(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _gpus(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which GPUs, and how they have to be."""
+    for option in (
+        click.option("--scrub", is_flag=True, help="Overwrite the GPUs' free memory before and after."),
+        click.option("--confidential", is_flag=True, help="Only GPUs in confidential mode."),
+        click.option("--gpu", "gpu_names", multiple=True, metavar="INDEX|UUID", help="This GPU or slice; repeatable."),
+        click.option("--gpus", type=click.IntRange(min=0), help="How many GPUs; 0 is none."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @_where
 @_what
+@_gpus
 @_pays
 @_watched
 def train(
@@ -134,6 +148,7 @@ def train(
         check_determinism=what["check_determinism"],
         base=base,
         watch=WatchOptions.named(**{name: what[name] for name in ("on_nan", "on_spike", "stall_seconds", "losses")}),
+        gpus=_gpu_request(what),
         run=cli_run("training"),
     )
     settings = settings_with(profile)
@@ -142,6 +157,20 @@ def train(
         trained = runner.train(request, on_line=on_line, on_progress=on_progress)
     present(trained.outcome, format_, report)
     return trained.outcome.decision.verdict.exit_status
+
+
+def _gpu_request(what: dict[str, Any]) -> GpuRequest | None:
+    """The GPUs that the options ask for.
+
+    Raises:
+        UsageError: They are asked for by number and by name.
+    """
+    from interlock.training.gpu import gpu_request
+
+    count, names = what["gpus"], what["gpu_names"]
+    if count is not None and names:
+        raise UsageError("GPUs are asked for either by --gpus or by --gpu")
+    return gpu_request(names or count, confidential=what["confidential"], scrub=what["scrub"])
 
 
 def _spec(what: dict[str, Any]) -> TrainingSpec:

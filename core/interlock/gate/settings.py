@@ -70,6 +70,9 @@ class Settings:
         region: Where this machine's own disks stand, for policies on residency; empty means that nobody says.
         registry: Folder or fsspec URL behind ``registry://``.
         modelaudit: Path of a ``modelaudit`` program; empty means the one on PATH.
+        gpu_keys: File of the key set (JWKS) whose attestation of GPUs counts; empty means that nobody attests them.
+        gpu_attester: Command that attests GPUs, with ``{nonce}`` in it; empty means ``nvattest``.
+        gpu_record: File with a recorded state of GPUs, played back in place of this machine's; every report says so.
         airflow_hard_mode: Whether Airflow's API server refuses to start protected tasks whose run has no receipts.
     """
 
@@ -107,6 +110,9 @@ class Settings:
     region: str
     registry: str
     modelaudit: str
+    gpu_keys: str
+    gpu_attester: str
+    gpu_record: str
     airflow_hard_mode: bool
 
     @classmethod
@@ -177,6 +183,9 @@ def _build(said: Mapping[str, str]) -> Settings:
         region=said.get("region", ""),
         registry=said.get("registry", str(home / "registry")),
         modelaudit=said.get("modelaudit", ""),
+        gpu_keys=said.get("gpu_keys", ""),
+        gpu_attester=said.get("gpu_attester", ""),
+        gpu_record=said.get("gpu_record", ""),
         airflow_hard_mode=_yes_or_no("airflow_hard_mode", said.get("airflow_hard_mode", "no")),
     )
 

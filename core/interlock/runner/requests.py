@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interlock.deployment.approval import Answer
     from interlock.evidence import Opened, Testimony
     from interlock.training import TrainingRun, TrainingSpec
+    from interlock.training.gpu import GpuRequest
     from interlock.training.watching import WatchOptions
 
 
@@ -77,6 +78,7 @@ class TrainRequest:
         base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside; empty when
             it starts from none.
         watch: How the watch on its losses answers; its defaults when not given.
+        gpus: Which GPUs it gets; None where the step does not say, which policy may not take for none.
         run: Which run asks.
     """
 
@@ -92,6 +94,7 @@ class TrainRequest:
     check_determinism: bool = False
     base: str = ""
     watch: WatchOptions | None = None
+    gpus: GpuRequest | None = None
     run: RunIdentity
 
 

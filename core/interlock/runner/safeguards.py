@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interlock.runner.local import LocalRunner
     from interlock.training import Safeguard, Safeguards
     from interlock.training.budgets import BudgetSafeguard
+    from interlock.training.gpu import GpuSafeguard, NoGpus
 
 
 def safeguards_of(
@@ -42,7 +43,8 @@ def safeguards_of(
             "a stall cannot be told from the second run of a check of determinism, of which nothing is heard",
             next_step="leave out either of them",
         )
-    budget = _budget(request, runner, say)
+    gpus = _gpus(request, runner)
+    budget = _budget(request, runner, gpus, say)
     beside: list[Safeguard] = [_origin(request, runner), WatchSafeguard(request.watch)]
     if on_progress is not None:
         beside.append(_progress(request, budget, on_progress))
@@ -50,6 +52,7 @@ def safeguards_of(
         beside.append(_checkpoints(request, runner))
     if request.deterministic or request.check_determinism:
         beside.append(DeterminismSafeguard(check=request.check_determinism))
+    beside += [] if gpus is None else [gpus]
     # Last: others who start a training wait from here until the guard's receipt is written.
     beside.append(budget)
     return Safeguards(beside)
@@ -72,9 +75,39 @@ def _checkpoints(request: TrainRequest, runner: LocalRunner) -> Safeguard:
     return CheckpointSafeguard(Path(request.checkpoints).absolute(), key)
 
 
-def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], None] | None) -> BudgetSafeguard:
+def _gpus(request: TrainRequest, runner: LocalRunner) -> GpuSafeguard | NoGpus | None:
+    """The step says which GPUs; whether they are attested, and whose word counts, is the deployment's to say.
+
+    Raises:
+        UsageError: The training is an image, or a setting cannot be used.
+    """
+    from interlock.training.gpu import Attester, GpuSafeguard, NoGpus, gpu_probe
+
+    if request.gpus is None:
+        return None
+    if not request.gpus.wanted:
+        return NoGpus()
+    if request.spec.image:
+        raise UsageError(
+            "a training that is an image gets no GPUs yet: the driver's libraries are not brought into it",
+            next_step="train with this machine's Python, or without GPUs",
+        )
+    settings = runner.settings
+    return GpuSafeguard(
+        request.gpus,
+        gpu_probe(settings.gpu_record),
+        attester=Attester.of(settings.gpu_keys, settings.gpu_attester) if settings.gpu_keys else None,
+    )
+
+
+def _budget(
+    request: TrainRequest,
+    runner: LocalRunner,
+    gpus: GpuSafeguard | NoGpus | None,
+    say: Callable[[str], None] | None,
+) -> BudgetSafeguard:
     """Every training is measured; one that names a team is accounted for."""
-    from interlock.training.budgets import Allowance, Amounts, Books, BudgetSafeguard
+    from interlock.training.budgets import Allowance, Amounts, Books, BudgetSafeguard, Gpu
 
     allowance = Allowance(
         run=request.run,
@@ -82,9 +115,14 @@ def _budget(request: TrainRequest, runner: LocalRunner, say: Callable[[str], Non
         asked=Amounts.of(request.budget),
         restarts=request.restarts,
         wall_seconds=request.spec.limits.wall_seconds,
+        gpus=0 if request.gpus is None else request.gpus.wanted,
     )
+
+    def devices() -> tuple[Gpu, ...]:
+        return tuple(Gpu(uuid=uuid, model=model) for uuid, model in (gpus.models if gpus is not None else ()))
+
     books = Books(ledger=runner.ledger, keyring=runner.keyring, data=runner.decider.bundle.data)
-    return BudgetSafeguard(allowance, books, say=say)
+    return BudgetSafeguard(allowance, books, devices=devices, say=say)
 
 
 def _progress(request: TrainRequest, budget: BudgetSafeguard, on_progress: Callable[[str], None]) -> Safeguard:

@@ -73,6 +73,9 @@ class SecureTrainOperator(InterlockOperator):
         on_spike: The same for a loss or a gradient norm that leaps.
         stall_seconds: How long the code may tell of no step before it is ended; None waits for ever.
         losses: File on the worker where recorded losses go, out of the output (templated); empty leaves them there.
+        gpus: How many GPUs, or which ones by index or UUID; 0 is none, and None leaves it unsaid.
+        confidential: Whether they have to be in confidential mode.
+        scrub: Whether their free memory is overwritten before and after.
     """
 
     template_fields: Collection[str] = ("data", "out", "checkpoints", "base", "losses")
@@ -107,6 +110,9 @@ class SecureTrainOperator(InterlockOperator):
         on_spike: str = "warn",
         stall_seconds: float | None = None,
         losses: str = "",
+        gpus: int | Sequence[str] | None = None,
+        confidential: bool = False,
+        scrub: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,11 +139,15 @@ class SecureTrainOperator(InterlockOperator):
         self.on_spike = on_spike
         self.stall_seconds = stall_seconds
         self.losses = losses
+        self.gpus = gpus
+        self.confidential = confidential
+        self.scrub = scrub
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
         from interlock.runner import TrainRequest
         from interlock.training import training_spec
+        from interlock.training.gpu import gpu_request
         from interlock.training.watching import Seldom, WatchOptions
 
         with open_runner(self.interlock_conn_id) as runner:
@@ -167,6 +177,7 @@ class SecureTrainOperator(InterlockOperator):
                 watch=WatchOptions.named(
                     on_nan=self.on_nan, on_spike=self.on_spike, stall_seconds=self.stall_seconds, losses=self.losses
                 ),
+                gpus=gpu_request(self.gpus, confidential=self.confidential, scrub=self.scrub),
                 run=run_identity(context),
             )
             trained = runner.train(

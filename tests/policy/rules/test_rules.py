@@ -270,6 +270,7 @@ def test_a_parameter_has_one_type_or_is_a_word(engine: EmbeddedEngine) -> None:
 WORDS = {
     "deployment.manifests": ("optional", "required"),
     "deployment.rollout": ("optional", "required"),
+    "gpu.attestation": ("any", "when-confidential", "always"),
     "gpu.confidential": ("when-asked", "always"),
     "gpu.unstated": ("none", "some"),
     "images.pinned": ("tag", "digest"),
@@ -281,7 +282,7 @@ WORDS = {
 """Parameters whose value is one of some words, from the loosest to the strictest."""
 WANTED = ("required.", "exemptions.never", "deployment.", "images.mutable_tags", "pipeline.credential_names")
 """Lists that ask for more the longer they are; the others permit more."""
-PERMISSIONS = ("evidence.accept_", "coverage.accept_", "exemptions.accept")
+PERMISSIONS = ("evidence.accept_", "coverage.accept_", "exemptions.accept", "gpu.accept_", "gpu.allow_")
 """Booleans that permit; the others ask."""
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
         verify_attestation,
     )
     from interlock.training.gpu.attester import Attester
-    from interlock.training.gpu.choice import GpuLocks, GpuRequest
+    from interlock.training.gpu.choice import GpuLocks, GpuRequest, gpu_request
     from interlock.training.gpu.nvml import NvmlProbe
     from interlock.training.gpu.probe import GpuProbe, gpu_probe
     from interlock.training.gpu.record import RecordedProbe, read_record, written_record
-    from interlock.training.gpu.safeguard import GpuSafeguard
+    from interlock.training.gpu.safeguard import GpuSafeguard, NoGpus
     from interlock.training.gpu.scrubbing import Scrub, scrub_devices
     from interlock.training.gpu.state import GpuDevice, GpuProcess, GpuState, MigSlice
     from interlock.training.gpu.tokens import PinnedKeys, read_keys
@@ -39,11 +39,13 @@ _PLACES = {
     "GpuState": "state",
     "MeasurementRules": "attestation",
     "MigSlice": "state",
+    "NoGpus": "safeguard",
     "NvmlProbe": "nvml",
     "PinnedKeys": "tokens",
     "RecordedProbe": "record",
     "Scrub": "scrubbing",
     "gpu_probe": "probe",
+    "gpu_request": "choice",
     "new_nonce": "attestation",
     "read_keys": "tokens",
     "read_record": "record",
@@ -65,11 +67,13 @@ __all__ = [
     "GpuState",
     "MeasurementRules",
     "MigSlice",
+    "NoGpus",
     "NvmlProbe",
     "PinnedKeys",
     "RecordedProbe",
     "Scrub",
     "gpu_probe",
+    "gpu_request",
     "new_nonce",
     "read_keys",
     "read_record",

@@ -43,6 +43,11 @@ class Attester:
     command: tuple[str, ...] = tuple(shlex.split(DEFAULT_COMMAND))
     rules: MeasurementRules = field(default_factory=MeasurementRules)
 
+    @classmethod
+    def of(cls, keys: str, command: str = "") -> Attester:
+        """From the settings `gpu_keys` and `gpu_attester`; an empty command is ``nvattest``'s."""
+        return cls(keys=Path(keys).expanduser(), command=tuple(shlex.split(command or DEFAULT_COMMAND)))
+
     def __post_init__(self) -> None:
         if not any("{nonce}" in word for word in self.command):
             raise UsageError("the attester's command has no place for the nonce", next_step="write {nonce} into it")

@@ -27,7 +27,7 @@ class GpuRequest:
     """What a training asks for.
 
     Args:
-        count: How many GPUs, any of them; 0 when `names` says which.
+        count: How many GPUs, any of them; 0 when `names` says which, or none are wanted.
         names: Which ones: ``0`` or ``GPU-...`` for a GPU, ``0:1`` or ``MIG-...`` for a slice of one. NVML's indices.
         confidential: Only GPUs whose memory is protected, for policy to judge.
         scrub: Whether their free memory is overwritten before and after.
@@ -39,7 +39,7 @@ class GpuRequest:
     scrub: bool = False
 
     def __post_init__(self) -> None:
-        if bool(self.count) == bool(self.names) or self.count < 0:
+        if (self.count and self.names) or self.count < 0:
             raise UsageError("GPUs are asked for either by their number or by their names")
         for name in self.names:
             if not _NAME.match(name):
@@ -49,6 +49,30 @@ class GpuRequest:
     def wanted(self) -> int:
         """How many."""
         return self.count or len(self.names)
+
+
+def gpu_request(
+    gpus: int | Sequence[str] | None, *, confidential: bool = False, scrub: bool = False
+) -> GpuRequest | None:
+    """What a step or a command line says of GPUs, as a request.
+
+    Args:
+        gpus: How many, or which; None where nothing is said.
+        confidential: As in `GpuRequest`.
+        scrub: As in `GpuRequest`.
+
+    Raises:
+        UsageError: It is neither a number nor names, or it says how GPUs have to be and not how many.
+    """
+    if gpus is None:
+        if confidential or scrub:
+            raise UsageError("it is said how GPUs have to be, and not how many", next_step="say how many, or which")
+        return None
+    if isinstance(gpus, str | bool):
+        raise UsageError("GPUs are a number, or a list of names", where=repr(gpus))
+    if isinstance(gpus, int):
+        return GpuRequest(count=gpus, confidential=confidential, scrub=scrub)
+    return GpuRequest(names=tuple(gpus), confidential=confidential, scrub=scrub)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,25 @@ class _Company:
     unknown: bool = False
 
 
+class NoGpus(IdleSafeguard):
+    """Beside a training that says that it wants none: it gets none."""
+
+    models: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``gpu``."""
+        return "gpu"
+
+    def requested(self) -> Mapping[str, Json]:
+        """None, said out loud: a step that says nothing is another thing to policy."""
+        return {"gpus": 0}
+
+    def provision(self) -> Provision:
+        """At the levels that show all of ``/dev``, at least CUDA is told to look at none."""
+        return Provision(environment=(("CUDA_VISIBLE_DEVICES", ""),))
+
+
 class GpuSafeguard(IdleSafeguard):
     """Beside one training.
 
@@ -85,6 +104,11 @@ class GpuSafeguard(IdleSafeguard):
     def name(self) -> str:
         """``gpu``."""
         return "gpu"
+
+    @property
+    def models(self) -> tuple[tuple[str, str], ...]:
+        """UUID and product of what it got, for those that account for it; empty before `beforehand`."""
+        return tuple((place.uuid, place.device.name or "") for place in self._assigned)
 
     def requested(self) -> Mapping[str, Json]:
         """How many GPUs, and whether they have to be confidential."""
