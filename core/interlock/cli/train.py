@@ -104,12 +104,24 @@ def _gpus(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _privacy(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How much a training may give away of its dataset."""
+    for option in (
+        click.option("--max-grad-norm", type=float, help="Clipping norm; 1.0 when nobody says so."),
+        click.option("--delta", type=float, help="With --epsilon; below 1 / rows."),
+        click.option("--epsilon", type=float, help="Train with differential privacy, spending so much at most."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @_where
 @_what
 @_gpus
 @_pays
 @_watched
+@_privacy
 def train(
     *,
     data: str,
@@ -132,6 +144,7 @@ def train(
     """
     from interlock.runner import LocalRunner, TrainRequest
     from interlock.training.budgets import RESOURCES
+    from interlock.training.privacy import privacy_target
     from interlock.training.watching import WatchOptions
 
     refuse_terminal(format_, report, option="--report")
@@ -149,6 +162,7 @@ def train(
         base=base,
         watch=WatchOptions.named(**{name: what[name] for name in ("on_nan", "on_spike", "stall_seconds", "losses")}),
         gpus=_gpu_request(what),
+        privacy=privacy_target(what["epsilon"], what["delta"], what["max_grad_norm"]),
         run=cli_run("training"),
     )
     settings = settings_with(profile)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interlock.evidence import Opened, Testimony
     from interlock.training import TrainingRun, TrainingSpec
     from interlock.training.gpu import GpuRequest
+    from interlock.training.privacy import PrivacyTarget
     from interlock.training.watching import WatchOptions
 
 
@@ -79,6 +80,7 @@ class TrainRequest:
             it starts from none.
         watch: How the watch on its losses answers; its defaults when not given.
         gpus: Which GPUs it gets; None where the step does not say, which policy may not take for none.
+        privacy: The epsilon and delta that it may spend; None for a training without differential privacy.
         run: Which run asks.
     """
 
@@ -95,6 +97,7 @@ class TrainRequest:
     base: str = ""
     watch: WatchOptions | None = None
     gpus: GpuRequest | None = None
+    privacy: PrivacyTarget | None = None
     run: RunIdentity
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interlock.runner.local import LocalRunner
     from interlock.training import Safeguard, Safeguards
     from interlock.training.budgets import BudgetSafeguard
+    from interlock.training.budgets.turns import StartTurn
     from interlock.training.gpu import GpuSafeguard, NoGpus
 
 
@@ -35,6 +36,7 @@ def safeguards_of(
         UsageError: Two wishes cannot both be met.
     """
     from interlock.training import Safeguards
+    from interlock.training.budgets.turns import StartTurn
     from interlock.training.repeat import DeterminismSafeguard
     from interlock.training.watching import WatchSafeguard
 
@@ -44,7 +46,8 @@ def safeguards_of(
             next_step="leave out either of them",
         )
     gpus = _gpus(request, runner)
-    budget = _budget(request, runner, gpus, say)
+    turn = StartTurn(runner.ledger)
+    budget = _budget(request, runner, gpus, turn, say)
     beside: list[Safeguard] = [_origin(request, runner), WatchSafeguard(request.watch)]
     if on_progress is not None:
         beside.append(_progress(request, budget, on_progress))
@@ -54,7 +57,7 @@ def safeguards_of(
         beside.append(DeterminismSafeguard(check=request.check_determinism))
     beside += [] if gpus is None else [gpus]
     # Last: others who start a training wait from here until the guard's receipt is written.
-    beside.append(budget)
+    beside += [_privacy(request, runner, turn), budget]
     return Safeguards(beside)
 
 
@@ -73,6 +76,14 @@ def _checkpoints(request: TrainRequest, runner: LocalRunner) -> Safeguard:
     place = local_path(request.out)
     key = lineage_key(runner.settings, request.out if place is None else place.absolute().as_uri())
     return CheckpointSafeguard(Path(request.checkpoints).absolute(), key)
+
+
+def _privacy(request: TrainRequest, runner: LocalRunner, turn: StartTurn) -> Safeguard:
+    """Every training counts for the privacy of its dataset; one without a target spends without bound."""
+    from interlock.training.privacy import PrivacySafeguard
+
+    wall_seconds = request.spec.limits.wall_seconds
+    return PrivacySafeguard(request.privacy, runner.ledger, runner.keyring, wall_seconds=wall_seconds, turn=turn)
 
 
 def _gpus(request: TrainRequest, runner: LocalRunner) -> GpuSafeguard | NoGpus | None:
@@ -104,6 +115,7 @@ def _budget(
     request: TrainRequest,
     runner: LocalRunner,
     gpus: GpuSafeguard | NoGpus | None,
+    turn: StartTurn,
     say: Callable[[str], None] | None,
 ) -> BudgetSafeguard:
     """Every training is measured; one that names a team is accounted for."""
@@ -122,7 +134,7 @@ def _budget(
         return tuple(Gpu(uuid=uuid, model=model) for uuid, model in (gpus.models if gpus is not None else ()))
 
     books = Books(ledger=runner.ledger, keyring=runner.keyring, data=runner.decider.bundle.data)
-    return BudgetSafeguard(allowance, books, devices=devices, say=say)
+    return BudgetSafeguard(allowance, books, turn=turn, devices=devices, say=say)
 
 
 def _progress(request: TrainRequest, budget: BudgetSafeguard, on_progress: Callable[[str], None]) -> Safeguard:

@@ -76,6 +76,10 @@ class SecureTrainOperator(InterlockOperator):
         gpus: How many GPUs, or which ones by index or UUID; 0 is none, and None leaves it unsaid.
         confidential: Whether they have to be in confidential mode.
         scrub: Whether their free memory is overwritten before and after.
+        epsilon: With `delta`: train with differential privacy, spending so much at most; the code calls
+            `interlock.training.privacy.private`.
+        delta: Below 1 / rows.
+        max_grad_norm: Clipping norm for the code.
     """
 
     template_fields: Collection[str] = ("data", "out", "checkpoints", "base", "losses")
@@ -113,6 +117,9 @@ class SecureTrainOperator(InterlockOperator):
         gpus: int | Sequence[str] | None = None,
         confidential: bool = False,
         scrub: bool = False,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        max_grad_norm: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -142,12 +149,16 @@ class SecureTrainOperator(InterlockOperator):
         self.gpus = gpus
         self.confidential = confidential
         self.scrub = scrub
+        self.epsilon = epsilon
+        self.delta = delta
+        self.max_grad_norm = max_grad_norm
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
         from interlock.runner import TrainRequest
         from interlock.training import training_spec
         from interlock.training.gpu import gpu_request
+        from interlock.training.privacy import privacy_target
         from interlock.training.watching import Seldom, WatchOptions
 
         with open_runner(self.interlock_conn_id) as runner:
@@ -178,6 +189,7 @@ class SecureTrainOperator(InterlockOperator):
                     on_nan=self.on_nan, on_spike=self.on_spike, stall_seconds=self.stall_seconds, losses=self.losses
                 ),
                 gpus=gpu_request(self.gpus, confidential=self.confidential, scrub=self.scrub),
+                privacy=privacy_target(self.epsilon, self.delta, self.max_grad_norm),
                 run=run_identity(context),
             )
             trained = runner.train(

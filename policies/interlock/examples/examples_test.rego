@@ -288,7 +288,7 @@ complete := {
 				"training": {"deterministic": true},
 				"gpu": object.union(gpus, {"scrub": {"after": scrub}}),
 			}),
-			{"epsilon": 3, "gpu_hours": 4, "energy_kwh": 2, "money": 9},
+			{"epsilon": 3, "dataset_epsilon": 7, "gpu_hours": 4, "energy_kwh": 2, "money": 9},
 		),
 		{"requested": {
 			"isolation": "bwrap",
@@ -300,9 +300,10 @@ complete := {
 	"training_guard": object.union(
 		with_measures(
 			with_facts(strict_guard(training_guard), {"gpu": gpus}),
-			{"month_gpu_hours": 90, "month_energy_kwh": 50, "month_money": 300},
+			{"dataset_epsilon": 7, "month_gpu_hours": 90, "month_energy_kwh": 50, "month_money": 300},
 		),
 		{"requested": {
+			"epsilon": 3,
 			"image": sprintf("registry.example/fraud/train@sha256:%s", [digest]),
 			"gpus": 1,
 			"confidential": true,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,15 +19,13 @@ from interlock.training.budgets.account import FACT, Standing, estimate, standin
 from interlock.training.budgets.meters import EnergyMeter, energy_meter, processor_seconds, restarts
 from interlock.training.budgets.prices import PriceList, price_list
 from interlock.training.budgets.said import beforehand_lines, team_limits
+from interlock.training.budgets.turns import StartTurn
 from interlock.training.budgets.values import RESOURCES, UNITS, UNKNOWN, Amounts, month_of
 from interlock.training.safeguards import IdleSafeguard, Part, Provision
 from interlock.training.sandbox import Ended, Moment, Stop
 
 if TYPE_CHECKING:
     from interlock.evidence import KeyRing, Ledger
-
-TURN = "training start"
-"""Those who start trainings that are accounted for take turns from reading the account to the guard's receipt."""
 
 _GRACE = timedelta(minutes=10)
 """From the guard's opening to the start of the run, and from its end to the receipt, besides its wall clock."""
@@ -104,6 +101,7 @@ class BudgetSafeguard(IdleSafeguard):
     Args:
         allowance: What the training may use up.
         books: Where it is accounted.
+        turn: Shared with the other safeguards that account for something; its own when not given.
         devices: The assigned GPUs, asked once the data is held; those it does not name have no price and no counter.
         say: Gets the lines that are shown before the run.
         meter: Makes the energy meter; replaced in tests.
@@ -115,6 +113,7 @@ class BudgetSafeguard(IdleSafeguard):
         allowance: Allowance,
         books: Books,
         *,
+        turn: StartTurn | None = None,
         devices: Callable[[], tuple[Gpu, ...]] = tuple,
         say: Callable[[str], None] | None = None,
         meter: Callable[[tuple[str, ...]], EnergyMeter | None] = energy_meter,
@@ -127,7 +126,7 @@ class BudgetSafeguard(IdleSafeguard):
         self._say = say
         self._meter_for = meter
         self._clock = clock
-        self._turn = ExitStack()
+        self._turn = turn or StartTurn(books.ledger)
         self._prices: PriceList | None = None
         self._meter: EnergyMeter | None = None
         self._fact: dict[str, Json] = {}
@@ -170,7 +169,7 @@ class BudgetSafeguard(IdleSafeguard):
         return self._prices.currency if self._prices is not None else ""
 
     def _standing(self, now: datetime) -> Standing:
-        self._turn.enter_context(self._books.ledger.turn(TURN))
+        self._turn.take()
         return standing(
             self._books.ledger,
             self._books.keyring,
@@ -214,7 +213,7 @@ class BudgetSafeguard(IdleSafeguard):
 
     def provision(self) -> Provision:
         """The guard's receipt is written, so the next one may read the account; the counters begin here."""
-        self._turn.close()
+        self._turn.leave()
         if self._meter is not None:
             self._meter.close()
             self._meter = self._counters()
@@ -288,7 +287,7 @@ class BudgetSafeguard(IdleSafeguard):
 
     def close(self) -> None:
         """Let the next one have its turn, and let go of the counters."""
-        self._turn.close()
+        self._turn.leave()
         if self._meter is not None:
             self._meter.close()
             self._meter = None
