@@ -105,3 +105,17 @@ def test_what_is_no_token_is_3_and_a_wrong_nonce_is_2(interlock: Interlock, sign
     assert attest(interlock, tmp_path, signer.bundle())[0] == 2
     said = interlock("gpu", "attest", str(tmp_path / "token.json"), "--jwks", "none.json", "--nonce", "00")
     assert said.status == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--gpus", "1", "--gpu", "0"), "either by --gpus or by --gpu"),
+        (("--scrub",), "how GPUs have to be, and not how many"),
+        (("--gpu", "../0"), "names no GPU"),
+    ],
+)
+def test_gpus_of_a_training_are_asked_for_in_one_way(words: tuple[str, ...], said: str, interlock: Interlock) -> None:
+    found = interlock("train", "--data", "x", "--out", "y", *words, "--", "true")
+    assert found.status == 2
+    assert said in found.err

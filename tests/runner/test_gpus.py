@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.runner.test_budgets import run, vouch
+from tests.training.gpu.attester import Attester
 from tests.training.gpu.machine import Machine, lay_out
 from tests.training.gpu.nvml_library import NvmlDouble
 from tests.training.gpu.states import HEALTHY, RECORDS, STATES, UUID
@@ -122,6 +123,17 @@ def test_the_guard_of_a_stricter_profile_stays_shut(
         receipt = opened.ledger.get(refused.value.receipt_id)
     statement = base64.b64decode(json.loads(receipt.envelope)["payload"]).decode()
     assert f'"training.gpu-{BAD[state]}"' in statement
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_deployment_s_attester_is_asked_and_its_word_has_to_hold(
+    tmp_path: Path, home: Path, nvml: NvmlDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Attester().write_keys(tmp_path / "jwks.json")
+    monkeypatch.setenv("INTERLOCK_GPU_KEYS", str(keys))
+    monkeypatch.setenv("INTERLOCK_GPU_ATTESTER", "/bin/echo {nonce}")
+    with LocalRunner(Settings.load()) as opened, pytest.raises(GuardError, match="attestation does not hold"):
+        train(opened, tmp_path, GpuRequest(count=1))
     assert not (tmp_path / "out").exists()
 
 

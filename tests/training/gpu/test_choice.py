@@ -11,7 +11,7 @@ import pytest
 from tests.training.gpu.states import HEALTHY, SLICE, STATES, UUID
 
 from interlock.gate import UnavailableError, UsageError
-from interlock.training.gpu.choice import GpuLocks, GpuRequest, choose, places_of
+from interlock.training.gpu.choice import GpuLocks, GpuRequest, choose, gpu_request, places_of
 
 SECOND = "GPU-00000000-0000-4000-8000-000000000002"
 TWO = replace(HEALTHY, devices=(HEALTHY.devices[0], replace(HEALTHY.devices[0], index=1, uuid=SECOND, minor=1)))
@@ -73,6 +73,22 @@ def test_a_lost_gpu_is_named(tmp_path: Path) -> None:
 def test_a_request_is_for_a_number_or_for_names(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         GpuRequest(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("gpus", "wanted"), [(None, None), (0, 0), (2, 2), (["0", UUID], 2), (("MIG-1",), 1)], ids=str)
+def test_what_a_step_says_becomes_a_request(gpus: object, wanted: int | None) -> None:
+    request = gpu_request(gpus)  # type: ignore[arg-type]
+    assert (request.wanted if request else None) == wanted
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"gpus": "0"}, {"gpus": True}, {"gpus": None, "scrub": True}, {"gpus": None, "confidential": True}],
+    ids=["a-text", "a-truth", "scrub-of-nothing", "nothing-confidential"],
+)
+def test_a_step_that_says_it_wrongly_is_refused(said: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        gpu_request(**said)  # type: ignore[arg-type]
 
 
 def test_two_runs_do_not_get_one_device(tmp_path: Path) -> None:
