@@ -48,7 +48,8 @@ def test_the_examples_are_gated(run: Run) -> None:
     Draft202012Validator(schema("lint.json")).validate(document)
     assert status == 0
     assert [dag["dag"] for file in document["files"] for dag in file["dags"] if dag["protected"]] == [
-        "gated_retraining"
+        "gated_promotion",
+        "gated_retraining",
     ]
 
 
