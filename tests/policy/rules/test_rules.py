@@ -270,6 +270,8 @@ def test_a_parameter_has_one_type_or_is_a_word(engine: EmbeddedEngine) -> None:
 WORDS = {
     "deployment.manifests": ("optional", "required"),
     "deployment.rollout": ("optional", "required"),
+    "evaluation.first": ("allow", "deny"),
+    "evaluation.unsure": ("allow", "deny"),
     "gpu.attestation": ("any", "when-confidential", "always"),
     "gpu.confidential": ("when-asked", "always"),
     "gpu.unstated": ("none", "some"),
