@@ -120,7 +120,9 @@ sound(group) if facts.off("evaluation", bounds[group.kind])
 
 sound(group) if {
 	readable(group)
+	is_number(group.drop)
 	group.drop <= facts.limit("evaluation", bounds[group.kind])
+	is_number(group.rows)
 	group.rows >= facts.limit("evaluation", "min_rows")
 }
 
@@ -131,13 +133,17 @@ sound(group) if {
 # scope: document
 unsure(group) if {
 	readable(group)
+	is_number(group.drop)
 	group.drop > facts.limit("evaluation", bounds[group.kind])
+	is_number(group.p)
 	group.p > facts.limit("evaluation", "max_p")
 }
 
 unsure(group) if {
 	readable(group)
+	is_number(group.drop)
 	group.drop <= facts.limit("evaluation", bounds[group.kind])
+	is_number(group.rows)
 	group.rows < facts.limit("evaluation", "min_rows")
 }
 
