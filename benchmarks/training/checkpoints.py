@@ -4,9 +4,9 @@
 
 Each pair does both, in an order that changes from pair to pair. Printed are medians over the pairs of seconds and of
 the ratio. `torch.save` leaves its bytes in the page cache and `SafeCheckpointer` on the disk, so both promises are
-compared: bare, and with an fsync(2) after it. Loading is into a model of the same shape, once with the files in the page
-cache and once without (posix_fadvise(2)); safetensors maps a file and reads what is touched, or reads it whole into
-memory first, as verifying needs it.
+compared: bare, and with an fsync(2) after it. Loading is into a model of the same shape, once with the files in the
+page cache and once without (posix_fadvise(2)); safetensors maps a file and reads what is touched, or reads it whole
+into memory first, as verifying needs it.
 """
 
 from __future__ import annotations

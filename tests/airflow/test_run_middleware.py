@@ -6,11 +6,11 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import pytest
@@ -64,6 +64,21 @@ def dags(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> No
         stored(dag)
 
 
+class Answer(Protocol):
+    """What Starlette's test client answers with: httpx's, or httpx2's where that is installed."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def json(self) -> Any: ...
+
+
 @dataclass
 class Api:
     """A client of a deployment in hard mode, with a fresh ledger and a fresh run."""
@@ -71,14 +86,14 @@ class Api:
     client: TestClient
     home: Path
 
-    def start(self, task_id: str = "train", *, state: str = "queued") -> httpx.Response:
+    def start(self, task_id: str = "train", *, state: str = "queued") -> Answer:
         """What a worker asks before it runs anything."""
         named = task_instance("hard", "r1", task_id, state=state)
         return self.ask(named)
 
-    def ask(self, named: str) -> httpx.Response:
+    def ask(self, named: str) -> Answer:
         body = {"state": "running", "hostname": "h", "unixname": "u", "pid": 1, "start_date": utc_now().isoformat()}
-        answer: httpx.Response = self.client.patch(
+        answer: Answer = self.client.patch(
             f"/execution/task-instances/{named}/run", json=body, headers=bearing(execution_token(named))
         )
         return answer
@@ -133,7 +148,7 @@ def denied_later() -> None:
     receipt("data-poisoning", verdict=Verdict.DENY)
 
 
-def detail_of(answer: httpx.Response) -> str:
+def detail_of(answer: Answer) -> str:
     """The reason in a refusal, whose form is the only one that LocalExecutor survives."""
     assert answer.status_code == 403, answer.text
     assert answer.headers["content-type"] == "application/json"

@@ -22,7 +22,7 @@ from interlock.artifacts.conversion.places import Places
 from interlock.artifacts.conversion.proof import StopError
 from interlock.evidence import Store
 from interlock.gate import Subject, UsageError, Verdict
-from interlock.training.sandbox import Availability, Ended, Folders, Isolation, Job, best_sandbox
+from interlock.training.sandbox import Availability, Ended, Folders, Isolation, Job, Overseer, best_sandbox
 
 
 class Watched:
@@ -51,8 +51,8 @@ class Watched:
     def inside(self, outside: Folders) -> Folders:
         return self._real.inside(outside)
 
-    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None) -> Ended:
-        ended = self._real.run(job, on_line=on_line)
+    def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
+        ended = self._real.run(job, on_line=on_line, overseer=overseer)
         if self._after in job.argv:
             self._deed(job)
         return ended
