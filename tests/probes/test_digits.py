@@ -17,6 +17,8 @@ from interlock.gate import GateOutcome, Settings, Verdict
 from interlock.runner import LocalRunner
 from interlock.training import BwrapSandbox
 
+pytestmark = pytest.mark.slow
+
 PREDICT = '''
 import numpy as np
 import pyarrow.parquet as pq

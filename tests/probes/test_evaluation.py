@@ -96,6 +96,7 @@ def test_a_model_that_is_worse_everywhere_is_denied_and_sets_no_mark(bench: Benc
     assert facts(third)["accepted"]["digest"] == {"sha256": one.report.subject.digest}
 
 
+@pytest.mark.slow
 def test_a_later_denial_takes_the_mark_back(bench: Bench) -> None:
     one = bench.evaluate(bench.model("one", GOOD))
     bench.evaluate(bench.model("two"))
@@ -241,6 +242,7 @@ def test_the_receipt_names_set_and_accepted_model_and_code_and_the_ledger_stays_
     bench.runner.ledger.verify()
 
 
+@pytest.mark.slow
 def test_a_regression_is_judged_by_its_errors(bench: Bench) -> None:
     frame = pd.DataFrame({"row": range(200), "site": ["n", "s"] * 100, "price": [float(n) for n in range(200)]})
     place = bench.folder / "sealed" / "prices.parquet"

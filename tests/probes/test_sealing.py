@@ -103,6 +103,7 @@ def test_a_model_that_was_trained_on_the_set_is_denied(bench: Bench) -> None:
     assert reasons(outcome.decision) == {"model.evaluation-seen"}
 
 
+@pytest.mark.slow
 def test_a_model_whose_base_was_trained_on_a_folder_that_holds_the_set_is_denied(bench: Bench) -> None:
     lake = bench.folder / "lake"
     lake.mkdir()
@@ -145,6 +146,7 @@ def test_training_data_that_is_gone_is_told_and_not_taken_for_clean(bench: Bench
     assert "model-probe.overlap-unknown" in {f.rule_id for f in outcome.report.observation.findings}
 
 
+@pytest.mark.slow
 def test_what_a_weaker_profile_accepted_sets_no_mark(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.evaluate(bench.model("one"))
     monkeypatch.setenv("INTERLOCK_PROFILE", "strict")
