@@ -19,6 +19,7 @@ _COMMANDS = {
     "demo": ("interlock.cli.demo", "demo"),
     "doctor": ("interlock.cli.doctor", "doctor"),
     "exempt": ("interlock.cli.exempt", "exempt"),
+    "fetch": ("interlock.cli.fetch", "fetch"),
     "gate": ("interlock.cli.gates", "gate"),
     "gpu": ("interlock.cli.gpu", "gpu"),
     "keys": ("interlock.cli.keys", "keys"),
