@@ -37,6 +37,9 @@ OWN_STEPS = {
     "interlock.airflow.steps.SecureTrainOperator": OwnStep(
         gate="training", subject="out", protects="training", inputs=("data",), outputs=("out",)
     ),
+    # What they leave lies in a claim and has no receipt, so they are no gate.
+    "interlock.airflow.cluster_pod.SecureTrainPodOperator": OwnStep(protects="training", inputs=("data",)),
+    "interlock.airflow.cluster_job.SecureTrainJobOperator": OwnStep(protects="training", inputs=("data",)),
     "interlock.airflow.steps.DeployGateOperator": OwnStep(protects="deployment", inputs=("model",)),
     "interlock.airflow.decorators.GuardedOperator": OwnStep(protects="training", inputs=("subject",)),
 }

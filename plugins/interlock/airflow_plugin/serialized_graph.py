@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SHOWN = {
     "SecureTrainOperator": OWN_STEPS["interlock.airflow.steps.SecureTrainOperator"],
+    "SecureTrainPodOperator": OWN_STEPS["interlock.airflow.cluster_pod.SecureTrainPodOperator"],
+    "SecureTrainJobOperator": OWN_STEPS["interlock.airflow.cluster_job.SecureTrainJobOperator"],
     "DeployGateOperator": OWN_STEPS["interlock.airflow.steps.DeployGateOperator"],
     "@task.guarded": OWN_STEPS["interlock.airflow.decorators.GuardedOperator"],
 }
