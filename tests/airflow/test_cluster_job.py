@@ -47,7 +47,7 @@ def client(url: str) -> CustomObjectsApi:
     from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 
     configuration = Configuration(host=url)
-    configuration.retries = False  # type: ignore[assignment]
+    configuration.retries = False
     return CustomObjectsApi(ApiClient(configuration))
 
 

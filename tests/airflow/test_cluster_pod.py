@@ -143,7 +143,7 @@ def test_a_mutation_hook_that_weakens_the_pod_refuses_it(name: str, monkeypatch:
 )
 def test_what_would_change_the_pod_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=name):
-        OnServer(task_id="train", data="/lake/train.csv", **WHAT, **{name: None})
+        OnServer(**{"task_id": "train", "data": "/lake/train.csv", **WHAT, name: None})
 
 
 @pytest.mark.parametrize(

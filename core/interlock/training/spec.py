@@ -99,7 +99,7 @@ class TrainingSpec:
         if not 0 <= self.seed < 2**32:
             raise UsageError("a seed is a whole number from 0 to 4294967295", where=f"seed = {self.seed!r}")
         for name, _ in self.environment:
-            _check_name(name)
+            check_name(name)
         self._check_places()
 
     def _check_places(self) -> None:
@@ -250,7 +250,12 @@ def _located(function: Callable[..., object], code: tuple[Path, ...]) -> tuple[t
     return (*code, *(() if source in code else (source,))), f"{source.stem}:{name}"
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise for a variable that a training may not set: no name, one of Interlock's own, or what looks like a secret.
+
+    Raises:
+        UsageError: It may not be set.
+    """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name.upper().startswith("INTERLOCK_"):
         raise UsageError("this name cannot be set in the training's environment", where=repr(name))
     if _SECRET_WORDS & set(name.upper().split("_")):

@@ -181,7 +181,7 @@ class SecureTrainJobOperator(InterlockOperator):
             MissingExtraError: The provider is not installed.
         """
         try:
-            from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+            from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise MissingExtraError("airflow.providers.cncf.kubernetes", extra="kubernetes") from error
         return KubernetesTrainJobs(KubernetesHook(conn_id=self.kubernetes_conn_id).custom_object_client)

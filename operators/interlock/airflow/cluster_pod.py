@@ -18,7 +18,7 @@ from interlock.airflow.cluster import ClusterStep, label_of, opening_of
 from interlock.gate.errors import MissingExtraError, UsageError
 
 try:
-    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator  # pyright: ignore[reportMissingImports]
 except ImportError as error:
     raise MissingExtraError("airflow.providers.cncf.kubernetes", extra="kubernetes") from error
 
@@ -38,7 +38,7 @@ _AUTHORS = frozenset(
 """Arguments of Airflow's operator that say where the cluster is and what is logged, and nothing of the pod."""
 
 
-class SecureTrainPodOperator(KubernetesPodOperator):
+class SecureTrainPodOperator(KubernetesPodOperator):  # type: ignore[misc]  # unknown where the provider is not installed
     """Trains in a hardened pod without a network, once the guard is open on the data.
 
     The bytes are held and judged in the worker; the pod's first container copies the same ones from the claim by
@@ -112,7 +112,7 @@ class SecureTrainPodOperator(KubernetesPodOperator):
         context["ti"].xcom_push(key="interlock_guard", value=pointer(opened.recorded))  # pyright: ignore[reportTypedDictNotRequiredAccess]
         # What Airflow's operator would do beside its pod: no code of the author's between the check and the start,
         # no pod that somebody else made, no container for XCom.
-        self.callbacks = []
+        self.callbacks: list[object] = []
         self.pod_request_obj = None
         self.durable = self.reattach_on_restart = False
         self.deferrable = self.do_xcom_push = False
@@ -121,8 +121,8 @@ class SecureTrainPodOperator(KubernetesPodOperator):
 
     def build_pod_request_obj(self, context: Context | None = None, **_: Any) -> V1Pod:
         """The hardened pod with Airflow's labels, after the cluster policy's hook, if it is still hardened then."""
-        from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix
-        from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+        from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix  # pyright: ignore[reportMissingImports]
+        from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator  # pyright: ignore[reportMissingImports]
         from airflow.settings import pod_mutation_hook
 
         from interlock.training.cluster import hardened_pod
@@ -131,7 +131,7 @@ class SecureTrainPodOperator(KubernetesPodOperator):
         pod = PodGenerator.deserialize_model_dict(hardened_pod(training, opening))
         pod.metadata.name = add_unique_suffix(name=training.name)
         pod.metadata.labels |= self._get_ti_pod_labels(context)
-        pod_mutation_hook(pod)
+        pod_mutation_hook(pod)  # type: ignore[no-untyped-call]  # Airflow's own
         self._refuse_weak(pod, "the pod that would be created")
         return pod
 

@@ -120,6 +120,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "scratch without a limit": {"scratch": "0"},
     "a variable of Interlock": {"environment": (("INTERLOCK_DATA", "/etc"),)},
     "a variable that hands out GPUs": {"environment": (("NVIDIA_VISIBLE_DEVICES", "all"),)},
+    "a secret": {"environment": (("HF_TOKEN", "x"),)},
     "a variable set twice": {"environment": (("A", "1"), ("A", "2"))},
     "a variable that is no name": {"environment": (("A=B", "1"),)},
 }

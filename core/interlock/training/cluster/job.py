@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from interlock.gate import UsageError
+from interlock.training.spec import check_name
 
 DATA = PurePosixPath("/interlock/data")
 OUT = PurePosixPath("/interlock/out")
@@ -24,12 +25,10 @@ PINNED_IMAGE = re.compile(
 """Registry, path, perhaps a tag, and the digest; the form that policy rule ``training.image`` asks for."""
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUANTITY = re.compile(r"[1-9][0-9]*(m|Ki|Mi|Gi|Ti)?")
 _RESOURCE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_OWN = ("INTERLOCK_", "NVIDIA_")
-_HOMES = frozenset({"HOME", "TMPDIR", "PYTHONHASHSEED"})
+_RESERVED = frozenset({"HOME", "TMPDIR", "PYTHONHASHSEED", "NVIDIA_VISIBLE_DEVICES"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +147,8 @@ class ClusterTraining:
 def _check_environment(environment: tuple[tuple[str, str], ...]) -> None:
     names = [name for name, _ in environment]
     for name in names:
-        _fits(_VARIABLE, name, "environment", "letters, digits and underscores")
-        if name.startswith(_OWN) or name in _HOMES:
+        check_name(name)
+        if name in _RESERVED:
             raise UsageError("this variable is not the training's to set", where=f"environment: {name}")
     if len(set(names)) != len(names):
         raise UsageError("a variable is set twice", where="environment")
