@@ -116,8 +116,8 @@ def request(operator: Any) -> Any:
 @pytest.mark.parametrize("name", ["a token", "a host path", "a sidecar", "another digest", "the network label gone"])
 def test_a_mutation_hook_that_weakens_the_pod_refuses_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hook is the deployment's own; it gets a real `V1Pod` and changes it as such a hook does."""
-    from airflow.sdk.exceptions import AirflowFailException
     from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+    from airflow.sdk.exceptions import AirflowFailException
     from kubernetes.client import ApiClient
 
     def hook(pod: Any) -> None:
