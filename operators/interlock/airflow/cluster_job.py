@@ -6,6 +6,7 @@ connection (extra ``kubernetes``).
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ class KubernetesTrainJobs:
 
     def __init__(self, api: CustomObjectsApi) -> None:
         self._api = api
+        # Which kind of patch a client sends by itself, and how it can be told, differs between its versions.
+        shared = api.api_client.configuration
+        self._patching = type(api)(type(api.api_client)(shared, "Content-Type", "application/merge-patch+json"))
 
     def create(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """Create a TrainJob or a TrainingRuntime."""
@@ -56,7 +60,7 @@ class KubernetesTrainJobs:
         """Merge a patch (RFC 7386) into a TrainJob."""
         with _errors(f"TrainJob {namespace}/{name}", conflict=StaleError):
             return self._asked(
-                self._api.patch_namespaced_custom_object,
+                self._patching.patch_namespaced_custom_object,
                 namespace,
                 _PLURALS["TrainJob"],
                 name,
@@ -75,7 +79,14 @@ class KubernetesTrainJobs:
             )
 
     def _asked(self, call: Callable[..., Any], namespace: str, *arguments: Any, **options: Any) -> Mapping[str, Any]:
-        answer = call(_GROUP, _VERSION, namespace, *arguments, _request_timeout=_TIMEOUT, **options)
+        # Undecoded: versions of the client decode custom objects differently.
+        response = call(
+            _GROUP, _VERSION, namespace, *arguments, _request_timeout=_TIMEOUT, _preload_content=False, **options
+        )
+        try:
+            answer = json.loads(response.data)
+        except ValueError:
+            answer = None
         if not isinstance(answer, Mapping):
             raise UnavailableError("the cluster answered with something else than an object", next_step="try again")
         return answer
