@@ -147,7 +147,11 @@ def test_without_receipts_no_trainjob_ever_runs(
     from airflow.sdk import DAG
     from tests.airflow.layers import lay
 
-    lay(tmp_path / "l", monkeypatch, {"interlock/enforcement/airflow/ungated": {"mode": "warn", "pipelines": ["*"]}})
+    lay(
+        tmp_path / "l",
+        monkeypatch,
+        {"interlock/enforcement/airflow/ungated": {"mode": "warn", "pipelines": ["ungated"]}},
+    )
     OnFakeCluster.cluster = Cluster()
     with DAG("ungated", schedule=None) as dag:
         OnFakeCluster(task_id="train", data=str(data), step=STEP, poll=0.01, retries=0)

@@ -181,7 +181,11 @@ def test_without_receipts_no_pod_is_created(
     from airflow.sdk import DAG
     from tests.airflow.layers import lay
 
-    lay(tmp_path / "l", monkeypatch, {"interlock/enforcement/airflow/podless": {"mode": "warn", "pipelines": ["*"]}})
+    lay(
+        tmp_path / "l",
+        monkeypatch,
+        {"interlock/enforcement/airflow/podless": {"mode": "warn", "pipelines": ["podless"]}},
+    )
     with DAG("podless", schedule=None) as dag:
         OnServer(task_id="train", data=str(data), **WHAT)
     assert run_dag(dag) == {"train": "failed"}
