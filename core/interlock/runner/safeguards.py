@@ -37,6 +37,7 @@ def safeguards_of(
     """
     from interlock.training import Safeguards
     from interlock.training.budgets.turns import StartTurn
+    from interlock.training.pickles import PickleSafeguard
     from interlock.training.repeat import DeterminismSafeguard
     from interlock.training.watching import WatchSafeguard
 
@@ -56,6 +57,8 @@ def safeguards_of(
     if request.deterministic or request.check_determinism:
         beside.append(DeterminismSafeguard(check=request.check_determinism))
     beside += [] if gpus is None else [gpus]
+    if request.convert_pickles:
+        beside.append(PickleSafeguard(runner.store))
     # Last: others who start a training wait from here until the guard's receipt is written.
     beside += [_privacy(request, runner, turn), budget]
     return Safeguards(beside)

@@ -109,6 +109,7 @@ class SecureTrainOperator(InterlockOperator):
         checkpoints: str = "",
         deterministic: bool = False,
         check_determinism: bool = False,
+        convert_pickles: bool = False,
         base: str = "",
         on_nan: str = "stop",
         on_spike: str = "warn",
@@ -141,6 +142,7 @@ class SecureTrainOperator(InterlockOperator):
         self.checkpoints = checkpoints
         self.deterministic = deterministic
         self.check_determinism = check_determinism
+        self.convert_pickles = convert_pickles
         self.base = base
         self.on_nan = on_nan
         self.on_spike = on_spike
@@ -184,6 +186,7 @@ class SecureTrainOperator(InterlockOperator):
                 checkpoints=self.checkpoints,
                 deterministic=self.deterministic,
                 check_determinism=self.check_determinism,
+                convert_pickles=self.convert_pickles,
                 base=self.base,
                 watch=WatchOptions.named(
                     on_nan=self.on_nan, on_spike=self.on_spike, stall_seconds=self.stall_seconds, losses=self.losses

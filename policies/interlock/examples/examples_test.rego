@@ -285,7 +285,7 @@ complete := {
 	"finished_training": object.union(
 		with_measures(
 			with_facts(finished_training, {
-				"training": {"deterministic": true},
+				"training": {"deterministic": true, "no_pickles": true},
 				"gpu": object.union(gpus, {"scrub": {"after": scrub}}),
 			}),
 			{"epsilon": 3, "dataset_epsilon": 7, "gpu_hours": 4, "energy_kwh": 2, "money": 9},
