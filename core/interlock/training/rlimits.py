@@ -7,7 +7,7 @@ code from the network, from other files of the same user, or from that user's ot
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import platform
 import signal
@@ -146,7 +146,7 @@ class _Supervised:
         stream = self._process.stdin
         if stream is not None:
             with suppress(BrokenPipeError), stream:
-                stream.write(json.dumps(document).encode())
+                stream.write(marshal.dumps(document))
 
     def end(self) -> None:
         """Ask the supervisor to end everything below it and itself."""
