@@ -17,6 +17,7 @@ from interlock.reporting import render_html, render_png
 from interlock.reporting.charts import charts_of
 from interlock.reporting.curves import HEIGHT, WIDTH, CurveChart, TableChart
 from interlock.reporting.meters import meters_of
+from interlock.reporting.refused import refused_of
 
 CURVE: dict[str, Any] = {
     "kind": "curve",
@@ -78,6 +79,24 @@ def test_a_page_and_a_sheet_show_curves_tables_and_what_was_used_up() -> None:
     assert "fill passed" in page
     assert "money" not in page  # asked for, and not measured
     assert render_png(done).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("listed", "rows"),
+    [
+        pytest.param([{"kind": "network", "what": "connect 10.0.0.1:443", "count": 3}], 1, id="one"),
+        pytest.param([{"kind": "file", "what": "x" * 9999, "count": "y"}] * 90, 40, id="many-and-damaged"),
+        pytest.param({"kind": "network"}, 0, id="no-list"),
+        pytest.param([1, "x", None], 0, id="no-objects"),
+    ],
+)
+def test_refused_attempts_are_a_table_of_bounded_size(listed: object, rows: int) -> None:
+    done = training()
+    seen = dataclasses.replace(done.report.observation, attachments=(("refused", json.dumps(listed)),))
+    done = dataclasses.replace(done, report=dataclasses.replace(done.report, observation=seen))
+    tables = refused_of(done.report)
+    assert sum(len(table.rows) for table in tables) == rows
+    assert ("Refused attempts" in render_html(title="t", outcomes=[done])) == bool(rows)
 
 
 def test_other_gates_have_no_bars() -> None:

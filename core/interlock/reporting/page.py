@@ -18,6 +18,7 @@ from interlock.reporting.charts import charts_of
 from interlock.reporting.curves import HEIGHT, WIDTH
 from interlock.reporting.galleries import galleries_of
 from interlock.reporting.meters import meters_of
+from interlock.reporting.refused import refused_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -88,7 +89,7 @@ def _card(outcome: GateOutcome) -> dict[str, Any]:
         "facts": seen.measures[:MAX_FACTS],
         "coverage": seen.coverage,
         "galleries": galleries_of(seen),
-        "charts": charts_of(seen),
+        "charts": (*charts_of(seen), *refused_of(report)),
         "meters": meters_of(report),
         "report_digest": digest_of(report_document(report)),
         "started": timestamp(report.started),
