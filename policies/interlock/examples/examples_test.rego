@@ -219,6 +219,20 @@ gpu := {
 	"foreign_processes": 0,
 	"driver": "580.05.08",
 	"confidential": true,
+	"name": "NVIDIA H100 80GB HBM3",
+	"index": 0,
+	"pci": "00000000:1B:00.0",
+	"persistence": true,
+	"memory_bytes": 85520809984,
+	"memory_free_bytes": 85520809984,
+	"ecc": true,
+	"ecc_corrected": 0,
+	"ecc_corrected_ever": 0,
+	"ecc_uncorrected_ever": 0,
+	"repair_pending": false,
+	"repair_failed": false,
+	"vbios": "96.00.89.00.01",
+	"unknown": [],
 }
 
 scrub := {"done": true, "devices": 1, "scrubbed_bytes": 79000000000, "free_bytes": 80000000000, "problem": ""}
@@ -285,7 +299,7 @@ complete := {
 	"finished_training": object.union(
 		with_measures(
 			with_facts(finished_training, {
-				"training": {"deterministic": true, "no_pickles": true},
+				"training": {"deterministic": true, "no_pickles": true, "resumed_from": digest},
 				"gpu": object.union(gpus, {"scrub": {"after": scrub}}),
 			}),
 			{"epsilon": 3, "dataset_epsilon": 7, "gpu_hours": 4, "energy_kwh": 2, "money": 9},
