@@ -80,11 +80,10 @@ class InterlockCallback(TrainerCallback):  # type: ignore[misc]  # mypy does not
         state: TrainerState,
         control: TrainerControl,
         **kwargs: Any,
-    ) -> TrainerControl:
+    ) -> None:
         """Ask for a log."""
         if state.global_step % self._every == 0:
             control.should_log = True
-        return control
 
     def on_log(
         self,
