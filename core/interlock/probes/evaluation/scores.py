@@ -135,10 +135,10 @@ def _class_metrics(truth: Codes, said: Codes, names: Sequence[str], answers: Ans
     from sklearn.metrics import accuracy_score, f1_score, recall_score  # type: ignore[import-untyped]  # no stubs
 
     each = list(range(len(names)))
-    recalls = recall_score(truth, said, labels=each, average=None, zero_division=0)
+    recalls = recall_score(truth, said, labels=each, average=None, zero_division=0)  # pyright: ignore[reportArgumentType]  # no stubs
     found = {
         "accuracy": float(accuracy_score(truth, said)),
-        "macro_f1": float(f1_score(truth, said, labels=each, average="macro", zero_division=0)),
+        "macro_f1": float(f1_score(truth, said, labels=each, average="macro", zero_division=0)),  # pyright: ignore[reportArgumentType]  # no stubs
         "worst_class_recall": float(np.min(recalls)),
     }
     return found | _score_metrics(truth, names, answers)

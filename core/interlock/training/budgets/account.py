@@ -88,13 +88,13 @@ def standing(ledger: Ledger, keyring: KeyRing, *, team: str, month: str, now: da
 
     found = account(ledger, keyring, team_account(team, month), gate=GATE)
     ended = [one for one in found.receipts if one.receipt.stage is Stage.GATE]
-    over = {one.fact(FACT).get("reservation") for one in ended}
+    over = {str(one.fact(FACT).get("reservation")) for one in ended}
     running = [
         one
         for one in found.receipts
         if one.receipt.stage is Stage.GUARD
         and one.receipt.verdict is Verdict.ALLOW
-        and one.fact(FACT).get("reservation") not in over
+        and str(one.fact(FACT).get("reservation")) not in over
         and _until(one) > now
     ]
     spent = [(one, _used(one, currency)) for one in ended]

@@ -93,6 +93,7 @@ class RaplEnergy:
             now = [int((zone / "energy_uj").read_text()) for zone in self._zones]
         except (OSError, ValueError):
             self._failed = True
+            return None
         if self._failed:
             return None
         for place, (before, after) in enumerate(zip(self._last, now, strict=True)):
@@ -150,6 +151,7 @@ class NvmlEnergy:
             now = [int(self._library.nvmlDeviceGetTotalEnergyConsumption(handle)) for handle in self._handles]
         except self._library.NVMLError:
             self._failed = True
+            return None
         if self._failed or any(after < before for before, after in zip(self._first, now, strict=True)):
             self._failed = True
             return None

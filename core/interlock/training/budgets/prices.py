@@ -81,7 +81,8 @@ def price_list(data: Mapping[str, Json], at: datetime) -> PriceList | None:
         )
     versions = table["lists"]
     assert isinstance(versions, list)  # noqa: S101 (the schema says so; for the type checker)
-    valid = [one for one in (_list_of(str(table["currency"]), version) for version in versions) if one.valid_from <= at]
+    lists = (_list_of(str(table["currency"]), version) for version in versions if isinstance(version, Mapping))
+    valid = [one for one in lists if one.valid_from <= at]
     return max(valid, key=lambda one: one.valid_from, default=None)
 
 

@@ -39,7 +39,7 @@ def set_states(found: Mapping[str, Any]) -> None:
             torch.cuda.set_rng_state_all(found["cuda"])
 
 
-def generator_state(value: object) -> Any:
+def generator_state(value: Any) -> Any:
     """The state of one generator object; None when `value` is none."""
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
     if isinstance(value, random.Random):

@@ -68,7 +68,7 @@ class _Writer:
             raise self._refused("nests too deep, or holds itself", path)
         kind = type(value)
         if value is None or kind is bool or kind is str:
-            return self._text(value, path) if kind is str else value
+            return self._text(str(value), path) if kind is str else value
         if kind is int:
             return value if -_EXACT < value < _EXACT else {"int": str(value)}
         if kind is float:

@@ -190,10 +190,12 @@ def _bundle(raw: str | bytes) -> tuple[str, Mapping[str, str]]:
         # nvattest's own answer; its `result_code` and `claims` are signed by nobody, so they are not read.
         document = document.get("detached_eat")
     match document:
-        case [["JWT", str(overall)], dict(tokens)] if all(isinstance(token, str) for token in tokens.values()):
-            if len(tokens) > _MAXIMUM_DEVICES:
+        case [["JWT", str(overall)], dict(devices)]:
+            tokens = {name: token for name, token in devices.items() if isinstance(token, str)}
+            if len(devices) > _MAXIMUM_DEVICES:
                 raise EvidenceError(f"the attestation speaks of more than {_MAXIMUM_DEVICES} devices")
-            return overall, tokens
+            if len(tokens) == len(devices):
+                return overall, tokens
     raise EvidenceError(
         "the attestation is no detached EAT",
         next_step="give what `nvattest attest --device gpu --verifier remote --nonce HEX --format json` prints",

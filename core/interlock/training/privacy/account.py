@@ -73,7 +73,7 @@ def spent_on(ledger: Ledger, keyring: KeyRing, digest: str, *, now: datetime) ->
 
     found = account(ledger, keyring, dataset_account(digest), gate="training")
     ended = [one for one in found.receipts if one.receipt.stage is Stage.GATE]
-    over = {one.fact(FACT).get("reservation") for one in ended}
+    over = {str(one.fact(FACT).get("reservation")) for one in ended}
     running = [one for one in found.receipts if _is_running(one, over, now)]
     counted = [one for one in ended if one.receipt.verdict is Verdict.ALLOW or "asked" in one.fact(FACT)]
     spent = [_spent(one) for one in counted]
@@ -120,7 +120,7 @@ def _made_from(ledger: Ledger, keyring: KeyRing, digest: str) -> Iterator[str]:
             yield from (material.digest for material in receipt.materials)
 
 
-def _is_running(one: Accounted, over: set[Json], now: datetime) -> bool:
+def _is_running(one: Accounted, over: set[str], now: datetime) -> bool:
     fact = one.fact(FACT)
     if one.receipt.stage is not Stage.GUARD or one.receipt.verdict is not Verdict.ALLOW or "asked" not in fact:
         return False
@@ -128,7 +128,7 @@ def _is_running(one: Accounted, over: set[Json], now: datetime) -> bool:
         until = moment_of(str(fact.get("until")))
     except ValueError:
         until = one.receipt.expires
-    return fact.get("reservation") not in over and until > now
+    return str(fact.get("reservation")) not in over and until > now
 
 
 def _spent(one: Accounted) -> tuple[float, float] | None:
