@@ -82,6 +82,7 @@ def test_remarks_are_not_flagged_beside_an_alarm(clean: Dataset) -> None:
     assert not set(data.poisoned.tolist()) & set(found.flagged)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**16), cuts=st.lists(st.integers(0, 2000), max_size=5))
 def test_splits_and_order_change_nothing(seed: int, cuts: list[int]) -> None:

@@ -146,12 +146,12 @@ def test_before_the_run_it_is_shown_what_the_step_took_and_what_is_left(runner: 
 
 
 def test_a_team_that_spent_its_month_starts_nothing_more(runner: LocalRunner, data: Path) -> None:
-    train(runner, data, [], money=0.99, BURN="0.8")
+    train(runner, data, [], money=0.99, BURN="0.6")
     with pytest.raises(GuardError, match=r"money of team fraud: 0.* used this month and 0.5 asked for, of 1"):
         train(runner, data, [])
     # A refused start reserves nothing.
     assert of_team(runner).running == 0
-    train(runner, data, [], money=0.1)
+    train(runner, data, [], money=0.001)
 
 
 def test_a_run_that_takes_more_than_it_asked_for_is_ended(runner: LocalRunner, data: Path) -> None:

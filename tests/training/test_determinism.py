@@ -133,6 +133,7 @@ FUNCTION = """
 """
 
 
+@pytest.mark.slow
 def test_function_mode_seeds_what_the_function_loads_by_itself(train: Train, bwrap: Sandbox) -> None:
     pytest.importorskip("torch")
     done, seen, _ = train(FUNCTION, bwrap, function="train:train")
@@ -140,6 +141,7 @@ def test_function_mode_seeds_what_the_function_loads_by_itself(train: Train, bwr
     assert deterministic(seen) is True
 
 
+@pytest.mark.slow
 def test_a_script_that_knows_nothing_of_it_repeats_under_the_module(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = tmp_path / "plain.py"

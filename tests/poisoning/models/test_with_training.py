@@ -30,6 +30,7 @@ def poisoned(clean: Dataset) -> Dataset:
     return badnets(few, square(3, clean.white), rate=0.08, target=0, top=5, left=5, seed=0)
 
 
+@pytest.mark.slow
 def test_a_backdoor_is_proved_on_a_trained_model(poisoned: Dataset) -> None:
     seen = scanned(poisoned)
     found = measures(seen)

@@ -38,6 +38,7 @@ def check(found: dict[str, Any]) -> None:
         assert (result["status"], result["final"]) == (0, found["final"]), result
 
 
+@pytest.mark.slow
 def test_a_training_killed_twice_at_each_kind_of_moment_ends_with_the_same_weights() -> None:
     check(killed(cases=len(KINDS), seed=7))
 
