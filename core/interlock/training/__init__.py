@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interlock.training.bwrap import BwrapSandbox
+    from interlock.training.checkpoints import SafeCheckpointer
+    from interlock.training.determinism import make_deterministic
     from interlock.training.events import Event, secret, tell
     from interlock.training.gate import TrainingGate, training_observation
     from interlock.training.landlock_sandbox import LandlockSandbox
     from interlock.training.output import publish, staging_for
+    from interlock.training.privacy import private
     from interlock.training.refusals import Kind, Refusal
     from interlock.training.rlimits import RlimitsSandbox
     from interlock.training.run import FAILED_RUN, OutputFile, TrainingRun, run_training
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         sandboxes,
     )
     from interlock.training.spec import Limits, TrainingSpec, training_spec
+    from interlock.training.watching import TrainingWatch
 
 _PLACES = {
     "FAILED_RUN": "run",
@@ -53,6 +57,7 @@ _PLACES = {
     "Provision": "safeguards",
     "Refusal": "refusals",
     "RlimitsSandbox": "rlimits",
+    "SafeCheckpointer": "checkpoints",
     "Safeguard": "safeguards",
     "Safeguards": "safeguards",
     "Sandbox": "sandbox",
@@ -60,7 +65,10 @@ _PLACES = {
     "TrainingGate": "gate",
     "TrainingRun": "run",
     "TrainingSpec": "spec",
+    "TrainingWatch": "watching",
     "best_sandbox": "sandbox",
+    "make_deterministic": "determinism",
+    "private": "privacy",
     "publish": "output",
     "run_training": "run",
     "sandboxes": "sandbox",
@@ -91,6 +99,7 @@ __all__ = [
     "Provision",
     "Refusal",
     "RlimitsSandbox",
+    "SafeCheckpointer",
     "Safeguard",
     "Safeguards",
     "Sandbox",
@@ -98,7 +107,10 @@ __all__ = [
     "TrainingGate",
     "TrainingRun",
     "TrainingSpec",
+    "TrainingWatch",
     "best_sandbox",
+    "make_deterministic",
+    "private",
     "publish",
     "run_training",
     "sandboxes",
