@@ -72,7 +72,9 @@ def _what(command: Callable[..., Any]) -> Callable[..., Any]:
 def _pays(command: Callable[..., Any]) -> Callable[..., Any]:
     """Who pays, and how much at most."""
     for option in (
-        click.option("--max-restarts", type=click.IntRange(min=0), help="How often its workers may start again."),
+        click.option(
+            "--max-restarts", type=click.IntRange(min=0), help="Of workers; with --checkpoints, of all of it."
+        ),
         click.option("--money", type=float, help="Most money, in the currency of policy's price table."),
         click.option("--energy-kwh", type=float, help="Most kilowatt-hours."),
         click.option("--gpu-hours", type=float, help="Most GPU-hours; by default wall clock times GPUs."),

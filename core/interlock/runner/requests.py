@@ -72,7 +72,8 @@ class TrainRequest:
         requires: As in `GuardRequest`.
         team: Whose budget pays; policy says which pipelines may spend it. Empty when nobody's.
         budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``.
-        restarts: How often its workers may be started again; None is no limit.
+        restarts: How often its workers may be started again; None is no limit. With `checkpoints`, also how often all
+            of it is started again from a checkpoint that it left when it died; None is never.
         checkpoints: Folder for checkpoints, which outlives the run; empty where it keeps none.
         deterministic: Ask the training to be repeatable: seeds, deterministic kernels, a fixed number of threads.
         check_determinism: Run it twice, and compare what both runs wrote.

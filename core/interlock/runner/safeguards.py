@@ -78,7 +78,7 @@ def _checkpoints(request: TrainRequest, runner: LocalRunner) -> Safeguard:
 
     place = local_path(request.out)
     key = lineage_key(runner.settings, request.out if place is None else place.absolute().as_uri())
-    return CheckpointSafeguard(Path(request.checkpoints).absolute(), key)
+    return CheckpointSafeguard(Path(request.checkpoints).absolute(), key, restarts=request.restarts or 0)
 
 
 def _privacy(request: TrainRequest, runner: LocalRunner, turn: StartTurn) -> Safeguard:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from interlock.gate import Finding, Json, Level, UsageError
 from interlock.gate.documents import canonical_json
+from interlock.training.around import Around, Later, emptied, removed
 from interlock.training.determinism import SWITCH, WORKSPACE
-from interlock.training.events import Event
 from interlock.training.safeguards import IdleSafeguard, Part, Provision
-from interlock.training.sandbox import Availability, Ended, Folders, Isolation, Job, Moment, Overseer, Sandbox, Stop
+from interlock.training.sandbox import Ended, Job, Overseer, Sandbox
 
 if TYPE_CHECKING:
     from interlock.artifacts.source import Buffer
@@ -103,35 +103,10 @@ def _findings(found: Comparison) -> tuple[Finding, ...]:
     )
 
 
-class _Twice:
+class _Twice(Around):
     """A sandbox that runs each job a second time, in the same place, when the first run ended well."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self.found: Comparison | None = None
-
-    @property
-    def isolation(self) -> Isolation:
-        """The sandbox's own."""
-        return self._sandbox.isolation
-
-    @property
-    def level(self) -> str:
-        """The sandbox's own."""
-        return self._sandbox.level
-
-    @property
-    def harness(self) -> Path:
-        """The sandbox's own."""
-        return self._sandbox.harness
-
-    def probe(self) -> Availability:
-        """Whether the sandbox works here."""
-        return self._sandbox.probe()
-
-    def inside(self, outside: Folders) -> Folders:
-        """The sandbox's own."""
-        return self._sandbox.inside(outside)
+    found: Comparison | None = None
 
     def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
         """Run `job` twice; see `Sandbox.run`.
@@ -155,42 +130,13 @@ class _Twice:
         out.rename(kept)
         try:
             out.mkdir(mode=0o700)
-            _emptied(job.folders.scratch)
-            second = self._sandbox.run(job, on_line=on_line, overseer=_Later(overseer, first.seconds))
+            emptied(job.folders.scratch)
+            second = self._sandbox.run(job, on_line=on_line, overseer=Later(overseer, first.seconds, deaf=True))
             self.found = _compared(kept, out, second)
         finally:
-            _removed(out)
+            removed(out)
             kept.rename(out)
         return replace(first, seconds=first.seconds + second.seconds)
-
-
-class _Later:
-    """Watches the second run: limits count, what the job says of itself was heard in the first one."""
-
-    def __init__(self, overseer: Overseer | None, seconds: float) -> None:
-        self._overseer = overseer
-        self._seconds = seconds
-
-    def hear(self, event: Event) -> Stop | None:  # noqa: ARG002
-        """Nothing to stop for."""
-        return None
-
-    def tick(self, moment: Moment) -> Stop | None:
-        """Look, with the time since the start of the first run."""
-        if self._overseer is None:
-            return None
-        return self._overseer.tick(replace(moment, seconds=moment.seconds + self._seconds))
-
-
-def _emptied(folder: Path) -> None:
-    for path in folder.iterdir():
-        _removed(path)
-
-
-def _removed(path: Path) -> None:
-    from interlock.evidence.claims import remove_tree
-
-    remove_tree(path)
 
 
 def _compared(one: Path, other: Path, second: Ended) -> Comparison:

@@ -64,7 +64,8 @@ class SecureTrainOperator(InterlockOperator):
         requires: Gate kinds on top of those that policy requires.
         team: Whose budget pays; policy says which pipelines may spend it.
         budget: What the run may use up at most, by ``gpu_hours``, ``energy_kwh`` and ``money``; more ends it.
-        restarts: How often its workers may be started again.
+        restarts: How often its workers may be started again; with `checkpoints`, also how often all of it is started
+            again, from a checkpoint that it left when it died.
         checkpoints: Folder for checkpoints, which outlives a try: the next one goes on from there.
         deterministic: Ask the training to be repeatable.
         check_determinism: Run it twice, and compare what both runs wrote; policy can require that they are equal.

@@ -130,7 +130,7 @@ class BudgetSafeguard(IdleSafeguard):
         self._prices: PriceList | None = None
         self._meter: EnergyMeter | None = None
         self._fact: dict[str, Json] = {}
-        self._processor = 0.0
+        self._processors: dict[int, float] = {}  # by the job's root, as a job that died may be started again
         self._restarts = 0
         self._next_look = 0.0
 
@@ -234,8 +234,12 @@ class BudgetSafeguard(IdleSafeguard):
         self._next_look = moment.seconds + _DUTY * (time.thread_time() - started)
         return stop
 
+    @property
+    def _processor_seconds(self) -> float:
+        return sum(self._processors.values())
+
     def _looked(self, moment: Moment) -> Stop | None:
-        self._processor = max(self._processor, processor_seconds(moment.root))
+        self._processors[moment.root] = max(self._processors.get(moment.root, 0.0), processor_seconds(moment.root))
         self._restarts = max(self._restarts, restarts(moment.root))
         most = self._allowance.restarts
         if most is not None and self._restarts > most:
@@ -262,7 +266,7 @@ class BudgetSafeguard(IdleSafeguard):
         return self._prices.cost(
             models=tuple(gpu.model for gpu in self._devices),
             hours=seconds / 3600,
-            cpu_hours=self._processor / 3600,
+            cpu_hours=self._processor_seconds / 3600,
             energy_kwh=energy,
         )
 
@@ -270,7 +274,7 @@ class BudgetSafeguard(IdleSafeguard):
         """What the run really used up; the receipt of it takes the reservation's place."""
         spent = self.spent(ended.seconds)
         measures = [Measure(name=name, value=value, unit=UNITS[name]) for name, value in spent.items()]
-        measures.append(Measure(name="cpu_hours", value=self._processor / 3600, unit="hours"))
+        measures.append(Measure(name="cpu_hours", value=self._processor_seconds / 3600, unit="hours"))
         measures.append(Measure(name="restarts", value=self._restarts))
         unknown = [name for name in RESOURCES if getattr(spent, name) is None]
         findings: tuple[Finding, ...] = ()
