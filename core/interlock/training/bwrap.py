@@ -62,10 +62,13 @@ SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 # The same files that container runtimes hide (OCI runtime spec, maskedPaths).
 _MASKED = ("kcore", "keys", "latency_stats", "timer_list", "sched_debug", "interrupts")
 _CLOSED = ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
+HOSTS = "127.0.0.1 localhost interlock\n::1 localhost\n"
+"""The names of this machine inside: torchrun's workers find each other by its host name."""
+
 _FILES = {
     "/etc/passwd": f"trainer:x:{_USER}:{_USER}::/tmp:/usr/sbin/nologin\n",
     "/etc/group": f"trainer:x:{_USER}:\n",
-    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "/etc/hosts": HOSTS,
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.gate import Subject, Tool, UnavailableError, UsageError
+from interlock.training.bwrap import HOSTS
 from interlock.training.sandbox import Folders, Job, Sandbox
 from interlock.training.spec import GIB, Limits, image_digest
 
@@ -24,7 +25,6 @@ UNPACK = Limits(wall_seconds=1800, output_bytes=64 * GIB, output_files=2_000_000
 """What unpacking one image may use."""
 
 _GET = "apt-get install podman"
-_HOSTS = b"127.0.0.1 localhost\n::1 localhost\n"
 # Where the sandbox mounts something of its own: they have to be there, as nothing can be made in a read-only root.
 _MOUNT_POINTS = ("proc", "dev", "tmp", "interlock")
 
@@ -235,7 +235,7 @@ def prepare(root: Path) -> None:
                 os.unlink("hosts", dir_fd=etc)
             hosts = os.open("hosts", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=etc)
             with os.fdopen(hosts, "wb") as stream:
-                stream.write(_HOSTS)
+                stream.write(HOSTS.encode())
         finally:
             os.close(etc)
     finally:
