@@ -42,6 +42,7 @@ from interlock.gate.values import (
     Stage,
     Subject,
     Verdict,
+    joined,
     utc_now,
 )
 
@@ -192,7 +193,7 @@ class Guard:
                 seen = self._trace(seen, context, requested or {}, bundle)
             report = self._report(subject, kind, requires, seen, started=started, bundle=bundle)
             if beforehand is not None:
-                report = replace(report, observation=_joined(report.observation, beforehand(subject)))
+                report = replace(report, observation=joined((report.observation, beforehand(subject))))
             document = decision_input(
                 report,
                 context,
@@ -301,21 +302,6 @@ def _observation(subject: Subject, seen: _Seen) -> Observation:
         findings=(*_damage_findings(seen), *_other_findings(subject, seen), *_receipt_findings(examination)),
         measures=tuple(Measure(name=name, value=value) for name, value in numbers.items()),
         coverage=Coverage(looked_at=(subject.name, *(["ledger"] if found else [])), failed=failed),
-    )
-
-
-def _joined(seen: Observation, further: Observation) -> Observation:
-    """Both observations as one."""
-    return Observation(
-        findings=(*seen.findings, *further.findings),
-        measures=(*seen.measures, *further.measures),
-        coverage=Coverage(
-            looked_at=(*seen.coverage.looked_at, *further.coverage.looked_at),
-            skipped=(*seen.coverage.skipped, *further.coverage.skipped),
-            failed=(*seen.coverage.failed, *further.coverage.failed),
-        ),
-        facts=(*seen.facts, *further.facts),
-        attachments=(*seen.attachments, *further.attachments),
     )
 
 

@@ -205,6 +205,21 @@ class Observation:
     attachments: tuple[tuple[str, str], ...] = ()
 
 
+def joined(observations: Sequence[Observation]) -> Observation:
+    """Several observations of one subject as one, in their order."""
+    return Observation(
+        findings=tuple(finding for one in observations for finding in one.findings),
+        measures=tuple(measure for one in observations for measure in one.measures),
+        coverage=Coverage(
+            looked_at=tuple(path for one in observations for path in one.coverage.looked_at),
+            skipped=tuple(gap for one in observations for gap in one.coverage.skipped),
+            failed=tuple(gap for one in observations for gap in one.coverage.failed),
+        ),
+        facts=tuple(fact for one in observations for fact in one.facts),
+        attachments=tuple(text for one in observations for text in one.attachments),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """An observation bound to its subject, its gate and the way it was made.

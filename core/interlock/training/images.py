@@ -203,7 +203,7 @@ def unpacked(podman: Podman, reference: str, work: Path, sandbox: Sandbox) -> Pa
             working_folder=inside.scratch,
         )
     )
-    if ended.exit_status != 0 or ended.limit is not None:
+    if ended.failed:
         why = ended.limit.value if ended.limit else ended.log_tail.strip()[-500:]
         raise UnavailableError(f"the image cannot be unpacked: {why}", where=reference)
     prepare(outside.out)

@@ -45,7 +45,7 @@ class PickleSafeguard(IdleSafeguard):
 
     def after(self, ended: Ended, out: Path) -> Part:
         """Scan the output, and convert what was pickled in it; after a run that failed there is nothing to do."""
-        if ended.exit_status or ended.limit or ended.stop:
+        if ended.failed:
             return Part()
         found = _pickles(out)
         done: list[_Done] = []

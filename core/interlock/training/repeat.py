@@ -123,7 +123,7 @@ class _Twice(Around):
                 next_step="check its determinism in a run without checkpoints",
             )
         first = self._sandbox.run(job, on_line=on_line, overseer=overseer)
-        if first.exit_status or first.limit or first.stop:
+        if first.failed:
             return first
         out = job.folders.out
         kept = out.with_name(f".{out.name}.first")
@@ -140,7 +140,7 @@ class _Twice(Around):
 
 
 def _compared(one: Path, other: Path, second: Ended) -> Comparison:
-    if second.exit_status or second.limit or second.stop:
+    if second.failed:
         why = second.stop.message if second.stop else second.limit.value if second.limit else ""
         return Comparison(problem=f"the second run ended with status {second.exit_status} {why}".rstrip())
     try:

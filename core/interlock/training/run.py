@@ -171,11 +171,11 @@ def run_training(
         code = hold_code(spec.code, outside.code)
         job = _job(spec, outside, sandbox, code=code, brought=brought, image=image)
         ended = sandbox.run(job, on_line=on_line, overseer=beside)
-    problem = "" if _ended_badly(ended) else check_output(out, spec.limits)
+    problem = "" if ended.failed else check_output(out, spec.limits)
     # After the check, so that a safeguard meets plain files only; what one writes there is checked again.
     parts = beside.after(ended, out)
     problem = problem or next((part.problem for _, part in parts if part.problem), "")
-    if parts and not problem and not _ended_badly(ended):
+    if parts and not problem and not ended.failed:
         problem = check_output(out, spec.limits)
     when = (started, clock())
     return _finished(data, job, ended, problem=problem, code=code, image=image, sandbox=sandbox, parts=parts, when=when)
@@ -192,10 +192,6 @@ def _folders(work: Path, data: Path, out: Path, checkpoints: Path | None) -> Fol
     return Folders(
         data=data, code=code, out=out, scratch=scratch, library=library, events=events, checkpoints=checkpoints
     )
-
-
-def _ended_badly(ended: Ended) -> bool:
-    return bool(ended.exit_status or ended.limit or ended.stop)
 
 
 def _prepare(out: Path, limits: Limits) -> None:
@@ -331,7 +327,7 @@ def _finished(
 
     out = job.folders.out
     written = sum(path.lstat().st_size for path in out.rglob("*") if path.is_file() and not path.is_symlink())
-    failed = bool(problem) or _ended_badly(ended)
+    failed = bool(problem) or ended.failed
     metrics = "" if failed else _metrics(out)
     if failed:
         for path in out.iterdir():

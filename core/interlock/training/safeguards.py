@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from interlock.gate import Coverage, Finding, Json, Measure, Observation, Subject, Tool, UsageError
+from interlock.gate import Finding, Json, Measure, Observation, Subject, Tool, UsageError
+from interlock.gate.values import joined
 from interlock.training.events import Event
 from interlock.training.sandbox import Ended, Moment, Sandbox, Stop
 
@@ -190,18 +191,7 @@ class Safeguards:
 
     def beforehand(self, data: Subject) -> Observation:
         """What all of them measured, as one observation."""
-        seen = [safeguard.beforehand(data) for safeguard in self._each]
-        return Observation(
-            findings=tuple(finding for one in seen for finding in one.findings),
-            measures=tuple(measure for one in seen for measure in one.measures),
-            coverage=Coverage(
-                looked_at=tuple(path for one in seen for path in one.coverage.looked_at),
-                skipped=tuple(gap for one in seen for gap in one.coverage.skipped),
-                failed=tuple(gap for one in seen for gap in one.coverage.failed),
-            ),
-            facts=tuple(fact for one in seen for fact in one.facts),
-            attachments=tuple(text for one in seen for text in one.attachments),
-        )
+        return joined([safeguard.beforehand(data) for safeguard in self._each])
 
     def around(self, sandbox: Sandbox) -> Sandbox:
         """`sandbox` as each of them wants it, the first one's innermost."""

@@ -183,6 +183,11 @@ class Ended:
     refused: tuple[Refusal, ...] = ()
     unwatched: str = "this sandbox does not tell what it refuses"
 
+    @property
+    def failed(self) -> bool:
+        """Whether it did not end well: by a status other than 0, by a limit, or because its overseer ended it."""
+        return self.exit_status != 0 or self.limit is not None or self.stop is not None
+
 
 class Sandbox(Protocol):
     """One way to run code that is not trusted."""
