@@ -158,7 +158,7 @@ def test_a_run_that_takes_more_than_it_asked_for_is_ended(runner: LocalRunner, d
     ended = train(runner, data, [], money=0.9, BURN="50").outcome
     assert ended.decision.verdict is Verdict.DENY
     (found,) = [one for one in ended.report.observation.findings if one.rule_id == "training.over-budget"]
-    assert re.match(r"the training used \d\.\d+ money and asked for 0.9$", found.message)
+    assert re.match(r"the training used [\d.]+ money and asked for 0.9$", found.message)
     assert not data.with_name("out").exists()
     used = of_team(runner).used.money
     assert used is not None
