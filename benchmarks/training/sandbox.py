@@ -58,7 +58,7 @@ for step in range(int(sys.argv[2])):
     loss.backward()
     optimizer.step()
     if step % 100 == 99:
-        print(step, float(loss), flush=True)
+        print(step, loss.item(), flush=True)
         torch.save(model.state_dict(), sys.argv[1] + '/weights.pt')
 open(sys.argv[1] + '/seconds', 'w').write(str(time.perf_counter() - started))
 open(sys.argv[1] + '/model', 'w').write(str(time.process_time()))
@@ -106,7 +106,9 @@ def steps_in(seconds: float, script: Path, root: Path) -> int:
 def whole(sandbox: Sandbox, script: Path, out: Path, data: Path, *arguments: str) -> None:
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     opened = OpenSubject(subject=Subject(name=data.name, uri=data.as_uri(), digest=digest), path=data, files=("",))
-    run = run_training(training_spec(command=["python", str(script), "{out}", *arguments]), opened, out, sandbox=sandbox)
+    run = run_training(
+        training_spec(command=["python", str(script), "{out}", *arguments]), opened, out, sandbox=sandbox
+    )
     assert not run.failed, run.log_tail
 
 
