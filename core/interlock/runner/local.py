@@ -183,13 +183,19 @@ class LocalRunner:
         return gate.sequel(request.outputs, derived)
 
     @contextmanager
-    def open_guard(self, request: GuardRequest) -> Iterator[Opened]:
+    def open_guard(
+        self, request: GuardRequest, *, beforehand: Callable[[Subject], Observation] | None = None
+    ) -> Iterator[Opened]:
         """Hold the bytes still and open the guard on them.
+
+        Args:
+            request: What to open, for which step.
+            beforehand: As in `Guard.open`.
 
         Raises:
             GuardError: The evidence does not suffice; the refusal is in the ledger.
         """
-        with self._guarded(request) as opened:
+        with self._guarded(request, beforehand) as opened:
             yield opened
 
     @contextmanager

@@ -10,13 +10,93 @@ receipt is missing, forged or another's was not reached the way that it should h
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interlock.evidence import KeyRing, Receipt, ReceiptSource, authentic, verify_receipt
 from interlock.evidence.verification import MAX_ENVELOPE_BYTES
-from interlock.gate import EvidenceError, GuardError, Stage, UsageError, Verdict
+from interlock.gate import (
+    Coverage,
+    EvidenceError,
+    Finding,
+    Gap,
+    GuardError,
+    Level,
+    Observation,
+    Stage,
+    Subject,
+    UsageError,
+    Verdict,
+    utc_now,
+)
+
+if TYPE_CHECKING:
+    from interlock.runner import LocalRunner
+
+REFUSED = "guard.presented-receipt"
+
+
+class Presented:
+    """The receipts that were handed to one step, as something that its guard looks at once it holds the bytes.
+
+    So that a refusal stands in the ledger beside the guard's other reasons, and is told in its own words::
+
+        with presented.telling(), runner.open_guard(request, beforehand=presented.observe) as opened:
+            ...
+
+    Args:
+        files: As in `check_presented`.
+        requires: As in `check_presented`.
+        runner: Whose ledger and key ring count.
+    """
+
+    def __init__(self, files: Mapping[str, str | Path], *, requires: Sequence[str], runner: LocalRunner) -> None:
+        self._files = dict(files)
+        self._requires = tuple(requires)
+        self._runner = runner
+        self._refusal: GuardError | None = None
+
+    def observe(self, subject: Subject) -> Observation:
+        """Check them against the held bytes; what does not hold never opens the guard.
+
+        Raises:
+            LedgerError, UnavailableError: As `check_presented`.
+        """
+        try:
+            check_presented(
+                self._files,
+                digest=subject.digest,
+                requires=self._requires,
+                receipts=self._runner.receipts,
+                keyring=self._runner.keyring,
+                now=utc_now(),
+            )
+        except GuardError as error:
+            self._refusal = error
+            return Observation(
+                findings=(Finding(rule_id=REFUSED, level=Level.ERROR, message=f"{error.where}: {error.what}"),),
+                coverage=Coverage(failed=(Gap(path=error.where, reason=error.what),)),
+            )
+        return Observation()
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell a refusal because of them as what it is, with the receipt that the guard wrote."""
+        try:
+            yield
+        except GuardError as error:
+            if self._refusal is None:
+                raise
+            refusal = self._refusal
+            raise GuardError(
+                refusal.what,
+                where=refusal.where,
+                next_step=f"{refusal.next_step}; details: interlock ledger show {error.receipt_id}",
+                receipt_id=error.receipt_id,
+            ) from error
 
 
 def check_presented(
