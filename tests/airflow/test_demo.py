@@ -1,4 +1,4 @@
-"""The demo whole, on a real Airflow: it ends as it should, survives kill -9, and its check can fail."""
+"""The demo whole, on a real Airflow: it ends as it should, and survives kill -9."""
 
 from __future__ import annotations
 
@@ -11,77 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from interlock.airflow.demo.scenarios import SCENARIOS, Row, problems_of
 from interlock.evidence import Ledger
 
 DAGS = Path(__file__).parents[2] / "dags_examples" / "airflow"
-STEPS = ("collect", "validate", "poisoning", "train", "scan", "others", "promote")
-CLEAN, POISONED, TAMPERED = SCENARIOS
-
-
-def rows(scenario: str, refused_at: str = "") -> list[Row]:
-    """How a run looks that ended as it should."""
-    found = []
-    stopped = False
-    for step in STEPS:
-        outcome = "ran" if step in ("collect", "others") else "ALLOW"
-        outcome = "not started" if stopped else "DENY" if step == refused_at else outcome
-        stopped = stopped or step == refused_at
-        found.append(Row(scenario=scenario, step=step, outcome=outcome, reason="", seconds=1.0))
-    return found
-
-
-def with_outcome(given: list[Row], step: str, outcome: str) -> list[Row]:
-    return [replace(row, outcome=outcome) if row.step == step else row for row in given]
-
-
-def test_runs_that_ended_as_they_should_have_no_problems() -> None:
-    assert problems_of(CLEAN, rows("clean"), promoted=True, has_model=True) == []
-    assert problems_of(POISONED, rows("poisoned", "poisoning"), promoted=False, has_model=False) == []
-    assert problems_of(TAMPERED, rows("tampered", "promote"), promoted=False, has_model=True) == []
-
-
-@pytest.mark.parametrize(
-    ("scenario", "given", "promoted", "has_model", "says"),
-    [
-        pytest.param(CLEAN, [], True, True, "no task", id="nothing-ran"),
-        pytest.param(CLEAN, rows("clean"), False, True, "did not become", id="clean-not-promoted"),
-        pytest.param(CLEAN, rows("clean", "scan"), False, True, "scan should have gone", id="clean-refused"),
-        pytest.param(
-            POISONED, rows("poisoned"), False, False, "poisoning should have been refused", id="poison-not-seen"
-        ),
-        pytest.param(
-            POISONED,
-            with_outcome(rows("poisoned", "poisoning"), "train", "ALLOW"),
-            False,
-            False,
-            "train should not have started",
-            id="trained-on-poison",
-        ),
-        pytest.param(
-            POISONED, rows("poisoned", "poisoning"), False, True, "a model was published", id="model-from-poison"
-        ),
-        pytest.param(
-            POISONED,
-            with_outcome(rows("poisoned", "poisoning"), "poisoning", "UNDECIDED"),
-            False,
-            False,
-            "poisoning should have been refused",
-            id="undecided-is-not-a-refusal",
-        ),
-        pytest.param(TAMPERED, rows("tampered", "promote"), True, True, "became the champion", id="swapped-champion"),
-    ],
-)
-def test_a_run_that_ended_otherwise_is_told(
-    *, scenario: object, given: list[Row], promoted: bool, has_model: bool, says: str
-) -> None:
-    found = problems_of(scenario, given, promoted=promoted, has_model=has_model)  # type: ignore[arg-type]  # a Scenario
-    assert any(says in problem for problem in found)
 
 
 @contextmanager

@@ -9,15 +9,36 @@ from pathlib import Path
 from uuid import uuid4
 
 from interlock.airflow.api_client import AirflowClient, TaskState
-from interlock.airflow.demo.evidence import DemoEvidence
-from interlock.airflow.demo.scenarios import SCENARIOS, DemoResult, Row, problems_of
 from interlock.airflow.stack import AirflowStack
+from interlock.demo import (
+    DemoEvidence,
+    DemoResult,
+    Ended,
+    RunSeen,
+    StepEnd,
+    Steps,
+    conclude,
+    isolation_line,
+    scenarios_of,
+)
 from interlock.gate import Settings, UsageError
 
 DAG_ID = "gated_retraining"
-ORDER = ("collect", "validate", "poisoning", "train", "scan", "others", "promote")
+STEPS = Steps(
+    collect="collect",
+    validate="validate",
+    poisoning="poisoning",
+    train="train",
+    scan="scan",
+    others="others",
+    promote="promote",
+)
+SCENARIOS = scenarios_of(STEPS)
 PATIENCE = 600.0
 """Seconds after which the runs are given up; on 2 cores they take about one minute."""
+
+_ENDED = {"success": Ended.SUCCESS, "upstream_failed": Ended.NOT_STARTED}
+"""Whatever else Airflow says of a task is no success."""
 
 Progress = Callable[[str], None]
 
@@ -43,7 +64,7 @@ def run_demo(home: Path, dags: Path, *, say: Progress) -> DemoResult:
         )
     environment = _environment(home)
     settings = Settings.load({**os.environ, **environment})
-    say(_isolation_line())
+    say(isolation_line())
     runs = {scenario.name: f"{scenario.name}-{uuid4().hex[:8]}" for scenario in SCENARIOS}
     with AirflowStack(home / "airflow", dags, environment=environment, say=say) as stack:
         client = stack.client
@@ -53,26 +74,19 @@ def run_demo(home: Path, dags: Path, *, say: Progress) -> DemoResult:
             client.trigger(DAG_ID, run_id=run_id, conf={"scenario": scenario})
         say(f"three runs of {DAG_ID} on {stack.address}")
         tasks = _watch(stack, runs, say)
-    evidence = DemoEvidence(settings)
-    rows = tuple(row for scenario in SCENARIOS for row in _rows(scenario.name, runs, tasks, evidence))
-    problems = [
-        problem
-        for scenario in SCENARIOS
-        for problem in problems_of(
-            scenario,
-            [row for row in rows if row.scenario == scenario.name],
-            promoted=evidence.promoted(runs[scenario.name]),
-            has_model=(home / "lake" / runs[scenario.name] / "model").exists(),
+    seen = {
+        scenario: RunSeen(
+            run_id=run_id, ends=_ends(tasks[scenario]), has_model=(home / "lake" / run_id / "model").exists()
         )
-    ]
-    problems += evidence.ledger_problems()
-    page = evidence.write_page(home / "report.html", rows, runs)
-    return DemoResult(
-        rows=rows,
-        problems=tuple(problems),
-        isolation=evidence.isolation(runs["clean"]),
-        report=str(page),
-        seconds=time.monotonic() - started,
+        for scenario, run_id in runs.items()
+    }
+    return conclude(
+        DemoEvidence(settings),
+        SCENARIOS,
+        seen,
+        title="Interlock demo: three retrainings",
+        page=home / "report.html",
+        started=started,
     )
 
 
@@ -84,18 +98,6 @@ def _environment(home: Path) -> dict[str, str]:
         "INTERLOCK_EXAMPLE_LAKE": str(home / "lake"),
         "OMP_NUM_THREADS": "1",
     }
-
-
-def _isolation_line() -> str:
-    from interlock.training import best_sandbox
-
-    sandbox = best_sandbox()
-    if sandbox.level == "bwrap":
-        return "training is isolated by bubblewrap"
-    return (
-        f"bubblewrap cannot be used here, so training runs at isolation level {sandbox.level!r}, which every receipt "
-        "says. Next: apt-get install bubblewrap (Debian, Ubuntu) or dnf install bubblewrap (Fedora)"
-    )
 
 
 def _watch(stack: AirflowStack, runs: dict[str, str], say: Progress) -> dict[str, tuple[TaskState, ...]]:
@@ -136,17 +138,12 @@ def _gave_up(states: dict[str, tuple[TaskState, ...]]) -> Exception:
     return UnavailableError(f"the demo did not end within {PATIENCE:.0f} s; {'; '.join(waiting)}")
 
 
-def _rows(
-    scenario: str, runs: dict[str, str], tasks: dict[str, tuple[TaskState, ...]], evidence: DemoEvidence
-) -> list[Row]:
-    by_id = {task.task_id: task for task in tasks[scenario]}
-    rows: list[Row] = []
-    stopper = ""
-    for step in (*ORDER, *(set(by_id) - set(ORDER))):
-        if step not in by_id:
-            continue
-        row = evidence.row(scenario, runs[scenario], by_id[step], stopper)
-        rows.append(row)
-        if row.outcome not in ("ran", "ALLOW", "not started"):
-            stopper = step
-    return rows
+def _ends(tasks: tuple[TaskState, ...]) -> tuple[StepEnd, ...]:
+    """How the tasks ended, in the order of the example; what it does not know comes last."""
+    by_id = {task.task_id: task for task in tasks}
+    order = (*STEPS.order, *sorted(set(by_id) - set(STEPS.order)))
+    return tuple(
+        StepEnd(step=step, ended=_ENDED.get(by_id[step].state, Ended.FAILED), seconds=by_id[step].seconds)
+        for step in order
+        if step in by_id
+    )

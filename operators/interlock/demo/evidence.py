@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interlock.airflow.api_client import TaskState
-from interlock.airflow.demo.scenarios import SCENARIOS, Row
+from interlock.demo.scenarios import Ended, Row, Scenario, StepEnd
 from interlock.gate import (
     GateOutcome,
     InterlockError,
@@ -31,7 +30,7 @@ class DemoEvidence:
     """Reads back what the runs left behind, and believes only what verifies.
 
     Args:
-        settings: Those of the demo's tasks.
+        settings: Those of the demo's steps.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -49,28 +48,42 @@ class DemoEvidence:
         entries = self._ledger.of_run_id(run_id)
         return [(entry, verify_receipt(entry.envelope, self._keyring, now=now)) for entry in entries]
 
-    def row(self, scenario: str, run_id: str, task: TaskState, stopper: str) -> Row:
-        """One line of the table.
+    def run_id_of(self, files: Iterable[Path]) -> str:
+        """The one run that all of a run's receipts name, for an orchestrator that tells nobody its runs' ids.
+
+        Args:
+            files: Receipts as the run left them; what does not verify counts as none.
+
+        Returns:
+            Empty when there are none, or they name several runs.
+        """
+        from interlock.evidence import verify_receipt
+
+        named = set()
+        for file in files:
+            try:
+                named.add(verify_receipt(file.read_bytes(), self._keyring, now=utc_now()).run.run_id)
+            except InterlockError:
+                continue
+        return named.pop() if len(named) == 1 else ""
+
+    def rows(self, scenario: str, run_id: str, ends: Sequence[StepEnd]) -> list[Row]:
+        """One run's lines of the table.
 
         Args:
             scenario: Its name.
             run_id: The run.
-            task: How Airflow saw the task end.
-            stopper: The task before it that refused, if one did.
+            ends: How the orchestrator saw its steps end, in the order in which they run.
         """
-        mine = [found for found in self.receipts(run_id) if found[1].run.task_id == task.task_id]
-        last = mine[-1][1] if mine else None
-        outcome, reason = _outcome(task, last, stopper)
-        if mine and outcome == Verdict.DENY.value:
-            reason = self._finding_of(mine[-1][0]) or reason
-        return Row(
-            scenario=scenario,
-            step=task.task_id,
-            outcome=outcome,
-            reason=reason,
-            seconds=task.seconds if outcome != "not started" else None,
-            receipt_id=last.receipt_id if last else "",
-        )
+        receipts = self.receipts(run_id)
+        rows: list[Row] = []
+        stopper = ""
+        for end in ends:
+            mine = [found for found in receipts if found[1].run.task_id == end.step]
+            rows.append(self._row(scenario, end, mine[-1] if mine else None, stopper))
+            if rows[-1].outcome not in ("ran", Verdict.ALLOW.value, Ended.NOT_STARTED.value):
+                stopper = end.step
+        return rows
 
     def promoted(self, run_id: str) -> bool:
         """True when the registry's alias names a model whose promotion rests on a receipt of this run."""
@@ -102,11 +115,15 @@ class DemoEvidence:
             return [f"ledger: {error}"]
         return []
 
-    def write_page(self, path: Path, rows: Sequence[Row], runs: dict[str, str]) -> Path:
+    def write_page(
+        self, path: Path, title: str, scenarios: Sequence[Scenario], rows: Sequence[Row], runs: Mapping[str, str]
+    ) -> Path:
         """Write the HTML page, whole or not at all.
 
         Args:
             path: Where to.
+            title: Its heading.
+            scenarios: Their stories become headings of their receipts.
             rows: The table.
             runs: Run id by scenario.
         """
@@ -119,15 +136,29 @@ class DemoEvidence:
                     self._outcome_of(entry, receipt) for entry, receipt in self.receipts(runs[scenario.name])
                 ),
             )
-            for scenario in SCENARIOS
+            for scenario in scenarios
         ]
         table = [
             ScenarioRow(scenario=r.scenario, step=r.step, outcome=r.outcome, reason=r.reason, seconds=r.seconds)
             for r in rows
         ]
-        page = render_html(title="Interlock demo: three retrainings", rows=table, groups=groups)
+        page = render_html(title=title, rows=table, groups=groups)
         write_whole(path, page)
         return path
+
+    def _row(self, scenario: str, end: StepEnd, found: tuple[LedgerEntry, Receipt] | None, stopper: str) -> Row:
+        receipt = found[1] if found else None
+        outcome, reason = _outcome(end, receipt, stopper)
+        if found and outcome == Verdict.DENY.value:
+            reason = self._finding_of(found[0]) or reason
+        return Row(
+            scenario=scenario,
+            step=end.step,
+            outcome=outcome,
+            reason=reason,
+            seconds=end.seconds if outcome != Ended.NOT_STARTED.value else None,
+            receipt_id=receipt.receipt_id if receipt else "",
+        )
 
     def _finding_of(self, entry: LedgerEntry) -> str:
         """The first thing that the gate found wrong: it says more than the threshold that policy holds against it."""
@@ -143,13 +174,13 @@ class DemoEvidence:
         )
 
 
-def _outcome(task: TaskState, receipt: Receipt | None, stopper: str) -> tuple[str, str]:
-    if task.state == "upstream_failed":
-        return "not started", f"{stopper} refused" if stopper else "something before it failed"
+def _outcome(end: StepEnd, receipt: Receipt | None, stopper: str) -> tuple[str, str]:
+    if end.ended is Ended.NOT_STARTED:
+        return Ended.NOT_STARTED.value, f"{stopper} refused" if stopper else "something before it failed"
     if receipt is None:
-        return ("ran", "") if task.state == "success" else ("failed", "see the task's log in Airflow")
+        return ("ran", "") if end.ended is Ended.SUCCESS else ("failed", "see the step's log")
     decision = receipt.decision
-    if decision.verdict is Verdict.ALLOW and task.state != "success":
-        return "failed", f"allowed, but the task then ended as {task.state}"
+    if decision.verdict is Verdict.ALLOW and end.ended is not Ended.SUCCESS:
+        return "failed", "allowed, but the step then failed"
     reasons = [reason.message for reason in decision.reasons] + list(decision.errors)
     return decision.verdict.value, reasons[0] if reasons else ""
