@@ -78,6 +78,25 @@ def test_a_training_that_fails_is_denied_with_its_last_line(project: Path, inter
     assert not (project / "model").exists()
 
 
+def test_a_pickle_leaves_only_where_it_is_kept_and_the_receipt_says_so(project: Path, interlock: Interlock) -> None:
+    pass_the_gates(interlock)
+    Path("dump.py").write_text("import pickle, sys\npickle.dump({'w': [1.0]}, open(sys.argv[1] + '/m.pkl', 'wb'))\n")
+    words = ("train", "--data", "train.csv", "--out", "model", "--report", "r.json")
+    refused = interlock(*words, "--", "python", "dump.py", "{out}")
+    assert refused.status == 1
+    assert "'m.pkl' is a pickle (pickle) that is not converted" in refused.out
+    assert "skops.io.dump" in refused.out
+    assert not (project / "model").exists()
+    kept = interlock(*words, "--keep-pickles", "--", "python", "dump.py", "{out}")
+    assert kept.status == 0, kept.out
+    report = json.loads(Path("r.json").read_text())["report"]
+    assert report["facts"]["training"]["no_pickles"] is False
+    assert report["configuration"]["safeguards"]["pickles"]["kept"] == [
+        {"path": "m.pkl", "format": "pickle", "profile": "torch-state-dict"}
+    ]
+    assert "training.pickle-kept" in {finding["rule_id"] for finding in report["findings"]}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

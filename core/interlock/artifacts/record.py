@@ -107,8 +107,9 @@ class Record:
     Args:
         budget: What the scan may spend; also bounds the findings kept for each path.
 
-    `sizes` are the bytes of every file of the subject by its path, for formats that name files beside them; `counted`
-    are further measures, of looks that somebody asked for.
+    `sizes` are the bytes of every file of the subject by its path, for formats that name files beside them; `pickled`
+    are the files and members that hold a pickle, whatever their format; `counted` are further measures, of looks that
+    somebody asked for.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -121,6 +122,7 @@ class Record:
         self._unknown: set[str] = set()
         self._claimed: dict[str, str] = {}
         self.formats: dict[str, str] = {}
+        self.pickled: set[str] = set()
         self.documents: dict[str, Pairs] = {}
         self.tensors: dict[str, frozenset[str]] = {}
         self.files = 0

@@ -175,6 +175,7 @@ def _scan_as_pickle_too(seen: _Seen) -> None:
     if not seen.data:
         return
     if seen.probe.acts:
+        seen.record.pickled.add(seen.path)
         seen.record.merge(seen.probe.record)
         what = "these bytes are also a pickle that imports and calls something"
         seen.record.error(rules.POLYGLOT, what, seen.path, 0)

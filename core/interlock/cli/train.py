@@ -48,9 +48,9 @@ def _what(command: Callable[..., Any]) -> Callable[..., Any]:
             "--wall-clock", metavar="SECONDS", type=float, default=3600.0, show_default=True, help="Longest run."
         ),
         click.option(
-            "--convert-pickles",
+            "--keep-pickles",
             is_flag=True,
-            help="What torch.save wrote leaves as proven safetensors, no other pickle.",
+            help="Let pickles leave as they are, if the artifact scan has nothing against them.",
         ),
         click.option(
             "--check-determinism", is_flag=True, help="Run it twice, and compare what both runs wrote, byte for byte."
@@ -166,7 +166,7 @@ def train(
         checkpoints=checkpoints,
         deterministic=what["deterministic"],
         check_determinism=what["check_determinism"],
-        convert_pickles=what["convert_pickles"],
+        keep_pickles=what["keep_pickles"],
         base=base,
         watch=WatchOptions.named(**{name: what[name] for name in ("on_nan", "on_spike", "stall_seconds", "losses")}),
         gpus=_gpu_request(what),

@@ -77,7 +77,8 @@ class TrainRequest:
         checkpoints: Folder for checkpoints, which outlives the run; empty where it keeps none.
         deterministic: Ask the training to be repeatable: seeds, deterministic kernels, a fixed number of threads.
         check_determinism: Run it twice, and compare what both runs wrote.
-        convert_pickles: Let what `torch.save` wrote leave as proven safetensors only, and no other pickle at all.
+        keep_pickles: Let pickles leave as they are, where the artifact scan has nothing against them. Otherwise what
+            `torch.save` wrote leaves as proven safetensors, and no other pickle leaves.
         base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside; empty when
             it starts from none.
         watch: How the watch on its losses answers; its defaults when not given.
@@ -96,7 +97,7 @@ class TrainRequest:
     checkpoints: str = ""
     deterministic: bool = False
     check_determinism: bool = False
-    convert_pickles: bool = False
+    keep_pickles: bool = False
     base: str = ""
     watch: WatchOptions | None = None
     gpus: GpuRequest | None = None

@@ -57,8 +57,7 @@ def safeguards_of(
     if request.deterministic or request.check_determinism:
         beside.append(DeterminismSafeguard(check=request.check_determinism))
     beside += [] if gpus is None else [gpus]
-    if request.convert_pickles:
-        beside.append(PickleSafeguard(runner.store))
+    beside.append(PickleSafeguard(runner.store, keep=request.keep_pickles))
     # Last: others who start a training wait from here until the guard's receipt is written.
     beside += [_privacy(request, runner, turn), budget]
     return Safeguards(beside)

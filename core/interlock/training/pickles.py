@@ -1,42 +1,55 @@
-"""What a training pickled: scanned, converted to safetensors with proof, and never let out as it is.
+"""What a training pickled: scanned, and converted to safetensors with proof; or kept, and then scanned all the same.
 
 A file is taken by its content, whatever its name. What `torch.save` wrote becomes a safetensors file beside it, if the
 artifact scan has nothing against it and every tensor is proven to be the same; then the pickle goes. Any other pickle
-keeps the whole output from leaving, because nothing here can say what reading it would do.
+keeps the whole output from leaving, because whoever reads a pickle runs what it says. A step that keeps its pickles
+weakens that: they leave as they are, where some profile of the artifact scan has nothing against them, and the receipt
+names each.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interlock.gate import Finding, Json, Level, Measure, Opener, OpenSubject, Subject, Tool, Verdict
+from interlock.gate import Finding, Gap, Json, Level, Measure, Opener, OpenSubject, Subject, Tool, Verdict
 from interlock.gate.values import Location
 from interlock.training.safeguards import IdleSafeguard, Part
 from interlock.training.sandbox import Ended
 
 if TYPE_CHECKING:
     from interlock.artifacts.conversion.converted import Converted
+    from interlock.artifacts.record import Record
 
 PROFILE = "torch-checkpoint"
 """What the scan lets a pickle of torch name: the parts of tensors, and plain containers around them."""
 
 _CONVERTED = frozenset({"torch-zip", "torch-legacy"})
-_PICKLED = _CONVERTED | {"pickle", "torch-tar", "torch-zip-row", "joblib-zfile"}
+_PICKLED = _CONVERTED | {"torch-tar", "torch-zip-row", "joblib-zfile"}
+"""Formats that are pickles whatever is in them; of others the scan says whether they hold one."""
+
 _SUFFIX = ".safetensors"
+_INSTEAD = (
+    "save tensors as safetensors, scalars as JSON, estimators of scikit-learn with skops.io.dump, and boosters with"
+    " their own save_model; --keep-pickles (keep_pickles=True) lets a pickle leave as it is, where the artifact scan"
+    " has nothing against it"
+)
 
 
 class PickleSafeguard(IdleSafeguard):
-    """Stands beside a training whose pickles must not leave.
+    """Stands beside every training, so that what it pickled does not leave unseen.
 
     Args:
         opener: Holds each file still while it is scanned and converted.
+        keep: Let pickles leave as they are, where the artifact scan has nothing against them.
     """
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, *, keep: bool = False) -> None:
         self._opener = opener
+        self._keep = keep
 
     @property
     def name(self) -> str:
@@ -47,20 +60,32 @@ class PickleSafeguard(IdleSafeguard):
         """Scan the output, and convert what was pickled in it; after a run that failed there is nothing to do."""
         if ended.failed:
             return Part()
-        found = _pickles(out)
+        found = [_looked_into(out, path) for path in sorted(path for path in out.rglob("*") if path.is_file())]
+        pickled = tuple(one for one in found if one.form)
+        part = self._kept(out, pickled) if self._keep else self._all_converted(out, pickled)
+        if part.problem:
+            return part
+        unread = tuple(gap for one in found if not one.form for gap in one.unread)
+        none = not unread and not (self._keep and pickled)
+        return replace(
+            part,
+            findings=(*part.findings, *(_unread(gap) for gap in unread)),
+            facts={"training": {"no_pickles": none}},
+        )
+
+    def _all_converted(self, out: Path, pickled: tuple[_Pickled, ...]) -> Part:
         done: list[_Done] = []
-        for relative, form in found:
-            if form not in _CONVERTED:
-                return _refused(relative, f"is a pickle ({form}) that is not converted")
-            one = self._converted(out, relative)
+        for pickle in pickled:
+            if pickle.form not in _CONVERTED:
+                return _refused(pickle.path, f"is a pickle ({pickle.form}) that is not converted")
+            one = self._converted(out, pickle.path)
             if isinstance(one, str):
-                return _refused(relative, f"cannot be converted: {one}")
+                return _refused(pickle.path, f"cannot be converted: {one}")
             done.append(one)
         return Part(
             findings=tuple(one.finding for one in done),
             measures=(Measure(name="pickles_converted", value=len(done)),),
-            facts={"training": {"no_pickles": True}},
-            configuration={"converted": [one.document for one in done], "profile": PROFILE},
+            configuration={"keep": False, "converted": [one.document for one in done], "profile": PROFILE},
             tools=tuple(dict.fromkeys(tool for one in done for tool in one.tools)),
         )
 
@@ -78,6 +103,33 @@ class PickleSafeguard(IdleSafeguard):
             return "; ".join(made.reasons)
         source.unlink()
         return _Done(relative=relative, target=os.fspath(target.relative_to(out)), made=made)
+
+    def _kept(self, out: Path, pickled: tuple[_Pickled, ...]) -> Part:
+        from interlock.artifacts.gate import ArtifactGate
+
+        passed = _profiles(out, frozenset(one.path for one in pickled))
+        against = _scanned(out, {one.path for one in pickled} - passed.keys(), PROFILE)
+        errors = (one for one in against.findings if one.level is Level.ERROR)
+        told: list[Json] = [{"path": one.path, "format": one.form, "profile": passed.get(one.path)} for one in pickled]
+        return Part(
+            findings=(
+                *(_kept_as_it_is(one, passed[one.path]) for one in pickled if one.path in passed),
+                *errors,
+                *(replace(_unread(gap), level=Level.ERROR) for gap in against.failed),
+            ),
+            measures=(Measure(name="pickles_kept", value=len(pickled)),),
+            configuration={"keep": True, "kept": told},
+            tools=ArtifactGate(weights=False).tools if pickled else (),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pickled:
+    """A file of the output: its format where it is a pickle or holds one, and what of it could not be looked into."""
+
+    path: str
+    form: str
+    unread: tuple[Gap, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,26 +167,75 @@ class _Done:
 
 
 def _refused(relative: str, why: str) -> Part:
-    return Part(problem=f"the output's {relative!r} {why}; save tensors as safetensors, and scalars as JSON")
+    return Part(problem=f"the output's {relative!r} {why}; {_INSTEAD}")
 
 
-def _pickles(out: Path) -> tuple[tuple[str, str], ...]:
-    """The pickles among the files of `out`, by content: relative path and format."""
-    from interlock.artifacts.gate import ArtifactGate, told
+def _unread(gap: Gap) -> Finding:
+    return Finding(
+        rule_id="training.unread-output",
+        level=Level.WARNING,
+        message=f"whether {gap.path!r} holds a pickle is not known: {gap.reason}",
+        location=Location(path=gap.path),
+    )
+
+
+def _kept_as_it_is(one: _Pickled, profile: str) -> Finding:
+    return Finding(
+        rule_id="training.pickle-kept",
+        level=Level.WARNING,
+        message=f"{one.path!r} is a pickle ({one.form}) and leaves as it is; the artifact scan's profile {profile} has"
+        " nothing against it",
+        location=Location(path=one.path),
+    )
+
+
+def _looked_into(out: Path, path: Path) -> _Pickled:
+    """Whether a file is a pickle or holds one, by content."""
+    from interlock.artifacts.gate import told
+
+    relative = os.fspath(path.relative_to(out))
+    if not path.stat().st_size:
+        return _Pickled(path=relative, form="", unread=())
+    record = _scanned(out, {relative}, PROFILE)
+    own = record.formats.get(told(relative), "unknown")
+    form = ""
+    if record.pickled or _PICKLED.intersection(record.formats.values()):
+        form = own if own in {*_PICKLED, "pickle"} else f"{own} with a pickle inside"
+    # What is of no known format was read as a pickle, too, and is none.
+    return _Pickled(
+        path=relative, form=form, unread=tuple(gap for gap in record.failed if gap.path not in record.unrecognised)
+    )
+
+
+def _scanned(out: Path, files: Iterable[str], profile: str) -> Record:
+    """What the artifact scan says of some files of the output."""
+    from interlock.artifacts.gate import ArtifactGate
     from interlock.artifacts.privacy.texts import Texts
 
-    found: list[tuple[str, str]] = []
-    gate = ArtifactGate(profile=PROFILE, weights=False)
-    for path in sorted(path for path in out.rglob("*") if path.is_file()):
-        relative = os.fspath(path.relative_to(out))
-        opened = OpenSubject(
-            subject=Subject(name=path.name, uri=path.absolute().as_uri(), digest="0" * 64), path=path, files=("",)
+    subject = Subject(name=out.name, uri=out.absolute().as_uri(), digest="0" * 64)
+    with Texts() as texts:
+        return ArtifactGate(profile=profile, weights=False).examined(
+            OpenSubject(subject=subject, path=out, files=tuple(sorted(files))), texts
         )
-        with Texts() as texts:
-            record = gate.examined(opened, texts)
-        forms = [record.formats.get(told(path.name), ""), *record.formats.values()]
-        form = next((form for form in forms if form in _PICKLED), "")
-        if form:
-            # A pickle inside of another container is one that is not converted.
-            found.append((relative, form if forms[0] == form else f"{form} in {forms[0]}"))
-    return tuple(found)
+
+
+def _profiles(out: Path, pickled: frozenset[str]) -> dict[str, str]:
+    """By path, the first profile that has nothing against a pickle; those that none lets pass are missing.
+
+    Pickles are scanned together, because some name others (`torch.distributed.checkpoint`). After a scan that refused
+    one, the rest is scanned again without it: next to a refused file the scan does not look at the others twice.
+    """
+    from interlock.artifacts.gate import told
+    from interlock.artifacts.pickles.profiles import PROFILES
+
+    passed: dict[str, str] = {}
+    for profile in PROFILES:
+        left = frozenset[str]() if passed.keys() == pickled else pickled
+        while left:
+            doubtful = _scanned(out, left, profile).doubtful
+            good = frozenset(path for path in left if told(path) not in doubtful)
+            if good == left:
+                passed = dict.fromkeys(sorted(good), profile) | passed
+                break
+            left = good
+    return passed

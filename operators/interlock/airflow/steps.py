@@ -69,6 +69,8 @@ class SecureTrainOperator(InterlockOperator):
         checkpoints: Folder for checkpoints, which outlives a try: the next one goes on from there.
         deterministic: Ask the training to be repeatable.
         check_determinism: Run it twice, and compare what both runs wrote; policy can require that they are equal.
+        keep_pickles: Let pickles leave as they are, where the artifact scan has nothing against them; otherwise what
+            `torch.save` wrote leaves as proven safetensors, and no other pickle leaves.
         base: Path or URL of the model that the training starts from, which ``INTERLOCK_BASE`` names inside (templated).
         on_nan: ``stop``, ``warn`` or ``ignore``: a loss that is no number (see `interlock.training.watching`).
         on_spike: The same for a loss or a gradient norm that leaps.
@@ -110,7 +112,7 @@ class SecureTrainOperator(InterlockOperator):
         checkpoints: str = "",
         deterministic: bool = False,
         check_determinism: bool = False,
-        convert_pickles: bool = False,
+        keep_pickles: bool = False,
         base: str = "",
         on_nan: str = "stop",
         on_spike: str = "warn",
@@ -143,7 +145,7 @@ class SecureTrainOperator(InterlockOperator):
         self.checkpoints = checkpoints
         self.deterministic = deterministic
         self.check_determinism = check_determinism
-        self.convert_pickles = convert_pickles
+        self.keep_pickles = keep_pickles
         self.base = base
         self.on_nan = on_nan
         self.on_spike = on_spike
@@ -187,7 +189,7 @@ class SecureTrainOperator(InterlockOperator):
                 checkpoints=self.checkpoints,
                 deterministic=self.deterministic,
                 check_determinism=self.check_determinism,
-                convert_pickles=self.convert_pickles,
+                keep_pickles=self.keep_pickles,
                 base=self.base,
                 watch=WatchOptions.named(
                     on_nan=self.on_nan, on_spike=self.on_spike, stall_seconds=self.stall_seconds, losses=self.losses

@@ -44,8 +44,13 @@ def scan_pickle(
     Raises:
         LimitPassedError: It could not be walked to its end.
     """
+    if has_protocol(data[start : start + 2]):
+        record.pickled.add(path)
     judge = Judge(profile, record, path, storages=storages)
     end = PickleWalk(data, judge, record.budget, start=start).run()
+    # A long table of words may begin as a pickle does; it does not end as one.
+    if end.stopped or judge.acts:
+        record.pickled.add(path)
     if end.problem:
         record.error(rules.MALFORMED_PICKLE, f"no pickle that can be trusted: {end.problem}", path, end.position)
         # Some reader may go on where this one stopped, so show what it would do.

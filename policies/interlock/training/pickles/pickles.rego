@@ -32,7 +32,7 @@ sound if {
 # custom:
 #   id: training.pickles
 #   severity: high
-#   remediation: Train with --convert-pickles (convert_pickles=True), or save tensors as safetensors
+#   remediation: Train without --keep-pickles (keep_pickles=True); save estimators with skops, boosters with their save_model
 #   controls:
 #     - {framework: MITRE ATLAS, version: 5.6.1, id: AML.M0014}
 #     - {framework: NIST AI RMF, version: "1.0", id: MEASURE 2.5}
