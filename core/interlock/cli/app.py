@@ -17,6 +17,7 @@ _COMMANDS = {
     "artifacts": ("interlock.cli.artifacts", "artifacts"),
     "budget": ("interlock.cli.budget", "budget"),
     "demo": ("interlock.cli.demo", "demo"),
+    "deploy": ("interlock.cli.deploy", "deploy"),
     "doctor": ("interlock.cli.doctor", "doctor"),
     "exempt": ("interlock.cli.exempt", "exempt"),
     "fetch": ("interlock.cli.fetch", "fetch"),

@@ -138,6 +138,14 @@ class FolderRegistry:
         record = self._existing(Alias.parse(to))
         return (record.current, *record.previous)
 
+    def place_of(self, to: str, version: Version) -> str:
+        """Where a version that `history` told of lies; opens as a subject of its digest, if nobody changed it.
+
+        Raises:
+            UsageError: `to` is no registry place.
+        """
+        return self._uri(Alias.parse(to), version)
+
     def _record(self, alias: Alias) -> AliasRecord | None:
         path = _alias_file(alias)
         text = self._place.read(path)

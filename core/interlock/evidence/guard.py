@@ -78,11 +78,13 @@ class Opened:
         subject: The held bytes; the step reads these and nothing else.
         receipts: The receipts that opened it, in the order of the requirements.
         recorded: The guard's own receipt.
+        bundle: sha256 of the policy bundle that decided.
     """
 
     subject: OpenSubject
     receipts: tuple[Receipt, ...]
     recorded: Recorded
+    bundle: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,7 @@ class Guard:
             if decision.verdict is not Verdict.ALLOW:
                 raise _refused(report, seen, decision, recorded)
             receipts = tuple(witness.receipt for witness in seen.examination.accepted)
-            yield Opened(subject=held, receipts=receipts, recorded=recorded)
+            yield Opened(subject=held, receipts=receipts, recorded=recorded, bundle=decision.bundle_digest)
 
     def _decide(
         self,

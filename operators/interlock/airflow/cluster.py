@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interlock.evidence import Opened
     from interlock.gate import Json, RunIdentity
     from interlock.runner import GuardRequest
-    from interlock.training.cluster import ClusterTraining, Opening
+    from interlock.training.cluster import ClusterTraining
 
 ISOLATION = "pod"
 """What the guard is told; no receipt says that anybody measured it (docs/adr/0016)."""
@@ -105,17 +104,6 @@ class ClusterStep:
             },
             run=run,
         )
-
-
-def opening_of(opened: Opened) -> Opening:
-    """What a guard that opened leaves for the objects of the cluster."""
-    from interlock.training.cluster import Opening
-
-    return Opening(
-        receipt_id=opened.recorded.receipt_id,
-        envelope_digest=opened.recorded.envelope_digest,
-        subject_digest=opened.subject.subject.digest,
-    )
 
 
 def label_of(task_id: str) -> str:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException
 
 from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity
-from interlock.airflow.cluster import ClusterStep, label_of, opening_of
+from interlock.airflow.cluster import ClusterStep, label_of
 from interlock.gate.errors import MissingExtraError, UnavailableError, UsageError
-from interlock.training.cluster import StaleError, TakenError, TrainJobs, train_when_open
+from interlock.training.cluster import Opening, StaleError, TakenError, TrainJobs, train_when_open
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from interlock.evidence import Opened
     from interlock.gate import RunIdentity
-    from interlock.training.cluster import Judged, Opening
+    from interlock.training.cluster import Judged
 
 _GROUP, _VERSION = "trainer.kubeflow.org", "v1alpha1"
 _PLURALS = {"TrainJob": "trainjobs", "TrainingRuntime": "trainingruntimes"}
@@ -170,7 +170,7 @@ class SecureTrainJobOperator(InterlockOperator):
                 request = self.step.guard_request(self.data, self.requires, run, manifest_digest=judged.digest)
                 with runner.open_guard(request) as opening:
                     opened.append(opening)
-                    yield opening_of(opening)
+                    yield Opening.left_by(opening)
 
             self._started = name
             train_when_open(jobs, training, guard)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from interlock.airflow.base import open_runner, pointer, run_identity, serialized_with_ours
-from interlock.airflow.cluster import ClusterStep, label_of, opening_of
+from interlock.airflow.cluster import ClusterStep, label_of
 from interlock.gate.errors import MissingExtraError, UsageError
 
 try:
@@ -102,11 +102,13 @@ class SecureTrainPodOperator(KubernetesPodOperator):  # type: ignore[misc]  # un
 
     def execute(self, context: Context) -> None:
         """Guard, then the pod on the digest that the guard opened on."""
+        from interlock.training.cluster import Opening
+
         step = self._step()
         with open_runner(self.interlock_conn_id) as runner:
             request = step.guard_request(self.data, self.requires, run_identity(context))
             with runner.open_guard(request) as opened:
-                opening = opening_of(opened)
+                opening = Opening.left_by(opened)
                 self._asked = step.training(label_of(self.task_id), opening.subject_digest), opening
         self.log.info("guard open on sha256:%s, receipt %s", opening.subject_digest, opening.receipt_id)
         context["ti"].xcom_push(key="interlock_guard", value=pointer(opened.recorded))  # pyright: ignore[reportTypedDictNotRequiredAccess]

@@ -1,8 +1,8 @@
 """Makes the files of `schemas/` from the published ones: what a document needs, without the descriptions, and strict.
 
-``python vendor_schemas.py KUBERNETES TRAINER`` with the trees of kubernetes/kubernetes and kubeflow/trainer at the
-versions that `schemas/README.md` names. The API server drops fields that it does not know, or refuses them where it is
-asked to; here an unknown field is always an error.
+``python vendor_schemas.py KUBERNETES TRAINER KSERVE`` with the trees of kubernetes/kubernetes, kubeflow/trainer and
+kserve/kserve at the versions that `schemas/README.md` names. The API server drops fields that it does not know, or
+refuses them where it is asked to; here an unknown field is always an error.
 """
 
 from __future__ import annotations
@@ -15,12 +15,41 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 HERE = Path(__file__).with_name("schemas")
+ADMISSION = "io.k8s.api.admissionregistration.v1"
+FRAMEWORKS = (
+    *("huggingface", "lightgbm", "onnx", "paddle", "pmml", "pytorch", "sklearn", "tensorflow", "triton", "xgboost"),
+    "workerSpec",
+)
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 BUILT_IN = {
     "pod": ("api__v1_openapi.json", "io.k8s.api.core.v1.Pod"),
     "networkpolicy": ("apis__networking.k8s.io__v1_openapi.json", "io.k8s.api.networking.v1.NetworkPolicy"),
+    "configmap": ("api__v1_openapi.json", "io.k8s.api.core.v1.ConfigMap"),
+    "namespace": ("api__v1_openapi.json", "io.k8s.api.core.v1.Namespace"),
+    "service": ("api__v1_openapi.json", "io.k8s.api.core.v1.Service"),
+    "serviceaccount": ("api__v1_openapi.json", "io.k8s.api.core.v1.ServiceAccount"),
+    "deployment": ("apis__apps__v1_openapi.json", "io.k8s.api.apps.v1.Deployment"),
+    **{
+        kind.lower(): ("apis__admissionregistration.k8s.io__v1_openapi.json", f"{ADMISSION}.{kind}")
+        for kind in (
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+            "ValidatingWebhookConfiguration",
+        )
+    },
 }
-CUSTOM = ("trainjob", "trainingruntime")
+CUSTOM = {
+    "trainjob": ("manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml", "v1alpha1"),
+    "trainingruntime": ("manifests/base/crds/trainer.kubeflow.org_trainingruntimes.yaml", "v1alpha1"),
+    "inferenceservice": ("config/crd/full/serving.kserve.io_inferenceservices.yaml", "v1beta1"),
+    "clusterstoragecontainer": (
+        "config/crd/full/clusterstoragecontainer/serving.kserve.io_clusterstoragecontainers.yaml",
+        "v1alpha1",
+    ),
+}
+UNUSED = {"inferenceservice": (("canary", "explainer", "transformer"), FRAMEWORKS)}
+"""Parts of a specification, and of its predictor, that are never rendered; left out, and so refused."""
+
 REF = "#/components/schemas/"
 
 
@@ -64,17 +93,27 @@ def written(name: str, document: dict[str, Any]) -> None:
     (HERE / f"{name}.json").write_text(text + "\n")
 
 
-def main(kubernetes: Path, trainer: Path) -> None:
+def custom(name: str, root: Path) -> None:
+    file, wanted = CUSTOM[name]
+    versions = yaml.safe_load((root / file).read_text())["spec"]["versions"]
+    (version,) = (one for one in versions if one["name"] == wanted)
+    schema = strict(version["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"] = {"type": "object"}
+    of_spec, of_predictor = UNUSED.get(name, ((), ()))
+    for part in of_spec:
+        del schema["properties"]["spec"]["properties"][part]
+    for part in of_predictor:
+        del schema["properties"]["spec"]["properties"]["predictor"]["properties"][part]
+    written(name, schema)
+
+
+def main(kubernetes: Path, trainer: Path, kserve: Path) -> None:
     for name, (file, root) in BUILT_IN.items():
         schemas = json.loads((kubernetes / "api/openapi-spec/v3" / file).read_text())["components"]["schemas"]
         written(name, {"$ref": f"#/$defs/{root}", "$defs": needed(schemas, root)})
-    for name in CUSTOM:
-        path = trainer / f"manifests/base/crds/trainer.kubeflow.org_{name}s.yaml"
-        (version,) = (one for one in yaml.safe_load(path.read_text())["spec"]["versions"] if one["name"] == "v1alpha1")
-        schema = strict(version["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = {"type": "object"}
-        written(name, schema)
+    for name, (file, _) in CUSTOM.items():
+        custom(name, trainer if "trainer" in file else kserve)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:4]))

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from interlock.gate import Json
 from interlock.training.cluster.job import DATA, OUT, SOURCE, ClusterTraining, Resources
+
+if TYPE_CHECKING:
+    from interlock.evidence import Opened
 
 NETWORK_LABEL = "interlock.dev/network"
 NO_NETWORK = "none"
@@ -41,6 +45,15 @@ class Opening:
     receipt_id: str
     envelope_digest: str
     subject_digest: str
+
+    @classmethod
+    def left_by(cls, opened: Opened) -> Self:
+        """What a guard that opened leaves for the objects of the cluster."""
+        return cls(
+            receipt_id=opened.recorded.receipt_id,
+            envelope_digest=opened.recorded.envelope_digest,
+            subject_digest=opened.subject.subject.digest,
+        )
 
     @property
     def annotations(self) -> dict[str, Json]:
