@@ -173,3 +173,41 @@ def test_statistics_agree_with_their_textbooks() -> None:
     assert stability(np.array([500, 500]), np.array([500, 500])) == 0
     assert stability(np.array([500, 500]), np.array([800, 200])) > 0.25
     assert table_decades(np.array([500, 500]), np.array([500, 500])) == 0
+
+
+counted = st.lists(st.integers(0, 3000), min_size=2, max_size=12).map(lambda counts: np.array(counts, dtype=np.int64))
+
+
+@given(before=counted, now=counted, weight=st.floats(0.05, 1.0))
+def test_a_test_of_scipy_never_says_less_than_the_bound_that_it_replaced(
+    before: NDArray[np.int64], now: NDArray[np.int64], weight: float
+) -> None:
+    """So that nothing which was told before is silent now, up to the smallest p-value that there is."""
+    size = min(len(before), len(now))
+    before, now = before[:size], now[:size]
+    old, new = int(before.sum()), int(now.sum())
+    if not old or not new:
+        assert table_decades(before, now, weight=weight) == 0
+        return
+    shares = [np.cumsum(counts) / counts.sum() for counts in (before, now)]
+    distance = np.abs(shares[0] - shares[1]).max(keepdims=True)
+    bound = (2 * old * new / (old + new) * distance[0] ** 2 - 1) / np.log(10)
+    assert ks_decades(distance, old, new)[0] >= min(bound, 307) - 1e-9
+    cells = np.stack([before, now]).astype(np.float64)
+    expected = np.outer(cells.sum(axis=1), cells.sum(axis=0)) / cells.sum()
+    seen = cells > 0
+    likelihood = 2 * weight * float((cells[seen] * np.log(cells[seen] / expected[seen])).sum())
+    said = table_decades(before, now, weight=weight)
+    assert np.isfinite(said)
+    assert said >= min(gamma_decades(likelihood, size - 1, 2 * (size - 1)), 307) - 1e-6
+
+
+def test_counts_come_to_what_scipy_says_of_the_rows() -> None:
+    from scipy.stats import ks_2samp  # type: ignore[import-untyped]  # no stubs are published
+
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=4000), rng.normal(0.1, 1, size=3000)
+    places = np.sort(np.concatenate([one, other]))
+    shares = [np.searchsorted(np.sort(rows), places, side="right") / len(rows) for rows in (one, other)]
+    said = ks_decades(np.abs(shares[0] - shares[1]).max(keepdims=True), 4000, 3000)[0]
+    assert said == pytest.approx(-np.log10(ks_2samp(one, other, method="asymp").pvalue), rel=0.05)

@@ -1,11 +1,11 @@
 """Drift: whether this snapshot is drawn from what the last accepted one was drawn from.
 
-Four questions, each with evidence and with a size: features, texts and columns of values one by one (two-sample
-Kolmogorov-Smirnov on exact counts, likelihood ratio for values); the share of each label; mean and covariance of the
-rows along the accepted snapshot's own axes (Frechet distance, as Heusel et al., 2017, compare images with it), whose
-null is a wild bootstrap over groups of rows of equal content (Wu, 1986; Cameron, Gelbach and Miller, 2008), so that
-copies of a row prove nothing. A drift is told when the evidence is beyond the budget and the size is not negligible:
-large snapshots differ significantly in everything, and small ones differ much by chance.
+Four questions, each with evidence and with a size: features, texts and columns of values one by one (by SciPy:
+two-sample Kolmogorov-Smirnov on exact counts, likelihood ratio for values); the share of each label; mean and
+covariance of the rows along the accepted snapshot's own axes (Frechet distance, as Heusel et al., 2017, compare images
+with it), whose null is a wild bootstrap over groups of rows of equal content (Wu, 1986; Cameron, Gelbach and Miller,
+2008), so that copies of a row prove nothing. A drift is told when the evidence is beyond the budget and the size is not
+negligible: large snapshots differ significantly in everything, and small ones differ much by chance.
 
 A drift accuses nobody and flags no row. The world may have changed, or the pipeline; poison that is strong enough to
 show here is named by other detectors, row by row.

@@ -1,7 +1,8 @@
 """Two samples of one population, or of two: evidence in decades, and how large the difference is.
 
 Evidence alone calls every difference of two large snapshots a drift; size alone calls the chance of two small ones so.
-What is called a drift here is both (see `drift`).
+What is called a drift here is both (see `drift`). The tests and the divergence are SciPy's; what is made here is what
+they are given, for a profile holds counts and moments, and no rows (docs/adr/0017).
 """
 
 from __future__ import annotations
@@ -23,11 +24,19 @@ LEAST_EXPECTED = 5
 """Cells of a table that expect fewer rows are taken together (Cochran, 1954)."""
 
 
+def decades_of(chance: Floats | float) -> Floats:
+    """Evidence of a p-value; of one that is too small to be told from 0, that of the smallest number."""
+    import numpy as np
+
+    found: Floats = -np.log10(np.maximum(chance, np.finfo(np.float64).tiny))
+    return found
+
+
 def ks_decades(distance: Floats, one: float, other: float) -> Floats:
     """Evidence of two-sample Kolmogorov-Smirnov distances, not corrected for how many were looked at.
 
-    The bound is that of Wei and Dudley (2012, "Two-sample Dvoretzky-Kiefer-Wolfowitz inequalities"), with the constant
-    e that holds for all sizes. It also holds for distances that were only taken at some places.
+    Kolmogorov's limiting distribution (`scipy.stats.kstwobign`). For distances that were only taken at some places it
+    is a bound.
 
     Args:
         distance: float64 array (m,): largest difference of the two distribution functions.
@@ -35,17 +44,16 @@ def ks_decades(distance: Floats, one: float, other: float) -> Floats:
         other: Of the other.
     """
     import numpy as np
+    from scipy.stats import kstwobign  # type: ignore[import-untyped]  # no stubs are published
 
-    together = one * other / max(1.0, one + other)
-    decades = (2 * together * distance**2 - 1) / math.log(10)
-    positive: Floats = np.maximum(decades, 0.0)
-    return positive
+    return decades_of(kstwobign.sf(distance * np.sqrt(one * other / max(1.0, one + other))))
 
 
 def gamma_decades(value: float, mean: float, variance: float) -> float:
     """Evidence of a positive statistic whose null is a gamma distribution of that mean and variance.
 
-    Chernoff's bound; a sum of squares is matched by its first two moments (Satterthwaite, 1946).
+    A sum of squares is matched by its first two moments (Satterthwaite, 1946), which is too short a tail; Chernoff's
+    bound is as much too long, and SciPy has no other.
     """
     if value <= mean or mean <= 0 or variance <= 0:
         return 0.0
@@ -64,15 +72,15 @@ def stability(before: NDArray[np.int64], now: NDArray[np.int64]) -> float:
         before: int64 array (b,): rows in each bin.
         now: int64 array (b,), the same bins.
     """
-    import numpy as np
+    from scipy.stats import entropy
 
     old, new = int(before.sum()), int(now.sum())
     if not old or not new:
         return 0.0
     bins = len(before)
-    p, q = (before + 0.5) / (old + bins / 2), (now + 0.5) / (new + bins / 2)
-    index = float(((q - p) * np.log(q / p)).sum())
-    return max(0.0, index - (bins - 1) * (1 / old + 1 / new))
+    p, q = before + 0.5, now + 0.5
+    # Jeffreys' divergence by another name; `entropy` divides counts by their sum.
+    return max(0.0, float(entropy(p, q) + entropy(q, p)) - (bins - 1) * (1 / old + 1 / new))
 
 
 def coarse(before: NDArray[np.int64], now: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -113,16 +121,15 @@ def table_decades(before: NDArray[np.int64], now: NDArray[np.int64], *, weight: 
         weight: Share of the rows that are independent of the others.
     """
     import numpy as np
+    from scipy.stats import chi2, chi2_contingency
 
-    cells = np.stack([before, now]).astype(np.float64)
-    total = cells.sum()
-    if not total or len(before) < 2:
+    cells = weight * np.stack([before, now]).astype(np.float64)
+    cells = cells[:, cells.any(axis=0)]
+    if cells.shape[1] < 2 or not cells.any(axis=1).all():
         return 0.0
-    expected = cells.sum(axis=1, keepdims=True) * cells.sum(axis=0, keepdims=True) / total
-    seen = cells > 0
-    likelihood = 2 * weight * float((cells[seen] * np.log(cells[seen] / expected[seen])).sum())
-    degrees = len(before) - 1
-    return gamma_decades(likelihood, degrees, 2 * degrees)
+    found = chi2_contingency(cells, correction=False, lambda_="log-likelihood")
+    # Of equal rows the statistic may be a hair below 0, of which its own p-value is no number.
+    return float(decades_of(chi2.sf(max(0.0, found.statistic), found.dof)))
 
 
 def frechet(mean: Floats, covariance: Floats, means: Floats, covariances: Floats) -> Floats:
