@@ -317,7 +317,8 @@ def test_a_process_that_the_dag_processor_forks_finds_policy_read(home: Path) ->
         "child = os.fork()\n"
         "if child == 0:\n"
         "    from interlock.airflow_plugin import rules\n"
-        "    rules.read_rules = None\n"  # it would have to be called to read them again
+        "    from interlock.pipeline import rules as kept\n"
+        "    kept.read_rules = None\n"  # it would have to be called to read them again
         "    os._exit(0 if rules.load_rules().profile == 'dev' else 1)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )

@@ -8,7 +8,7 @@ from typing import Any
 from interlock.gate.errors import InterlockError
 from interlock.gate.values import Json, Level
 from interlock.lint.values import RULES, DagResult, LintFinding
-from interlock.pipeline import Mode, graph_document, graph_from
+from interlock.pipeline import Mode, Violation, Why, graph_document, graph_from
 
 _LONGEST = 4_000
 """Characters of one text that are kept."""
@@ -42,6 +42,16 @@ def finding_answer(
         "gate": gate,
         "fixes": list(fixes),
     }
+
+
+def rule_of(violation: Violation) -> str:
+    """The id of the rule that a violation is reported under."""
+    reasons = {obstacle.why for obstacle in violation.obstacles}
+    if reasons == {Why.OTHER_SUBJECT}:
+        return "lint.other-subject"
+    if reasons == {Why.UNSAID}:
+        return "lint.unsaid-subject"
+    return f"lint.ungated-{violation.protects}"
 
 
 def read_answer(answer: Mapping[str, Any], path: str) -> tuple[tuple[DagResult, ...], tuple[LintFinding, ...]]:

@@ -47,7 +47,9 @@ def graph_from(document: Json) -> Graph:
 
 
 def _step(document: dict[str, Any]) -> Step:
-    texts = ("overrides", "requires", "inputs", "outputs", "starts")
+    texts = (
+        "overrides", "requires", "inputs", "outputs", "starts", "foreign_receipts", "installs", "secrets", "mounts",
+    )  # fmt: skip
     lists = {
         **{name: tuple(document[name]) for name in texts},
         "settings": tuple(Setting(**setting) for setting in document["settings"]),

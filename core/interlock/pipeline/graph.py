@@ -38,6 +38,12 @@ class Step:
         image: The container image that it runs, as the pipeline names it; empty when the pipeline names none.
         cached: The orchestrator may take the step's result from an earlier run.
         settings: Variables, parameters and arguments that stand in the pipeline's text.
+        unguarded: Why nothing asks for evidence as this protected step starts; empty when the step itself or its
+            orchestrator does.
+        foreign_receipts: What is handed to it as a receipt and is not the receipt of a genuine gate of the pipeline.
+        installs: What it installs or fetches to run as it starts, by the pipeline's text.
+        secrets: Secrets of the cluster that it is given, as variables or files.
+        mounts: Claims, volumes and config maps of the cluster that it is given.
     """
 
     id: str
@@ -58,6 +64,11 @@ class Step:
     image: str = ""
     cached: bool = False
     settings: tuple[Setting, ...] = ()
+    unguarded: str = ""
+    foreign_receipts: tuple[str, ...] = ()
+    installs: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
 
     @property
     def passes_failure_on(self) -> bool:

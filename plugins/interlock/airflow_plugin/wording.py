@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from interlock.airflow_plugin.own_steps import DECLARED
-from interlock.pipeline import Obstacle, Violation, Why, describe
+from interlock.pipeline import Obstacle, Violation, Why, wording
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -28,15 +28,7 @@ SUBJECT_ARGUMENTS = ("data", "model", "subject")
 
 def refusal(dag: DAG, violations: Sequence[Violation], *, profile: str) -> str:
     """The whole message of one refused DAG: every violation, each with its fix."""
-    steps = len({violation.step_id for violation in violations})
-    lines = [
-        f"Interlock refuses DAG {dag.dag_id!r}: {steps} protected step{'s are' if steps > 1 else ' is'} not gated"
-        f" (policy profile {profile!r})."
-    ]
-    for number, violation in enumerate(violations, start=1):
-        lines.append(f"{number}. {describe(violation)}.")
-        lines += [f"   fix: {line}" for line in dict.fromkeys(fixes(dag, violation))]
-    return "\n".join(lines)
+    return wording.refusal(f"DAG {dag.dag_id!r}", violations, lambda one: fixes(dag, one), profile=profile)
 
 
 def fixes(dag: DAG, violation: Violation) -> Iterator[str]:

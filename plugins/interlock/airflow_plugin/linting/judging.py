@@ -15,8 +15,8 @@ from interlock.airflow_plugin.serialized_graph import graph_of_serialized
 from interlock.airflow_plugin.wording import fixes
 from interlock.gate.errors import InterlockError
 from interlock.gate.values import Json, Level
-from interlock.lint.answers import finding_answer
-from interlock.pipeline import Graph, Mode, Violation, Why, check, describe, graph_from
+from interlock.lint.answers import finding_answer, rule_of
+from interlock.pipeline import Graph, Mode, Violation, check, describe, graph_from
 
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
@@ -125,16 +125,6 @@ class Judged:
             return None
         self._serialized = scheduled
         return graph if graph.steps else None
-
-
-def rule_of(violation: Violation) -> str:
-    """The id of the rule that a violation is reported under."""
-    reasons = {obstacle.why for obstacle in violation.obstacles}
-    if reasons == {Why.OTHER_SUBJECT}:
-        return "lint.other-subject"
-    if reasons == {Why.UNSAID}:
-        return "lint.unsaid-subject"
-    return f"lint.ungated-{violation.protects}"
 
 
 def _last(trace: str) -> str:

@@ -24,6 +24,11 @@ step(id) := {
 	"image": "",
 	"cached": false,
 	"settings": [],
+	"unguarded": "",
+	"foreign_receipts": [],
+	"installs": [],
+	"secrets": [],
+	"mounts": [],
 }
 
 image := "ghcr.io/acme/train@sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"

@@ -62,7 +62,7 @@ ids contains step.id if {
 # title: A step can be read
 # description: Undefined unless every field is there with its type.
 readable(step) if {
-	every field in ["id", "gate", "subject", "because", "rule", "image"] {
+	every field in ["id", "gate", "subject", "because", "rule", "image", "unguarded"] {
 		is_string(step[field])
 	}
 	step.id != ""
@@ -70,7 +70,7 @@ readable(step) if {
 	every field in ["genuine", "needs_all_upstreams", "setup", "teardown", "cached"] {
 		is_boolean(step[field])
 	}
-	every field in ["overrides", "requires", "inputs", "outputs", "starts"] {
+	every field in texts {
 		is_array(step[field])
 		every item in step[field] {
 			is_string(item)
@@ -82,6 +82,20 @@ readable(step) if {
 		is_string(setting.kind)
 		is_string(setting.shape)
 	}
+}
+
+# METADATA
+# title: Fields of a step that are lists of texts
+texts := {
+	"overrides",
+	"requires",
+	"inputs",
+	"outputs",
+	"starts",
+	"foreign_receipts",
+	"installs",
+	"secrets",
+	"mounts",
 }
 
 # METADATA
