@@ -191,17 +191,12 @@ def _present(entry: LedgerEntry, receipt: Receipt, state: str) -> None:
 
 
 def _document(entry: LedgerEntry, receipt: Receipt, format_: str) -> str:
-    from interlock.gate import GateOutcome, Recorded
-    from interlock.gate.documents import report_from
+    from interlock.evidence import outcome_from
     from interlock.reporting import render_html, render_json
 
     if format_ == "envelope":
         return entry.envelope
-    outcome = GateOutcome(
-        report=report_from(entry.report_document()),
-        decision=receipt.decision,
-        recorded=Recorded(receipt_id=entry.receipt_id, envelope_digest=entry.envelope_digest),
-    )
+    outcome = outcome_from(entry, receipt)
     if format_ == "html":
         return render_html(title=f"{receipt.gate}: {receipt.subject.name}", outcomes=[outcome])
     return json.dumps(render_json(outcome), ensure_ascii=False, indent=2)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interlock.evidence.ledger_decisions import LoggedDecision
     from interlock.evidence.ledger_events import RecordedEvent
     from interlock.evidence.listing import SnapshotLimits
+    from interlock.evidence.outcomes import outcome_from
     from interlock.evidence.receipt import Receipt
     from interlock.evidence.receipt_sources import JoinedReceipts, ReceiptSource, open_receipts
     from interlock.evidence.recorder import ReceiptRecorder
@@ -69,6 +70,7 @@ _PLACES = {
     "fitting": "enforcement",
     "load_signer": "keys",
     "open_receipts": "receipt_sources",
+    "outcome_from": "outcomes",
     "sign_grant": "grants",
     "speaks_for": "testimony",
     "take_snapshot": "snapshot",
@@ -115,6 +117,7 @@ __all__ = [
     "fitting",
     "load_signer",
     "open_receipts",
+    "outcome_from",
     "sign_grant",
     "speaks_for",
     "take_snapshot",

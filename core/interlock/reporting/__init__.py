@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interlock.reporting.machine import render_json, render_sarif
     from interlock.reporting.page import OutcomeGroup, ScenarioRow, render_html
     from interlock.reporting.sheet import render_png
+    from interlock.reporting.telling import tell
     from interlock.reporting.writing import write_whole
 
 _PLACES = {
@@ -22,10 +23,20 @@ _PLACES = {
     "render_json": "machine",
     "render_png": "sheet",
     "render_sarif": "machine",
+    "tell": "telling",
     "write_whole": "writing",
 }
 
-__all__ = ["OutcomeGroup", "ScenarioRow", "render_html", "render_json", "render_png", "render_sarif", "write_whole"]
+__all__ = [
+    "OutcomeGroup",
+    "ScenarioRow",
+    "render_html",
+    "render_json",
+    "render_png",
+    "render_sarif",
+    "tell",
+    "write_whole",
+]
 
 
 def __getattr__(name: str) -> object:

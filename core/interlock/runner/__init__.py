@@ -19,6 +19,7 @@ from interlock.runner.requests import (
     TrainOutcome,
     TrainRequest,
 )
+from interlock.runner.trainings import train_request
 
 __all__ = [
     "ApprovalQuestion",
@@ -33,4 +34,5 @@ __all__ = [
     "TrainOutcome",
     "TrainRequest",
     "build_gate",
+    "train_request",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +20,6 @@ from interlock.gate import (
     GateOutcome,
     Leaving,
     Observation,
-    Opener,
-    OpenSubject,
     Recorded,
     References,
     Referring,
@@ -37,7 +34,9 @@ from interlock.gate import (
     run_gate,
     utc_now,
 )
+from interlock.gate.values import joined
 from interlock.runner.catalogue import build_gate
+from interlock.runner.renamed import Renamed, named
 from interlock.runner.requests import (
     ApprovalQuestion,
     ApprovalRequest,
@@ -151,7 +150,7 @@ class LocalRunner:
             gate,
             request.subject,
             context=context,
-            opener=self.store,
+            opener=named(self.store, request.named),
             decider=self.decider,
             recorder=self.recorder,
             sequel=self._sequel(gate, request, context),
@@ -207,7 +206,7 @@ class LocalRunner:
 
         with self.decider.held() as decider:  # the guard asks what is newest once the bytes are here, and policy again
             required = required_gates(decider.bundle, self._settings.profile, request.kind)
-        with self._guard().open(
+        with self._guard(request.named).open(
             request.subject,
             kind=request.kind,
             requires=tuple(dict.fromkeys((*required, *request.requires))),
@@ -223,6 +222,7 @@ class LocalRunner:
         *,
         on_line: Callable[[str], None] | None = None,
         on_progress: Callable[[str], None] | None = None,
+        beforehand: Callable[[Subject], Observation] | None = None,
     ) -> TrainOutcome:
         """Guard, sandbox, provenance, publication, in this order. Does not raise for DENY of what came out.
 
@@ -233,6 +233,7 @@ class LocalRunner:
             request: What to train, and where its output goes.
             on_line: Gets each line that the training prints, unverified.
             on_progress: Gets a line about how far it is, about twice a second, unverified.
+            beforehand: As in `Guard.open`, beside what the safeguards measure.
 
         Raises:
             GuardError: Training may not start.
@@ -246,6 +247,7 @@ class LocalRunner:
             asked = GuardRequest(
                 kind="training",
                 subject=request.data,
+                named=request.data_named,
                 requires=request.requires,
                 # Without a safeguard for them no GPU is passed on, so none is asked for.
                 requested={
@@ -257,7 +259,10 @@ class LocalRunner:
                 },
                 run=request.run,
             )
-            with self._guarded(asked, beside.beforehand) as opened, staging_for(request.out) as staging:
+            with (
+                self._guarded(asked, _both(beside.beforehand, beforehand)) as opened,
+                staging_for(request.out) as staging,
+            ):
                 image = self._image(request.spec.image, sandbox)
                 training = run_training(
                     request.spec,
@@ -273,7 +278,7 @@ class LocalRunner:
                     TrainingGate(training, request.spec),
                     str(staging),
                     context=self._context(request.run, Stage.GATE),
-                    opener=_Renamed(self.store, request.out),
+                    opener=Renamed(self.store, request.out_named or request.out),
                     decider=self.decider,
                     recorder=self.recorder,
                     requested=asked.requested,
@@ -289,8 +294,14 @@ class LocalRunner:
 
         return hold_image(reference, self._settings.home / "images", sandbox) if reference else None
 
-    def deploy(self, request: DeployRequest) -> DeployOutcome:
+    def deploy(
+        self, request: DeployRequest, *, beforehand: Callable[[Subject], Observation] | None = None
+    ) -> DeployOutcome:
         """Guard, then promotion of exactly the held bytes.
+
+        Args:
+            request: What to promote, and where to.
+            beforehand: As in `Guard.open`.
 
         Raises:
             GuardError: The model may not be deployed; the alias stays where it was.
@@ -300,11 +311,12 @@ class LocalRunner:
         asked = GuardRequest(
             kind="deployment",
             subject=request.model,
+            named=request.named,
             requires=request.requires,
             requested={**request.declared, "to": request.to},
             run=request.run,
         )
-        with self.open_guard(asked) as opened:
+        with self._guarded(asked, beforehand) as opened:
             receipts = tuple(receipt.receipt_id for receipt in opened.receipts)
             promotion = FolderRegistry(self._settings.registry).promote(
                 opened.subject, to=request.to, receipts=receipts
@@ -361,13 +373,13 @@ class LocalRunner:
             copied = take_snapshot(target)
         return SnapshotOutcome(subject=copied.subject, files=len(copied.files), size=copied.size)
 
-    def _guard(self) -> Guard:
+    def _guard(self, name: str) -> Guard:
         from interlock.evidence import Guard
 
         return Guard(
             receipts=self.receipts,
             keyring=self.keyring,
-            opener=self.store,
+            opener=named(self.store, name),
             decider=self.decider,
             recorder=self.recorder,
             known_bundles=self._settings.known_bundles,
@@ -377,24 +389,7 @@ class LocalRunner:
         return GateContext(run=run, profile=self._settings.profile, stage=stage)
 
 
-class _Renamed:
-    """An opener that names the subject after the place where it is going to be published.
-
-    Args:
-        opener: What opens it where it lies now.
-        uri: Where it will lie; a path is named as the opener would name it there.
-    """
-
-    def __init__(self, opener: Opener, uri: str) -> None:
-        from interlock.evidence.sources import local_path
-
-        self._opener = opener
-        path = local_path(uri)
-        self._uri = uri if path is None else path.as_uri()
-
-    @contextmanager
-    def open(self, uri: str) -> Iterator[OpenSubject]:
-        """Open `uri`; the subject that comes out carries the other name."""
-        with self._opener.open(uri) as opened:
-            name = self._uri.rstrip("/").rsplit("/", 1)[-1]
-            yield replace(opened, subject=replace(opened.subject, uri=self._uri, name=name))
+def _both(
+    one: Callable[[Subject], Observation], other: Callable[[Subject], Observation] | None
+) -> Callable[[Subject], Observation]:
+    return one if other is None else lambda subject: joined((one(subject), other(subject)))

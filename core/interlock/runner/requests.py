@@ -32,6 +32,7 @@ class GateRequest:
         subject: Path or URL, untrusted.
         options: The gate's options, JSON values.
         outputs: Where what the gate leaves behind beside its report goes, by name of the output. Untrusted.
+        named: Path or URL by which receipts name the subject, when it lies at `subject` only for this step. Untrusted.
         run: Which run asks.
     """
 
@@ -39,6 +40,7 @@ class GateRequest:
     subject: str
     options: Mapping[str, Json] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    named: str = ""
     run: RunIdentity
 
 
@@ -51,6 +53,7 @@ class GuardRequest:
         subject: Path or URL of what the step is about to use.
         requires: Gate kinds on top of those that policy requires; it can add, never take away.
         requested: What the step asks for (isolation, image, resources), for policy to judge.
+        named: As in `GateRequest`.
         run: Which run asks.
     """
 
@@ -58,6 +61,7 @@ class GuardRequest:
     subject: str
     requires: tuple[str, ...] = ()
     requested: Mapping[str, Json] = field(default_factory=dict)
+    named: str = ""
     run: RunIdentity
 
 
@@ -84,6 +88,8 @@ class TrainRequest:
         watch: How the watch on its losses answers; its defaults when not given.
         gpus: Which GPUs it gets; None where the step does not say, which policy may not take for none.
         privacy: The epsilon and delta that it may spend; None for a training without differential privacy.
+        data_named: As `named` in `GateRequest`, for the dataset.
+        out_named: The same for the output.
         run: Which run asks.
     """
 
@@ -102,6 +108,8 @@ class TrainRequest:
     watch: WatchOptions | None = None
     gpus: GpuRequest | None = None
     privacy: PrivacyTarget | None = None
+    data_named: str = ""
+    out_named: str = ""
     run: RunIdentity
 
 
@@ -115,6 +123,7 @@ class DeployRequest:
         declared: What is said of the deployment, for policy to judge: ``author``, ``image`` or ``images``, ``rollout``,
             ``manifests`` (`requested` of the input document's schema). Untrusted.
         requires: As in `GuardRequest`.
+        named: As in `GateRequest`.
         run: Which run asks.
     """
 
@@ -122,6 +131,7 @@ class DeployRequest:
     to: str
     declared: Mapping[str, Json] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    named: str = ""
     run: RunIdentity
 
 

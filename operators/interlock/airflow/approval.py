@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
+from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -89,6 +89,7 @@ class ApprovalGateOperator(InterlockOperator):
             AirflowException: Infrastructure trouble; Airflow's retries apply, and people are asked again.
         """
         from interlock.airflow.records import RecordReader
+        from interlock.reporting import tell
         from interlock.runner import ApprovalRequest
 
         run = run_identity(context)
@@ -97,7 +98,7 @@ class ApprovalGateOperator(InterlockOperator):
             with RecordReader.configured() as reader:
                 answer = reader.answer(run, ti_id=ti_id, step=self.step)
             outcome = runner.record_approval(ApprovalRequest(subject=self.subject, answer=answer, run=run))
-            tell(self, outcome)
+            tell(self.log, outcome)
             outcome.raise_unless_allowed()
         return pointer(outcome.recorded)
 

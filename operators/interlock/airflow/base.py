@@ -19,7 +19,7 @@ from interlock.gate.errors import InterlockError, UnavailableError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.gate import GateOutcome, Recorded, RunIdentity
+    from interlock.gate import Recorded, RunIdentity
     from interlock.runner import Runner
 
 
@@ -88,23 +88,3 @@ def run_identity(context: Context) -> RunIdentity:
 def pointer(recorded: Recorded) -> dict[str, str]:
     """What goes into XCom: enough to find the receipt, nothing that anybody trusts."""
     return {"receipt_id": recorded.receipt_id, "envelope_digest": recorded.envelope_digest}
-
-
-def tell(operator: BaseOperator, outcome: GateOutcome) -> None:
-    """Write the outcome into the task log, the way a tired engineer reads it at night."""
-    log = operator.log
-    report, decision = outcome.report, outcome.decision
-    log.info("%s of %s (sha256:%s)", report.gate, report.subject.uri, report.subject.digest)
-    for finding in report.observation.findings[:20]:
-        log.info("%s %s: %s %s", finding.level.value, finding.rule_id, finding.message, finding.location)
-    if len(report.observation.findings) > 20:
-        log.info("... and %d more findings", len(report.observation.findings) - 20)
-    for warning in decision.warnings:
-        log.warning("%s: %s", warning.id, warning.message)
-    for reason in decision.reasons:
-        log.error("%s: %s. %s", reason.id, reason.message, reason.remediation)
-    for error in decision.errors:
-        log.error("%s", error)
-    for written in outcome.written:
-        log.info("%s", written)
-    log.info("%s, receipt %s", decision.verdict.value, outcome.recorded.receipt_id)

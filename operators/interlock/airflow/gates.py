@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
+from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,6 +41,7 @@ class GateOperator(InterlockOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Open the subject, look, ask policy, write the receipt; then fail unless the decision is ALLOW."""
+        from interlock.reporting import tell
         from interlock.runner import GateRequest
 
         request = GateRequest(
@@ -52,7 +53,7 @@ class GateOperator(InterlockOperator):
         )
         with open_runner(self.interlock_conn_id) as runner:
             outcome = runner.run_gate(request)
-            tell(self, outcome)
+            tell(self.log, outcome)
             outcome.raise_unless_allowed()
         return pointer(outcome.recorded)
 

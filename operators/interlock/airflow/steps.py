@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity, tell
+from interlock.airflow.base import InterlockOperator, open_runner, pointer, run_identity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -160,14 +160,14 @@ class SecureTrainOperator(InterlockOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Guard, sandbox, provenance receipt, publication."""
-        from interlock.runner import TrainRequest
-        from interlock.training import training_spec
-        from interlock.training.gpu import gpu_request
-        from interlock.training.privacy import privacy_target
-        from interlock.training.watching import Seldom, WatchOptions
+        from interlock.reporting import tell
+        from interlock.runner import train_request
+        from interlock.training.watching import Seldom
 
         with open_runner(self.interlock_conn_id) as runner:
-            spec = training_spec(
+            request = train_request(
+                data=self.data,
+                out=self.out,
                 command=self.command,
                 function=self.function,
                 code=self.code,
@@ -177,12 +177,7 @@ class SecureTrainOperator(InterlockOperator):
                 seed=self.seed,
                 wall_clock=self.wall_clock,
                 output_bytes=self.output_bytes,
-            )
-            request = TrainRequest(
-                data=self.data,
-                out=self.out,
-                spec=spec,
-                requires=tuple(self.requires),
+                requires=self.requires,
                 team=self.team,
                 budget=self.budget,
                 restarts=self.restarts,
@@ -191,11 +186,16 @@ class SecureTrainOperator(InterlockOperator):
                 check_determinism=self.check_determinism,
                 keep_pickles=self.keep_pickles,
                 base=self.base,
-                watch=WatchOptions.named(
-                    on_nan=self.on_nan, on_spike=self.on_spike, stall_seconds=self.stall_seconds, losses=self.losses
-                ),
-                gpus=gpu_request(self.gpus, confidential=self.confidential, scrub=self.scrub),
-                privacy=privacy_target(self.epsilon, self.delta, self.max_grad_norm),
+                on_nan=self.on_nan,
+                on_spike=self.on_spike,
+                stall_seconds=self.stall_seconds,
+                losses=self.losses,
+                gpus=self.gpus,
+                confidential=self.confidential,
+                scrub=self.scrub,
+                epsilon=self.epsilon,
+                delta=self.delta,
+                max_grad_norm=self.max_grad_norm,
                 run=run_identity(context),
             )
             trained = runner.train(
@@ -203,7 +203,7 @@ class SecureTrainOperator(InterlockOperator):
                 on_line=lambda line: self.log.info("training: %s", line),
                 on_progress=Seldom(lambda line: self.log.info("progress: %s", line), PROGRESS_SECONDS),
             )
-            tell(self, trained.outcome)
+            tell(self.log, trained.outcome)
             trained.outcome.raise_unless_allowed()
         return pointer(trained.outcome.recorded)
 

@@ -11,7 +11,6 @@ from interlock.gate import (
     GateOutcome,
     InterlockError,
     Level,
-    Recorded,
     Settings,
     SubjectNotFoundError,
     Verdict,
@@ -167,11 +166,9 @@ class DemoEvidence:
         return wrong[0] if wrong else ""
 
     def _outcome_of(self, entry: LedgerEntry, receipt: Receipt) -> GateOutcome:
-        return GateOutcome(
-            report=report_from(self._ledger.get(entry.receipt_id).report_document()),
-            decision=receipt.decision,
-            recorded=Recorded(receipt_id=entry.receipt_id, envelope_digest=entry.envelope_digest),
-        )
+        from interlock.evidence import outcome_from
+
+        return outcome_from(self._ledger.get(entry.receipt_id), receipt)
 
 
 def _outcome(end: StepEnd, receipt: Receipt | None, stopper: str) -> tuple[str, str]:
