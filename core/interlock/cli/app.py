@@ -24,6 +24,7 @@ _COMMANDS = {
     "gate": ("interlock.cli.gates", "gate"),
     "gpu": ("interlock.cli.gpu", "gpu"),
     "keys": ("interlock.cli.keys", "keys"),
+    "kubeflow": ("interlock.cli.kubeflow", "kubeflow"),
     "ledger": ("interlock.cli.ledger", "ledger"),
     "lint": ("interlock.cli.lint", "lint"),
     "policy": ("interlock.cli.policy", "policy"),

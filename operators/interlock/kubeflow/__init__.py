@@ -10,15 +10,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlock.kubeflow.artifacts import Receipt, Report
+    from interlock.kubeflow.gates import check_policy, scan_model, scan_poisoning, validate_data
+    from interlock.kubeflow.steps import deploy_gate, secure_train, snapshot, verify
 
 _HOME = {
     "Receipt": "artifacts",
     "Report": "artifacts",
+    "check_policy": "gates",
+    "deploy_gate": "steps",
+    "scan_model": "gates",
+    "scan_poisoning": "gates",
+    "secure_train": "steps",
+    "snapshot": "steps",
+    "validate_data": "gates",
+    "verify": "steps",
 }
 
 __all__ = [
     "Receipt",
     "Report",
+    "check_policy",
+    "deploy_gate",
+    "scan_model",
+    "scan_poisoning",
+    "secure_train",
+    "snapshot",
+    "validate_data",
+    "verify",
 ]
 
 
