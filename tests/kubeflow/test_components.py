@@ -255,3 +255,11 @@ def test_the_command_wants_a_digest(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert left.value.code == 2
     assert "by its digest" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_numbers_arrive_whole_through_kfp() -> None:
+    assert arrived({"seed": 3.0, "delta": 1e-5, "command": ["a", 1.0]}) == {
+        "seed": 3,
+        "delta": 1e-5,
+        "command": ["a", 1],
+    }
