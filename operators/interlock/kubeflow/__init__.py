@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interlock.kubeflow.artifacts import Receipt, Report
     from interlock.kubeflow.gates import check_policy, scan_model, scan_poisoning, validate_data
+    from interlock.kubeflow.gating import gated
+    from interlock.kubeflow.pipelines import pipeline
     from interlock.kubeflow.steps import deploy_gate, secure_train, snapshot, verify
 
 _HOME = {
@@ -18,6 +20,8 @@ _HOME = {
     "Report": "artifacts",
     "check_policy": "gates",
     "deploy_gate": "steps",
+    "gated": "gating",
+    "pipeline": "pipelines",
     "scan_model": "gates",
     "scan_poisoning": "gates",
     "secure_train": "steps",
@@ -31,6 +35,8 @@ __all__ = [
     "Report",
     "check_policy",
     "deploy_gate",
+    "gated",
+    "pipeline",
     "scan_model",
     "scan_poisoning",
     "secure_train",

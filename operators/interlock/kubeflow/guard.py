@@ -130,7 +130,11 @@ def run_guarded(asked: Guarded, runner: LocalRunner) -> int:
         {name: given.artifact(name).path for name in asked.receipts}, requires=asked.requires, runner=runner
     )
     request = GuardRequest(
-        kind=asked.step, subject=subject.path, requires=asked.requires, run=run_identity(given.parameters)
+        kind=asked.step,
+        subject=subject.path,
+        named=subject.uri,
+        requires=asked.requires,
+        run=run_identity(given.parameters),
     )
     with presented.telling(), runner.open_guard(request, beforehand=presented.observe) as opened:
         command = moved_command(asked.command, given, subject, opened.subject.path)
