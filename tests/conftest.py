@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests import warm_engine
 
 settings.register_profile("interlock", deadline=None)  # no test asserts a time
 settings.load_profile("interlock")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_engine_helpers() -> Iterator[None]:
+    """Deployments of all tests ask helpers that already have their policy in them."""
+    with warm_engine.shared():
+        yield
 
 
 @pytest.fixture
