@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kfp.dsl import executor
 
 from interlock.gate import GuardError, UsageError
@@ -80,6 +82,19 @@ def test_a_command_that_names_its_subject_names_the_held_copy(word: str, expecte
 @pytest.mark.parametrize("word", ["/minio/b/run/data2", "/minio/b/run/data.bak", "/x/minio/b/run/data-1"])
 def test_the_name_of_something_else_stays(word: str) -> None:
     assert moved("minio://b/run/data", word, "/minio/b/run/data") == (word, str(HELD))
+
+
+@given(words=st.lists(st.text('/minio:bdat-.= 2{}"', max_size=40), max_size=4))
+def test_nothing_of_the_subject_is_left_in_the_command_and_nothing_else_is_touched(words: list[str]) -> None:
+    uri, path = "minio://b/data", "/minio/b/data"
+    given_input = ExecutorInput.parse(executor_input(runtime(uri)))
+    subject = given_input.artifact("data")
+    found = moved_command([*words, path], given_input, subject, HELD)
+    assert found[-1] == str(HELD)
+    with pytest.raises(GuardError, match="nowhere"):
+        check_command(found, given_input, subject)
+    untouched = [word for word in words if uri not in word and path not in word]
+    assert [after for before, after in zip(words, found, strict=False) if before in untouched] == untouched
 
 
 def test_an_executor_input_inside_a_word_is_replaced() -> None:

@@ -1,8 +1,8 @@
 """Gated pipelines that really run, under kfp's subprocess runner: the protected step writes a file, or it never ran.
 
 The receipts are recorded by the deployment that the steps use, for exactly the bytes that `collect` makes, and come in
-by importers that somebody wired past `gated()`. So each run has real evidence or a fault of its own, and no gate has to
-look at data first. kfp reads annotations when it runs, so there is no ``from __future__ import annotations`` here.
+by importers that somebody wired past `gated()`. So each run has real evidence or a fault of its own; one run has real
+gates. kfp reads annotations when it runs, so there is no ``from __future__ import annotations`` here.
 """
 
 import shutil
@@ -17,8 +17,7 @@ from tests.evidence.bench import new_signer, signed, statement_in
 from tests.kubeflow.pods import Pod
 
 from interlock.gate import Settings
-from interlock.kubeflow.gates import scan_poisoning, validate_data
-from interlock.kubeflow.gating import gated
+from interlock.kubeflow import gated, pipeline, scan_poisoning, validate_data
 from interlock.runner import LocalRunner
 
 pytestmark = pytest.mark.slow
@@ -55,6 +54,38 @@ def pod(home: Path, tmp_path: Path) -> Iterator[Pod]:
     """Data of a deployment that the environment names."""
     with LocalRunner(Settings.load()) as runner:
         yield Pod(runner, tmp_path / "pod")
+
+
+@_component
+def collect_table(data: Output[Dataset]) -> None:
+    from pathlib import Path
+
+    Path(data.path).mkdir()
+    rows = [f"{n % 17},{(n * 7) % 23},{n % 2}" for n in range(400)]
+    (Path(data.path) / "train.csv").write_text("\n".join(["a,b,label", *rows]))
+
+
+@_component
+def train_on_table(data: Input[Dataset], trained: str) -> None:
+    from pathlib import Path
+
+    Path(trained).write_text(f"{data.path}\n{len(list(Path(data.path).iterdir()))}")
+
+
+def test_the_three_lines_run_with_real_gates(home: Path, tmp_path: Path) -> None:
+    suite = {"name": "s", "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "label"}}]}
+    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "run"), raise_on_error=True)
+
+    @pipeline(name="retrain")
+    def retrain() -> None:
+        data = collect_table().outputs["data"]
+        checks = [validate_data(subject=data, suite=suite), scan_poisoning(subject=data, label="label")]
+        gated(train_on_table(data=data, trained=str(tmp_path / "trained")), checks)
+
+    retrain()
+    place, number = (tmp_path / "trained").read_text().split("\n")
+    assert place.startswith(str(home / "store"))
+    assert number == "1"
 
 
 def ran(pod: Pod, *, spoiled: bool = False) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -240,6 +241,11 @@ def test_a_ledger_that_cannot_be_read_opens_nothing(alone: Pod, home: Path, capf
     told = capfd.readouterr().err
     assert "interlock guard: open on sha256:" in told
     assert "interlock guard: the step does not begin: " in told
+
+
+def test_the_guard_needs_no_kfp() -> None:
+    words = "import sys; sys.modules['kfp'] = None; from interlock.kubeflow import guard, presented"
+    subprocess.run([sys.executable, "-c", words], check=True)
 
 
 def test_arguments_are_read_as_they_are_written(pod: Pod) -> None:
