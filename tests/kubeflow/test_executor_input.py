@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kfp.dsl import executor
 
@@ -84,6 +84,7 @@ def test_the_name_of_something_else_stays(word: str) -> None:
     assert moved("minio://b/run/data", word, "/minio/b/run/data") == (word, str(HELD))
 
 
+@settings(max_examples=50)
 @given(words=st.lists(st.text('/minio:bdat-.= 2{}"', max_size=40), max_size=4))
 def test_nothing_of_the_subject_is_left_in_the_command_and_nothing_else_is_touched(words: list[str]) -> None:
     uri, path = "minio://b/data", "/minio/b/data"
