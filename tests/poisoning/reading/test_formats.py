@@ -35,7 +35,7 @@ from tests.poisoning.reading.writers import (
     read,
 )
 
-from interlock.gate import Location
+from interlock.gate import Location, SubjectError
 from interlock.poisoning import Columns, Source
 
 
@@ -64,6 +64,22 @@ def test_every_format_gives_the_same_rows(
     assert np.array_equal(features, few.images)
     assert labels == [str(label) for label in few.labels]
     assert source.skipped == source.unread == ()
+
+
+@pytest.mark.parametrize("write_as", [as_arrow, as_csv, as_jsonl, as_npz])
+def test_one_file_without_an_ending_is_told_by_its_content(
+    write_as: Callable[[Dataset, Path], Path], few: Dataset, tmp_path: Path, hold: Hold
+) -> None:
+    unnamed = write_as(few, tmp_path).rename(tmp_path / "data")
+    features, labels, _ = read(unnamed, hold, **NUMBERS)
+    assert np.array_equal(features, few.images)
+    assert labels == [str(label) for label in few.labels]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\0,\0", b"one column\n1\n"])
+def test_a_file_without_an_ending_that_tells_nothing_is_not_guessed(content: bytes, tmp_path: Path, hold: Hold) -> None:
+    with pytest.raises(SubjectError, match="no file here is"):
+        read(put(tmp_path / "data", content), hold, **NUMBERS)
 
 
 @pytest.mark.parametrize("write_as", [as_idx, as_manifest, as_hugging_face])

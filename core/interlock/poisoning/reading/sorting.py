@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from interlock.gate import DATASET_CARDS, Gap, OpenSubject, SubjectError
@@ -19,6 +19,10 @@ from interlock.poisoning.reading.idx import NAME, IdxPart
 from interlock.poisoning.reading.images import IMAGE_SUFFIXES
 from interlock.poisoning.reading.npz import NpzPart
 from interlock.poisoning.reading.table import FORMS, TablePart
+
+MAGICS = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".npz"}
+SNIFFED = 4096
+"""Bytes of a file without an ending by which it is told what it is."""
 
 READABLE = "Parquet, Arrow, CSV, JSONL, npz, IDX or images"
 
@@ -141,7 +145,21 @@ def _part(
 
 
 def _suffix(file: str, opened: OpenSubject) -> str:
-    return PurePosixPath(file or opened.subject.name or opened.path.name).suffix.lower()
+    """The file's ending; one file alone that has none (an artifact of Kubeflow has none) is told by its content."""
+    named = PurePosixPath(file or opened.subject.name or opened.path.name).suffix.lower()
+    return named or ("" if file else _told_by(opened.path))
+
+
+def _told_by(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(SNIFFED)
+    for magic, suffix in MAGICS.items():
+        if head.startswith(magic):
+            return suffix
+    line = head.split(b"\n", 1)[0]
+    if b"\0" in head or not line.strip():
+        return ""
+    return ".jsonl" if line.lstrip().startswith(b"{") else ".csv" if b"," in line else ""
 
 
 def _stem(file: str) -> tuple[str, str] | None:
