@@ -85,7 +85,8 @@ def _reasons(task: PipelineTask) -> Iterator[tuple[bool, str, str]]:
     """Whether a task cannot be guarded from outside, why, and what to do instead."""
     from kfp.dsl.pipeline_task import TaskState
 
-    command = tuple(task.container_spec.command) if task.container_spec is not None else ()
+    container: Any = task.container_spec
+    command = tuple(container.command) if container is not None else ()
     ours = any(name.startswith(PREFIX) for name in task.component_spec.inputs or {})
     ignoring = task._ignore_upstream_failure_tag  # noqa: SLF001 (kfp says it nowhere else)
     yield task.state is TaskState.FINAL, "it has run already, outside of a pipeline", "call it inside of a pipeline"
@@ -118,7 +119,7 @@ def _subject_of(task: PipelineTask, subject: str | None) -> str:
     from kfp.dsl.structures import spec_type_is_parameter
 
     inputs = task.component_spec.inputs or {}
-    artifacts = [name for name, one in inputs.items() if not spec_type_is_parameter(one.type)]
+    artifacts = [name for name, one in inputs.items() if not spec_type_is_parameter(str(one.type))]
     shown = ", ".join(artifacts) or "none"
     if subject is None and len(artifacts) != 1:
         raise UsageError(
@@ -221,6 +222,7 @@ def _add_inputs(task: PipelineTask, receipts: Mapping[str, PipelineArtifactChann
     }
     task.component_spec = spec
     bound = {**receipts, **PLACEHOLDERS}
+    kept: Any = task._task_spec  # noqa: SLF001 (a copy of the same, which kfp keeps beside it)
     task.inputs.update(bound)
-    task._task_spec.inputs.update(bound)  # noqa: SLF001 (a copy of the same, which kfp keeps beside it)
+    kept.inputs.update(bound)
     task.register_pipeline_channels(list(receipts.values()))

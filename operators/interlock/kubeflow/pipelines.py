@@ -42,7 +42,7 @@ def pipeline(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
 
     if func is None:
         return lambda function: pipeline(function, **kwargs)
-    made = dsl.pipeline(func, **kwargs)
+    made: Any = dsl.pipeline(func, **kwargs)
     _check(made)
     return made
 
