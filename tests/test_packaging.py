@@ -127,8 +127,9 @@ def test_the_wheel_holds_every_package_and_what_it_reads_but_no_rego_tests(wheel
     for package in packages_on_disk():
         assert f"{package.replace('.', '/')}/__init__.py" in names
         assert f"{package.replace('.', '/')}/py.typed" in names
-    data = ("policies/.manifest", "policies/schemas/receipt.json", "policies/interlock/decision/decision.rego")
-    assert {f"interlock/{name}" for name in (*data, "reporting/page.html.jinja")} <= names
+    rules = ("policies/.manifest", "policies/schemas/receipt.json", "policies/interlock/decision/decision.rego")
+    data = (*rules, "reporting/page.html.jinja", "kubeflow/components/verify.yaml")
+    assert {f"interlock/{name}" for name in data} <= names
     assert "interlock/policy/engines/engine_requirements.txt" in names
     assert not [name for name in names if name.endswith("_test.rego")]
 

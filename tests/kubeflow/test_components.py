@@ -90,7 +90,7 @@ def test_every_step_of_a_pipeline_is_the_shipped_one_and_uncached(tmp_path: Path
     assert wired["parameters"]["interlock_run"]["runtimeValue"]["constant"] == "{{$.pipeline_job_uuid}}"
     options = wired["parameters"]["options"]["runtimeValue"]["constant"]
     assert options["requires"] == ["data-validation", "data-poisoning"]
-    assert options["code"]["train.py"]["text"] == "print('training')\n"
+    assert options["code"]["files"]["train.py"]["text"] == "print('training')\n"
     receipts = document["components"]["comp-secure-train"]["inputDefinitions"]["artifacts"]
     assert set(receipts) == {"data", "interlock_receipt_1", "interlock_receipt_2"}
     assert not any(one.get("isOptional") for one in receipts.values())

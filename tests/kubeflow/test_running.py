@@ -101,6 +101,12 @@ def test_an_artifact_that_is_not_there_fails_without_a_receipt(tmp_path: Path, h
     assert not (ran.root / "receipt").exists()
 
 
+def test_a_step_without_its_options_says_which(model: Path, tmp_path: Path) -> None:
+    ran = run_step("check_policy", tmp_path / "check", options={}, artifacts={"subject": model})
+    assert isinstance(ran.error, UsageError)
+    assert "no option 'step'" in str(ran.error)
+
+
 def test_a_step_that_does_not_know_its_run_fails(model: Path, tmp_path: Path) -> None:
     ran = run_step(
         "scan_model", tmp_path / "scan", options=SCAN, artifacts={"subject": model}, run="{{$.pipeline_job_uuid}}"
@@ -205,7 +211,7 @@ def trained(guarded: pods.Pod, root: Path) -> Ran:
     """A training that would leave a file beside the data if its guard opened."""
     options = {
         "command": ["python", "-c", "open('ran', 'w')"],
-        "code": {},
+        "code": {"parts": [], "files": {}},
         "image_code": [],
         "requires": list(guarded.requires),
     }

@@ -7,6 +7,7 @@ one object of a small cluster database, so more than a few scripts belongs into 
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,78 +24,86 @@ MAX_BYTES = 256 * 1024
 
 
 def embedded(code: Sequence[str | Path], *, folder: Path | None = None) -> dict[str, Json]:
-    """The files as they are now, by the path that they get in the pod.
+    """The code as it is now: its ``parts``, as a training names them, and the ``files`` in them by path.
+
+    Names that begin with a dot are left out, as they are when a training's code is held.
 
     Args:
-        code: Files and folders of Python and text; relative ones keep their path, of absolute ones the last part stays.
+        code: Files and folders of text; relative ones keep their path, of absolute ones the last part stays.
         folder: What relative paths are relative to; the current folder when not given.
 
     Raises:
-        UsageError: One is not there, is no UTF-8 text, lies outside of the folder, or they are too large together.
+        UsageError: One is not there, is no UTF-8 text, is a link, lies outside of the folder, or they are too large
+            together.
     """
-    found: dict[str, Json] = {}
-    size = 0
+    from interlock.training.code import files_of
+
+    parts: list[str] = []
+    files: dict[str, Json] = {}
     for given in code:
         root = (folder or Path.cwd()) / given
-        name = PurePosixPath(root.name if Path(given).is_absolute() else Path(given).as_posix())
-        if ".." in name.parts:
-            raise UsageError("embedded code lies below the current folder", where=str(given))
-        for file in _files(root):
-            text = _text(file)
-            size += len(text.encode())
-            place = name / file.relative_to(root).as_posix() if root.is_dir() else name
-            found[str(place)] = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
+        name = PurePosixPath(root.name if Path(given).is_absolute() else os.path.normpath(given))
+        if ".." in name.parts or not root.exists():
+            raise UsageError("this part of the training's code is not below the current folder", where=str(given))
+        parts.append(str(name))
+        for file in files_of(root):
+            files[str(name / file.relative_to(root).as_posix())] = _file(file)
+    size = sum(len(str(one["text"]).encode()) for one in files.values() if isinstance(one, dict))
     if size > MAX_BYTES:
         raise UsageError(
             f"the code is {size} bytes, and a pipeline carries {MAX_BYTES}",
             where=", ".join(str(one) for one in code),
             next_step="put it into the image, and name it with image_code=",
         )
-    return found
+    return {"parts": parts, "files": files}
 
 
 @contextmanager
-def unpacked(files: Mapping[str, Json]) -> Iterator[Path]:
-    """A folder with the embedded files, for as long as the context lasts.
+def unpacked(code: Json) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A folder with the embedded files, and the parts in it, for as long as the context lasts.
 
     Args:
-        files: As `embedded` made them; from the compiled pipeline.
+        code: As `embedded` made it; from the compiled pipeline.
 
     Raises:
         EvidenceError: A file is not what its digest says, or would lie elsewhere.
     """
+    parts, files = (code.get("parts"), code.get("files")) if isinstance(code, Mapping) else (None, None)
+    if not isinstance(parts, list) or not isinstance(files, Mapping):
+        raise EvidenceError("embedded code is not as a pipeline carries it", where="options, code")
     with tempfile.TemporaryDirectory(prefix="interlock-code-") as made:
         folder = Path(made)
         for name, one in files.items():
-            text, digest = _entry(name, one)
-            if hashlib.sha256(text.encode()).hexdigest() != digest:
-                raise EvidenceError("embedded code is not what its digest says", where=name)
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
-        yield folder
+            _write(folder, name, one)
+        yield folder, tuple(_inside(str(part)) for part in parts)
 
 
-def _entry(name: str, one: Json) -> tuple[str, str]:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not isinstance(one, Mapping):
-        raise EvidenceError("embedded code has a name that leaves its folder", where=name)
-    return str(one.get("text", "")), str(one.get("sha256", ""))
-
-
-def _files(root: Path) -> list[Path]:
-    if root.is_file():
-        return [root]
-    files = sorted(file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    if not files:
-        raise UsageError("this part of the training's code is not there", where=str(root))
-    return files
-
-
-def _text(file: Path) -> str:
+def _file(file: Path) -> dict[str, Json]:
     try:
-        return file.read_bytes().decode("utf-8")
+        if file.is_symlink():
+            raise UsageError("the training's code holds a link", where=str(file), next_step="copy what it names")
+        text = file.read_bytes().decode("utf-8")
+        runs = os.access(file, os.X_OK)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"embedded code is UTF-8 text that can be read: {error}", where=str(file), next_step="put it into the image"
         ) from error
+    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text, **({"executable": True} if runs else {})}
+
+
+def _write(folder: Path, name: str, one: Json) -> None:
+    known = one if isinstance(one, Mapping) else {}
+    content = str(known.get("text", "")).encode()
+    if hashlib.sha256(content).hexdigest() != known.get("sha256"):
+        raise EvidenceError("embedded code is not what its digest says", where=name)
+    place = folder / _inside(name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    place.chmod(0o700 if known.get("executable") is True else 0o600)
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise EvidenceError("embedded code has a name that leaves its folder", where=name)
+    return name

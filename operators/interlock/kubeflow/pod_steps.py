@@ -55,11 +55,11 @@ def train(
     from interlock.runner import train_request
     from interlock.training.watching import Seldom
 
-    options: dict[str, Any] = dict(pod.options)
-    requires, files = texts(options.pop("requires")), options.pop("code")
-    image_code = texts(options.pop("image_code"))
+    requires = texts(pod.option("requires"))
+    named = {"requires", "code", "image_code"}
+    options: dict[str, Any] = {name: value for name, value in pod.options.items() if name not in named}
     with ExitStack() as stack:
-        folder = stack.enter_context(unpacked(files))
+        folder, parts = stack.enter_context(unpacked(pod.option("code")))
         request = train_request(
             data=place_of(data),
             data_named=data.uri,
@@ -67,7 +67,7 @@ def train(
             out_named=model.uri,
             run=pod.run,
             folder=folder,
-            code=(*(name for name in files), *image_code),
+            code=(*parts, *texts(pod.option("image_code"))),
             requires=requires,
             base=place_of(base) if base is not None else "",
             **options,
@@ -109,7 +109,7 @@ def deploy(
     """
     from interlock.runner import DeployRequest
 
-    requires = texts(pod.options["requires"])
+    requires = texts(pod.option("requires"))
     request = DeployRequest(
         model=place_of(model), named=model.uri, to=to, declared=declared, requires=requires, run=pod.run
     )
@@ -138,7 +138,7 @@ def take(pod: Pod, uri: str, data: ArtifactFile) -> str:
     """
     with pod.runner.store.open(uri) as held:
         digest = f"sha256:{held.subject.digest}"
-        expected = str(pod.options["digest"])
+        expected = str(pod.option("digest"))
         if expected not in ("", digest):
             raise EvidenceError(
                 f"other bytes than the pipeline names: {digest}, and not {expected}",
@@ -164,7 +164,7 @@ def find_receipts(pod: Pod, subject: ArtifactFile) -> str:
     from interlock.evidence import speaks_for
 
     _, testimonies = speaks_for(pod.runner.receipts, pod.runner.keyring, place_of(subject), now=utc_now())
-    requires = texts(pod.options["requires"])
+    requires = texts(pod.option("requires"))
     newest = {kind: _newest(kind, testimonies) for kind in requires}
     found = [one for one in newest.values() if one is not None]
     pod.leave_envelopes([pod.runner.receipts.get(one.receipt_id).envelope for one in found])

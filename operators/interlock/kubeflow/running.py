@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from interlock.gate.errors import GuardError, SubjectError
+from interlock.gate.errors import GuardError, SubjectError, UsageError
 from interlock.gate.settings import Settings
 from interlock.kubeflow.identity import run_identity
 from interlock.kubeflow.options import arrived
@@ -83,6 +83,20 @@ class Pod:
         """Where gates, guards and trainings run."""
         return self._runner
 
+    def option(self, name: str) -> Json:
+        """One of the options.
+
+        Raises:
+            UsageError: The compiled pipeline does not set it.
+        """
+        if name not in self.options:
+            raise UsageError(
+                f"the step has no option {name!r}",
+                where=f"options of {self.run.task_id}",
+                next_step="make the task with the factory of interlock.kubeflow, or set it as that does",
+            )
+        return self.options[name]
+
     def gate(
         self,
         kind: str,
@@ -132,7 +146,7 @@ class Pod:
         """
         from interlock.runner import GuardRequest
 
-        step, requires = self.options["step"], self.options["requires"]
+        step, requires = self.option("step"), self.option("requires")
         request = GuardRequest(
             kind=str(step), subject=place_of(subject), named=subject.uri, requires=texts(requires), run=self.run
         )

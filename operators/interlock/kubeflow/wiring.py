@@ -40,8 +40,8 @@ def kinds_of(task: PipelineTask) -> tuple[str, ...]:
     """
     name = task.component_spec.name
     if name == VERIFY:
-        asked = task.inputs["options"]["requires"]
-        return tuple(str(kind) for kind in asked)
+        options = task.inputs.get("options")
+        return tuple(str(kind) for kind in options.get("requires", ())) if isinstance(options, dict) else ()
     return (KINDS[name],) if name in KINDS else ()
 
 
