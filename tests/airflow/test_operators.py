@@ -6,12 +6,15 @@ import inspect
 import json
 from datetime import timedelta
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.airflow.layers import lay
 from tests.airflow.runs import QUIET, RunDag, gates_of, verdicts
+
+from interlock.gate import MissingExtraError
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -179,6 +182,17 @@ def test_only_what_is_checked_can_be_a_template(name: str, templated: set[str]) 
     assert set(operator.template_fields) == templated
     keyword_only = [p for p in inspect.signature(operator.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert keyword_only
+
+
+def test_a_cluster_operator_is_there_or_says_what_brings_it() -> None:
+    module = import_module("interlock.airflow")
+    assert module.SecureTrainJobOperator.interlock_protects == "training"
+    assert "image" in module.ClusterStep.__dataclass_fields__
+    if find_spec("airflow.providers.cncf"):
+        assert module.SecureTrainPodOperator.interlock_protects == "training"
+    else:
+        with pytest.raises(MissingExtraError, match=r"pip install 'interlock\[kubernetes\]'"):
+            module.SecureTrainPodOperator  # noqa: B018 (the access is the test)
 
 
 def test_exported_members() -> None:

@@ -2,6 +2,9 @@
 
 Everything is loaded when its name is first used: a DAG file that imports one operator pays for one operator, and the
 scan libraries are only imported inside `execute`.
+
+`SecureTrainPodOperator` is here, too, and not in ``__all__``: it needs a provider (extra ``kubernetes``), without which
+``from interlock.airflow import *`` has to work.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlock.airflow.approval import ApprovalGateOperator
+    from interlock.airflow.cluster import ClusterStep
+    from interlock.airflow.cluster_job import SecureTrainJobOperator
+    from interlock.airflow.cluster_pod import SecureTrainPodOperator as SecureTrainPodOperator
     from interlock.airflow.declaring import protect
     from interlock.airflow.decorators import guarded_task
     from interlock.airflow.gates import (
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ApprovalGateOperator": "approval",
     "CheckPolicyOperator": "gates",
+    "ClusterStep": "cluster",
     "DeployGateOperator": "steps",
     "EvaluateModelOperator": "gates",
     "InterlockHook": "hooks",
@@ -35,7 +42,9 @@ _HOME = {
     "PolicyTrigger": "triggers",
     "ScanModelOperator": "gates",
     "ScanPoisoningOperator": "gates",
+    "SecureTrainJobOperator": "cluster_job",
     "SecureTrainOperator": "steps",
+    "SecureTrainPodOperator": "cluster_pod",
     "SnapshotOperator": "steps",
     "ValidateDataOperator": "gates",
     "WaitForPolicyOperator": "waiting",
@@ -46,6 +55,7 @@ _HOME = {
 __all__ = [
     "ApprovalGateOperator",
     "CheckPolicyOperator",
+    "ClusterStep",
     "DeployGateOperator",
     "EvaluateModelOperator",
     "InterlockHook",
@@ -53,6 +63,7 @@ __all__ = [
     "PolicyTrigger",
     "ScanModelOperator",
     "ScanPoisoningOperator",
+    "SecureTrainJobOperator",
     "SecureTrainOperator",
     "SnapshotOperator",
     "ValidateDataOperator",

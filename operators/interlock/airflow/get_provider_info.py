@@ -26,6 +26,8 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _NAME,
                 "python-modules": [
                     "interlock.airflow.approval",
+                    "interlock.airflow.cluster_job",
+                    "interlock.airflow.cluster_pod",
                     "interlock.airflow.gates",
                     "interlock.airflow.steps",
                     "interlock.airflow.waiting",
