@@ -145,4 +145,6 @@ def _seed_loaded(seed: int) -> None:
 
 
 if __name__ == "__main__":
+    # Python looks beside its program first: a user's module ``run`` or ``job`` would be taken for one of Interlock's.
+    sys.path[:] = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(__file__).resolve().parent]
     sys.exit(main(sys.argv[1:]))

@@ -27,7 +27,17 @@ from interlock.training.handover import descriptors
 from interlock.training.landlock import DEVICE, READ, WRITE, Access, abi_version, ruleset
 from interlock.training.listener import Watch
 from interlock.training.rlimits import run_supervised
-from interlock.training.sandbox import HARNESS, PACKAGE, Availability, Ended, Folders, Isolation, Job, Overseer
+from interlock.training.sandbox import (
+    HARNESS,
+    PACKAGE,
+    Availability,
+    Ended,
+    Folders,
+    InPlace,
+    Isolation,
+    Job,
+    Overseer,
+)
 from interlock.training.seccomp import Confinement, rules
 from interlock.training.spec import Limits
 from interlock.training.syscalls import this_machine
@@ -45,7 +55,7 @@ _PROC = (
 _RANDOM = ("/dev/random", "/dev/urandom")
 
 
-class LandlockSandbox:
+class LandlockSandbox(InPlace):
     """Runs a job below a supervisor, confined by Landlock and a filter.
 
     Args:
@@ -94,15 +104,6 @@ class LandlockSandbox:
                 Tool(name="landlock-abi", version=str(self._abi)),
             ),
         )
-
-    def inside(self, outside: Folders) -> Folders:
-        """The same as outside: what may not be touched is refused, not hidden."""
-        return outside
-
-    @property
-    def harness(self) -> Path:
-        """Where it is installed."""
-        return HARNESS
 
     def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
         """Run `job`; see `Sandbox.run`.

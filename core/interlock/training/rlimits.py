@@ -22,13 +22,13 @@ from interlock.gate import Tool, UnavailableError
 from interlock.training.confine import Confined
 from interlock.training.events import SECRET
 from interlock.training.handover import descriptors
-from interlock.training.sandbox import HARNESS, Availability, Ended, Folders, Isolation, Job, Overseer, resource_limits
+from interlock.training.sandbox import Availability, Ended, InPlace, Isolation, Job, Overseer, resource_limits
 from interlock.training.watch import watch
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
-class RlimitsSandbox:
+class RlimitsSandbox(InPlace):
     """Runs a job below a supervisor process that inherits its orphans and ends them."""
 
     @property
@@ -53,15 +53,6 @@ class RlimitsSandbox:
             how_to_get="apt-get install bubblewrap for a real sandbox",
             tools=(Tool(name="linux", version=platform.release()),),
         )
-
-    def inside(self, outside: Folders) -> Folders:
-        """The same as outside: nothing is hidden at this level."""
-        return outside
-
-    @property
-    def harness(self) -> Path:
-        """Where it is installed."""
-        return HARNESS
 
     def run(self, job: Job, *, on_line: Callable[[str], None] | None = None, overseer: Overseer | None = None) -> Ended:
         """Run `job`; see `Sandbox.run`.

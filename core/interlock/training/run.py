@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,18 +19,16 @@ from pathlib import Path
 from interlock.gate import Json, OpenSubject, Subject, Tool, UnavailableError, UsageError, utc_now
 from interlock.gate.documents import canonical_json, digest_of, timestamp
 from interlock.training.code import HeldCode, hold_code
-from interlock.training.events import CHANNEL
 from interlock.training.images import HeldImage
+from interlock.training.job import job_of
 from interlock.training.output import check_output
 from interlock.training.refusals import Refusal
-from interlock.training.safeguards import Part, Provision, Safeguards
+from interlock.training.safeguards import Part, Safeguards
 from interlock.training.sandbox import PACKAGE, Ended, Folders, Isolation, Job, LimitHit, Sandbox, Stop, best_sandbox
 from interlock.training.spec import Limits, TrainingSpec
 
 FAILED_RUN = "failed-run.json"
 """The only file of a failed run's output folder: what the receipt of its refusal is about."""
-
-_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +166,7 @@ def run_training(
     with tempfile.TemporaryDirectory(prefix=".work-", dir=out.parent) as work:
         outside = _folders(Path(work), data.path, out, checkpoints)
         code = hold_code(spec.code, outside.code)
-        job = _job(spec, outside, sandbox, code=code, brought=brought, image=image)
+        job = job_of(spec, outside, sandbox, code=code, brought=brought, image=image)
         ended = sandbox.run(job, on_line=on_line, overseer=beside)
     problem = "" if ended.failed else check_output(out, spec.limits)
     # After the check, so that a safeguard meets plain files only; what one writes there is checked again.
@@ -217,97 +214,6 @@ def _check_image(spec: TrainingSpec, image: HeldImage | None, sandbox: Sandbox) 
             where=f"this machine has level {sandbox.level}",
             next_step="apt-get install bubblewrap; interlock doctor says what else is in the way",
         )
-
-
-def _job(
-    spec: TrainingSpec,
-    outside: Folders,
-    sandbox: Sandbox,
-    *,
-    code: HeldCode,
-    brought: Provision,
-    image: HeldImage | None,
-) -> Job:
-    inside = sandbox.inside(outside)
-    environment = _environment(spec, inside, code, brought)
-    start = inside.scratch
-    if image is not None:
-        start = Path(image.working_folder)
-        # The image's own variables, its PATH among them, and over them what this run sets.
-        environment = dict(image.environment) | {name: text for name, text in environment.items() if name != "PATH"}
-    if spec.function:
-        python = sys.executable if image is None else "python3"
-        words = [python, os.fspath(sandbox.harness), "--function", spec.function, "--data", "{data}", "--out", "{out}"]
-    elif image is not None:
-        words = list(spec.command)
-    else:
-        words = [_program(spec, code, environment["PATH"]), *spec.command[1:]]
-    filled = (code.moved(word, inside.code) for word in words)
-    places = {"{data}": os.fspath(inside.data), "{out}": os.fspath(inside.out)}
-    return Job(
-        argv=tuple(_filled(word, places) for word in filled),
-        environment=tuple(sorted(environment.items())),
-        folders=outside,
-        visible=tuple(dict.fromkeys((*spec.visible, *brought.visible))),
-        limits=spec.limits,
-        working_folder=(*code.import_folders(inside.code), start)[0],
-        devices=brought.devices,
-        root=image.root if image is not None else None,
-        secrets=brought.secrets,
-    )
-
-
-def _filled(word: str, places: dict[str, str]) -> str:
-    for name, path in places.items():
-        word = word.replace(name, path)
-    return word
-
-
-def _program(spec: TrainingSpec, code: HeldCode, path: str) -> str:
-    """Where the command's program lies: a part of the code, this Python, or on the sandbox's PATH."""
-    name = spec.command[0]
-    if code.moved(name, Path("/")) != name:
-        return name
-    if name in {"python", "python3"}:
-        return sys.executable
-    found = shutil.which(name, path=path)
-    if found is None:
-        raise UsageError(
-            "the training's program is not on the sandbox's PATH, or is not executable",
-            where=f"{name} on {path}",
-            next_step="give its absolute path, and show its folder with `visible` if it lies outside /usr",
-        )
-    return found
-
-
-def _environment(spec: TrainingSpec, inside: Folders, code: HeldCode, brought: Provision) -> dict[str, str]:
-    """All that the code will find set. Thread counts and seeds have to be there before Python starts.
-
-    Interlock's own variables come first, then those of the safeguards, then those of the spec, and none is set twice.
-    """
-    scratch = os.fspath(inside.scratch)
-    places = {CHANNEL: inside.events, "INTERLOCK_CHECKPOINTS": inside.checkpoints}
-    own = {name: os.fspath(path) for name, path in places.items() if path is not None}
-    imported = (*code.import_folders(inside.code), *((inside.library,) if inside.library else ()))
-    own |= {
-        "HOME": scratch,
-        "INTERLOCK_DATA": os.fspath(inside.data),
-        "INTERLOCK_OUT": os.fspath(inside.out),
-        "INTERLOCK_SEED": str(spec.seed),
-        "LANG": "C.UTF-8",
-        "PATH": os.pathsep.join(dict.fromkeys((os.fspath(Path(sys.prefix, "bin")), *_SYSTEM_PATH))),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": str(spec.seed),
-        "PYTHONPATH": os.pathsep.join(map(os.fspath, imported)),
-        "PYTHONUNBUFFERED": "1",
-        "TMPDIR": scratch,
-        "USER": "trainer",
-    }
-    for name, value in (*brought.environment, *spec.environment):
-        if name in own:
-            raise UsageError("Interlock sets this variable itself", where=f"environment: {name}")
-        own[name] = value
-    return own
 
 
 def _finished(

@@ -229,6 +229,19 @@ class Sandbox(Protocol):
         ...
 
 
+class InPlace:
+    """What the levels without a root of their own share: a job sees its files where they lie."""
+
+    def inside(self, outside: Folders) -> Folders:
+        """The same as outside: what may not be touched is refused or not, but never hidden."""
+        return outside
+
+    @property
+    def harness(self) -> Path:
+        """Where it is installed."""
+        return HARNESS
+
+
 def resource_limits(limits: Limits) -> tuple[tuple[str, int], ...]:
     """What the kernel holds for each process, by the names of `resource`."""
     cpu = () if limits.cpu_seconds is None else (("RLIMIT_CPU", limits.cpu_seconds),)

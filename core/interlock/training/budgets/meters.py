@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from interlock.gate import Tool
+from interlock.training.gpu.nvml import text_of
 from interlock.training.supervisor import tasks_below
 
 POWERCAP = Path("/sys/class/powercap")
@@ -139,7 +140,7 @@ class NvmlEnergy:
             # Two slices of one device share its counter.
             whole = {nvml.nvmlDeviceGetUUID(handle): handle for handle in (_device(nvml, uuid) for uuid in uuids)}
             first = [int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) for handle in whole.values()]
-            tools = (Tool(name="nvidia-driver", version=_text(nvml.nvmlSystemGetDriverVersion())),)
+            tools = (Tool(name="nvidia-driver", version=text_of(nvml.nvmlSystemGetDriverVersion())),)
         except nvml.NVMLError:
             nvml.nvmlShutdown()
             return None
@@ -174,10 +175,6 @@ def _device(nvml: Any, uuid: str) -> Any:
     if uuid.startswith("MIG-"):
         return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
     return handle
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def processor_seconds(root: int) -> float:

@@ -77,12 +77,12 @@ class NvmlProbe:
         for index in range(count):
             try:
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
-                devices.append(_device(nvml, handle, index, str(_text(nvml.nvmlDeviceGetUUID(handle)))))
+                devices.append(_device(nvml, handle, index, str(text_of(nvml.nvmlDeviceGetUUID(handle)))))
             except nvml.NVMLError as error:
                 lost.append((index, str(error)))
         cuda = asked("cuda", lambda: int(nvml.nvmlSystemGetCudaDriverVersion_v2()))
         return GpuState(
-            driver=asked("driver", lambda: _text(nvml.nvmlSystemGetDriverVersion())),
+            driver=asked("driver", lambda: text_of(nvml.nvmlSystemGetDriverVersion())),
             cuda=None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
             toolkit=self._toolkit(),
             confidential=_confidential(nvml, asked),
@@ -166,8 +166,8 @@ def _device(nvml: Any, handle: Any, index: int, uuid: str) -> GpuDevice:
     return GpuDevice(
         index=index,
         uuid=uuid,
-        name=ask("name", lambda: _text(nvml.nvmlDeviceGetName(handle))),
-        pci=ask("pci", lambda: _text(nvml.nvmlDeviceGetPciInfo_v3(handle).busId)),
+        name=ask("name", lambda: text_of(nvml.nvmlDeviceGetName(handle))),
+        pci=ask("pci", lambda: text_of(nvml.nvmlDeviceGetPciInfo_v3(handle).busId)),
         minor=ask("minor", lambda: int(nvml.nvmlDeviceGetMinorNumber(handle))),
         memory_bytes=None if memory is None else int(memory.total),
         memory_free_bytes=None if memory is None else int(memory.free),
@@ -179,7 +179,7 @@ def _device(nvml: Any, handle: Any, index: int, uuid: str) -> GpuDevice:
         ecc=_ecc(nvml, ask, handle),
         repairs=_repairs(nvml, ask, handle),
         processes=_processes(nvml, ask, handle),
-        vbios=ask("vbios", lambda: _text(nvml.nvmlDeviceGetVbiosVersion(handle))),
+        vbios=ask("vbios", lambda: text_of(nvml.nvmlDeviceGetVbiosVersion(handle))),
         energy_mj=ask("energy_mj", lambda: int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))),
         unknown=tuple(ask.refused),
     )
@@ -190,7 +190,7 @@ def _slices(nvml: Any, ask: _Asked, handle: Any) -> Iterator[MigSlice]:
     for index in range(ask("slices", lambda: int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle))) or 0):
         try:
             mig = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-            uuid = str(_text(nvml.nvmlDeviceGetUUID(mig)))
+            uuid = str(text_of(nvml.nvmlDeviceGetUUID(mig)))
         except nvml.NVMLError:
             continue
         yield _slice(nvml, ask, mig, index, uuid)
@@ -268,7 +268,7 @@ def _processes(nvml: Any, ask: _Asked, handle: Any) -> tuple[GpuProcess, ...] | 
 def _process(nvml: Any, kind: ProcessKind, process: Any) -> GpuProcess:
     memory = process.usedGpuMemory
     try:
-        name = str(_text(nvml.nvmlSystemGetProcessName(process.pid)))
+        name = str(text_of(nvml.nvmlSystemGetProcessName(process.pid)))
     except (nvml.NVMLError, UnicodeDecodeError):
         name = ""
     return GpuProcess(
@@ -289,5 +289,6 @@ def _confidential(nvml: Any, ask: _Asked) -> Confidential:
     )
 
 
-def _text(value: str | bytes) -> str:
+def text_of(value: str | bytes) -> str:
+    """What NVML's Python modules give as bytes or as text, by version."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
