@@ -25,6 +25,7 @@ _COMMANDS = {
     "gpu": ("interlock.cli.gpu", "gpu"),
     "keys": ("interlock.cli.keys", "keys"),
     "kubeflow": ("interlock.cli.kubeflow", "kubeflow"),
+    "kubernetes": ("interlock.cli.kubernetes", "kubernetes"),
     "ledger": ("interlock.cli.ledger", "ledger"),
     "lint": ("interlock.cli.lint", "lint"),
     "policy": ("interlock.cli.policy", "policy"),

@@ -5,7 +5,9 @@
 #   `receipts: present` only their form is checked, and whoever creates the object can write them. With
 #   `receipts: known` the receipt must stand in `data.interlock_admission.receipts`, which somebody who verified the
 #   ledger brings to OPA; it lies outside of this bundle's root, so that another bundle or the data API can bring it.
-#   Neither looks into a running pod: that its bytes are those is what the guard in it checks.
+#   Interlock's own webhook looks the receipt up in the ledger and puts it into `input.receipts`; then it must be good
+#   under every profile. Only who asks can set that field, and an answer goes to nobody else.
+#   None of these looks into a running pod: that its bytes are those is what the guard in it checks.
 package interlock.kubernetes.claims
 
 import data.interlock.kubernetes.gpu
@@ -83,12 +85,17 @@ named(manifest) := {"receipt": receipt, "subject": subject} if {
 # description: Always defined; empty when nothing is wrong.
 problem(manifest) := "" if {
 	named(manifest)
+	not fed
 	parameters.profile.kubernetes.receipts == "present"
 } else := sprintf("it carries no annotations %s and %s in their form", [annotations.receipt, annotations.subject]) if {
 	not carries(manifest)
 } else := "" if {
-	parameters.profile.kubernetes.receipts == "known"
+	parameters.profile.kubernetes.receipts in {"known", "present"}
 	good(manifest)
+} else := sprintf("receipt %s does not open it: %s", [named(manifest).receipt, substring(why, 0, 300)]) if {
+	why := input.receipts[named(manifest).receipt].problem
+	is_string(why)
+	why != ""
 } else := sprintf("receipt %s is not known here as one that opens it for these bytes now", [named(manifest).receipt])
 
 # METADATA
@@ -101,11 +108,46 @@ carries(manifest) if named(manifest)
 # description: Undefined unless all of it holds.
 good(manifest) if {
 	claim := named(manifest)
-	known := data.interlock_admission.receipts[claim.receipt]
+	known := recorded(claim.receipt)
 	known.verdict == "ALLOW"
 	known.stage == "guard"
 	known.subject == claim.subject
 	known.gate in object.get(gates, workloads.kind(manifest), {"deployment", "training"})
 	is_string(known.expires)
 	time.parse_rfc3339_ns(known.expires) > time.now_ns()
+}
+
+# METADATA
+# title: Somebody looked the receipts of this question up
+# description: Whatever stands there; what cannot be read opens nothing.
+fed if {
+	some key in object.keys(input)
+	key == "receipts"
+}
+
+# METADATA
+# title: What is known of a receipt
+# description: Undefined for one that is not known, whose signer the profile does not accept, or that was taken back.
+# scope: document
+recorded(id) := known if {
+	not fed
+	known := data.interlock_admission.receipts[id]
+}
+
+recorded(id) := known if {
+	fed
+	known := input.receipts[id]
+	known.problem == ""
+	signed(known)
+}
+
+# METADATA
+# title: The profile accepts the signer of a receipt
+# description: Undefined unless it is no development key, or the profile takes those.
+# scope: document
+signed(known) if known.dev == false
+
+signed(known) if {
+	known.dev == true
+	parameters.profile.evidence.accept_dev_receipts == true
 }

@@ -138,3 +138,49 @@ test_a_kind_of_another_group_is_not_taken_for_one_that_runs_nothing if {
 	runtime := object.union(examples.ray_cluster, {"apiVersion": "evil.example/v1", "kind": "TrainingRuntime"})
 	count(claims.causes(runtime)) > 0 with input as examples.allowed.pod
 }
+
+looked_up := object.union(known, {examples.receipt: {"problem": "", "dev": false}})
+
+asked(receipts) := object.union(examples.allowed.gpu_pod, {"receipts": receipts})
+
+answer(receipts) := problem if {
+	problem := claims.problem(examples.gpu_pod) with input as asked(receipts) with time.now_ns as now
+}
+
+test_a_receipt_that_was_looked_up_opens if answer(looked_up) == ""
+
+test_a_profile_that_takes_the_form_does_not_when_somebody_looked if {
+	contains(answer({}), "is not known here")
+	contains(answer(null), "is not known here")
+	contains(answer([]), "is not known here")
+}
+
+test_every_field_of_a_receipt_that_was_looked_up_must_be_there_with_its_type if {
+	every field in ["verdict", "stage", "gate", "subject", "expires", "dev", "problem"] {
+		every receipts in documents.spoiled(looked_up, concat("/", [examples.receipt, field])) {
+			answer(receipts) != ""
+		}
+	}
+}
+
+test_the_reason_why_it_does_not_open_is_told if {
+	receipts := {examples.receipt: {"problem": "expired at 2026-11-23T12:00:00Z"}}
+	contains(answer(receipts), "does not open it: expired at")
+}
+
+test_receipts_in_the_data_do_not_count_when_somebody_looked if {
+	problem := claims.problem(examples.gpu_pod) with input as asked({})
+		with data.interlock_admission.receipts as known
+		with time.now_ns as now
+	contains(problem, "is not known here")
+}
+
+test_a_development_key_counts_where_the_profile_says_so if {
+	receipts := object.union(looked_up, {examples.receipt: {"dev": true}})
+	contains(answer(receipts), "is not known here")
+	lenient := documents.changed(data.interlock.profiles, "standard/evidence/accept_dev_receipts", true)
+	problem := claims.problem(examples.gpu_pod) with input as asked(receipts)
+		with data.interlock.profiles as lenient
+		with time.now_ns as now
+	problem == ""
+}
