@@ -45,6 +45,11 @@ def evaluate(model: Input[Model], data: Input[Dataset]) -> None:
 
 
 @_component
+def compare(data: Input[Dataset], held_out: Input[Dataset], model: Output[Model]) -> None:
+    print(data.path, held_out.path, model.path)
+
+
+@_component
 def many(parts: Input[list[Dataset]]) -> None:
     print(parts)
 
@@ -167,6 +172,25 @@ def test_a_container_component_keeps_its_arguments() -> None:
     assert container["command"][-2:] == ["--", "train"]
     assert container["command"][3:5] == ["--step", "deployment"]
     assert container["args"][:2] == ["--data", "{{$.inputs.artifacts['data'].path}}"]
+
+
+def of_two_datasets() -> None:
+    data, held_out = collect().outputs["data"], collect().outputs["data"]
+    task = gated(compare(data=data, held_out=held_out), gates(data), subject="data")
+    gated(task, gates(held_out), subject="held_out")
+
+
+def test_a_task_that_uses_two_datasets_is_gated_for_each() -> None:
+    spec = compiled(of_two_datasets)
+    outer = Guarded.parse(command_of(spec, "compare")[len(COMMAND) :])
+    inner = outer.behind
+    assert inner is not None
+    assert (outer.subject, outer.receipts) == ("held_out", ("interlock_receipt_3", "interlock_receipt_4"))
+    assert (inner.subject, inner.receipts) == ("data", ("interlock_receipt_1", "interlock_receipt_2"))
+    assert inner.command[0] == "sh"
+    assert inner.behind is None
+    sources = spec["root"]["dag"]["tasks"]["compare"]["inputs"]["artifacts"]
+    assert sources["interlock_receipt_3"]["taskOutputArtifact"]["producerTask"] == "validate-data-2"
 
 
 def in_a_condition() -> None:
@@ -366,7 +390,7 @@ def another_gates() -> None:
         pytest.param(graph, "a pipeline of its own", id="graph component"),
         pytest.param(own_step, "Interlock's own", id="a step of Interlock"),
         pytest.param(reserved_names, "inputs that begin with interlock_", id="reserved names"),
-        pytest.param(twice, "it is already", id="gated twice"),
+        pytest.param(twice, "'data' of my-train is gated already", id="gated twice"),
         pytest.param(no_command, "names no command", id="the image's command"),
         pytest.param(whatever_happened_before, "although a gate before it failed", id="ignores failures"),
         pytest.param(exit_task, "although a gate before it failed", id="exit handler"),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.kubeflow.pods import GATES, Pod, artifact
 
 from interlock.evidence import authentic
 from interlock.gate import Settings, Stage, UsageError, Verdict
-from interlock.kubeflow.guard import Guarded, main
+from interlock.kubeflow.guard import COMMAND, Guarded, main
 from interlock.runner import LocalRunner
 
 
@@ -228,6 +229,40 @@ def test_data_that_is_nowhere_is_no_refusal_but_opens_nothing(pod: Pod) -> None:
     pod.data.unlink()
     assert pod.run()[0] == 2
     assert not pod.trained.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_a_step_of_two_datasets_is_held_by_two_guards(alone: Pod, spoiled: bool) -> None:
+    held_out = alone.root / "held-out"
+    held_out.write_text("a,b\n5,6\n")
+    alone.artifacts["held_out"] = artifact(held_out)
+    alone.command[2] = "import sys; open(sys.argv[3], 'w').write('\\n'.join(sys.argv[1:3]))"
+    alone.command.insert(4, str(held_out))
+    alone.pass_gates()
+    own = alone.guarded()
+    for number, gate in enumerate(GATES, start=3):
+        name = f"interlock_receipt_{number}"
+        (alone.root / name).write_text(alone.receipt(gate, of=held_out))
+        alone.artifacts[name] = artifact(alone.root / name)
+    if spoiled:
+        alone.data.write_text("poison")
+    given = alone.executor_input()
+    inner = replace(own, executor_input=given).words()[len(COMMAND) :]
+    outer = Guarded(
+        step="training",
+        subject="held_out",
+        receipts=("interlock_receipt_3", "interlock_receipt_4"),
+        requires=GATES,
+        executor_input=given,
+        command=(sys.executable, *COMMAND[1:], *inner),
+    )
+    assert main(outer.words()[len(COMMAND) :]) == (1 if spoiled else 0)
+    assert alone.trained.exists() is not spoiled
+    if not spoiled:
+        first, second = alone.trained.read_text().splitlines()
+        assert {Path(first).read_text(), Path(second).read_text()} == {alone.data.read_text(), held_out.read_text()}
+        assert str(alone.root) not in first + second
 
 
 @pytest.mark.slow

@@ -40,6 +40,11 @@ def my_train(data: Input[Dataset], model: Output[Model]) -> None:
 
 
 @_component
+def compare(data: Input[Dataset], held_out: Input[Dataset], model: Output[Model]) -> None:
+    print(data.path, held_out.path, model.path)
+
+
+@_component
 def evaluate(data: Input[Dataset]) -> None:
     print(data.path)
 
@@ -73,6 +78,24 @@ def of_other_data() -> None:
     gated(my_train(data=collect().outputs["data"]), checks)
 
 
+def of_two_datasets() -> None:
+    data, held_out = collect().outputs["data"], collect().outputs["data"]
+    task = gated(compare(data=data, held_out=held_out), gates(data), subject="data")
+    gated(task, gates(held_out), subject="held_out")
+
+
+def one_of_two() -> None:
+    data, held_out = collect().outputs["data"], collect().outputs["data"]
+    gated(compare(data=data, held_out=held_out), gates(data), subject="data")
+
+
+def with_a_receipt_that_no_guard_reads() -> None:
+    data = collect().outputs["data"]
+    checks = gates(data)
+    task = gated(my_train(data=data), checks)
+    task.container_spec.command = [word for word in task.container_spec.command if word != "data-poisoning"]
+
+
 def imported_past_gated() -> None:
     data = collect().outputs["data"]
     task = gated(my_train(data=data), gates(data))
@@ -93,6 +116,10 @@ def test_a_gated_pipeline_is_what_dsl_pipeline_makes(tmp_path: Path) -> None:
     assert made.pipeline_spec == plain.pipeline_spec
     compiler.Compiler().compile(made, str(tmp_path / "p.yaml"))
     assert components.load_component_from_file(str(tmp_path / "p.yaml")).name == "p"
+
+
+def test_a_step_of_two_datasets_is_gated_for_each_of_them() -> None:
+    assert pipeline(of_two_datasets, name="p").name == "p"
 
 
 def test_it_takes_the_arguments_of_dsl_pipeline() -> None:
@@ -127,6 +154,8 @@ def test_a_pipeline_without_protected_steps_is_let_be() -> None:
         pytest.param(forgotten, (UNGATED, "fix: gated("), id="no gate"),
         pytest.param(only_in_front, ("nothing asks for evidence as training step 'my-train' starts",), id="no guard"),
         pytest.param(half, ("no data-poisoning gate holds training step 'my-train'",), id="half the gates"),
+        pytest.param(one_of_two, ("no data-validation gate holds training step 'compare'",), id="one of two datasets"),
+        pytest.param(with_a_receipt_that_no_guard_reads, ("nothing asks for evidence",), id="guard's words tampered"),
         pytest.param(of_other_data, (UNGATED,), id="other data"),
         pytest.param(imported_past_gated, ("gets as evidence is no receipt of a gate",), id="an importer as evidence"),
         pytest.param(cached_gate, (UNGATED, "cache"), id="cached gate"),

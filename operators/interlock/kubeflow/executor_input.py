@@ -92,15 +92,20 @@ class ExecutorInput:
             raise GuardError("the artifact is nowhere", where=name, next_step="let the step that makes it write it")
         return Artifact(name=name, uri=uri, path=local_path_of(held[0]))
 
-    def moved(self, name: str, place: Path) -> str:
-        """The text of this executor input with the artifact `name` at `place`, and without what is only the guard's.
+    def moved(self, name: str, place: Path, *, last: bool = True) -> str:
+        """The text of this executor input with the artifact `name` at `place`.
 
         Both the path and the URI are replaced, so that a step that opens one or the other reads the same bytes.
+
+        Args:
+            name: Of the input.
+            place: The held copy.
+            last: Leave away what is only a guard's; no other guard comes behind.
         """
         document = json.loads(self.text)
         inputs = document["inputs"]
         for part in ("artifacts", "parameterValues"):
-            if part in inputs:
+            if last and part in inputs:
                 inputs[part] = {key: value for key, value in inputs[part].items() if not key.startswith(PREFIX)}
         (artifact,) = inputs["artifacts"][name]["artifacts"]
         artifact["uri"] = str(place)
@@ -133,7 +138,9 @@ def check_command(command: Sequence[str], given: ExecutorInput, subject: Artifac
         )
 
 
-def moved_command(command: Sequence[str], given: ExecutorInput, subject: Artifact, place: Path) -> tuple[str, ...]:
+def moved_command(
+    command: Sequence[str], given: ExecutorInput, subject: Artifact, place: Path, *, last: bool = True
+) -> tuple[str, ...]:
     """A step's command with `subject` at `place`, wherever the command names it.
 
     Args:
@@ -141,8 +148,9 @@ def moved_command(command: Sequence[str], given: ExecutorInput, subject: Artifac
         given: The executor input that the guard was given.
         subject: What the guard opened.
         place: The held copy.
+        last: As in `ExecutorInput.moved`.
     """
-    instead = {given.text: given.moved(subject.name, place)}
+    instead = {given.text: given.moved(subject.name, place, last=last)}
     pattern = _places(given, subject)
     return tuple(pattern.sub(lambda match: instead.get(match[0], str(place)), word) for word in command)
 

@@ -38,7 +38,8 @@ def gated(
             `dsl.container_component` that names its command.
         requires: The gates on exactly what the task uses. Inside of a pipeline that is used as a component, where the
             gates are outside: the receipts that come in, by their kind of gate (``{"data-validation": receipt}``).
-        subject: The input with what the task uses; by default its only artifact.
+        subject: The input with what the task uses; by default its only artifact. A task that uses several is gated
+            once for each of them.
         protects: ``training`` or ``deployment``: whose rules apply.
 
     Returns:
@@ -53,7 +54,8 @@ def gated(
         raise UsageError(f"a step protects {protects!r}", where=task.name, next_step=f"use one of {', '.join(STEPS)}")
     used = _subject_of(task, subject)
     evidence = _evidence(requires, task)
-    receipts = {f"{RECEIPT_INPUT}{number}": channel for number, (_, channel) in enumerate(evidence, start=1)}
+    taken = sum(name.startswith(RECEIPT_INPUT) for name in task.component_spec.inputs or {})
+    receipts = {f"{RECEIPT_INPUT}{number}": channel for number, (_, channel) in enumerate(evidence, start=taken + 1)}
     _add_inputs(task, receipts)
     container: Any = task.container_spec
     guarded = Guarded(
@@ -96,9 +98,8 @@ def _reasons(task: PipelineTask) -> Iterator[tuple[bool, str, str]]:
         "it is a pipeline of its own",
         "gate its protected steps inside of it, and hand the receipts in",
     )
-    yield command[: len(COMMAND)] == COMMAND, "it is already", "name all gates in one call"
     yield (
-        ours,
+        ours and command[: len(COMMAND)] != COMMAND,
         f"it is Interlock's own, or has inputs that begin with {PREFIX}",
         "use `requires` of secure_train or deploy_gate; rename other components' inputs",
     )
@@ -119,7 +120,8 @@ def _subject_of(task: PipelineTask, subject: str | None) -> str:
     from kfp.dsl.structures import spec_type_is_parameter
 
     inputs = task.component_spec.inputs or {}
-    artifacts = [name for name, one in inputs.items() if not spec_type_is_parameter(str(one.type))]
+    own = {name: one for name, one in inputs.items() if not name.startswith(PREFIX)}
+    artifacts = [name for name, one in own.items() if not spec_type_is_parameter(str(one.type))]
     shown = ", ".join(artifacts) or "none"
     if subject is None and len(artifacts) != 1:
         raise UsageError(
@@ -132,6 +134,12 @@ def _subject_of(task: PipelineTask, subject: str | None) -> str:
         raise UsageError(
             f"{task.name} is given no artifact {used!r}", where=task.component_spec.name, next_step=f"it has {shown}"
         )
+    if used in _held(task):
+        raise UsageError(
+            f"{used!r} of {task.name} is gated already",
+            where=task.component_spec.name,
+            next_step="name all its gates in one call",
+        )
     if inputs[used].is_artifact_list:
         raise UsageError(
             f"{used!r} of {task.name} is a list of artifacts, and a guard holds one",
@@ -139,6 +147,18 @@ def _subject_of(task: PipelineTask, subject: str | None) -> str:
             next_step="let the task take one artifact, which may be a folder",
         )
     return used
+
+
+def _held(task: PipelineTask) -> set[str]:
+    """The inputs that guards of earlier calls hold."""
+    container: Any = task.container_spec
+    command = tuple(container.command)
+    guard = Guarded.parse(command[len(COMMAND) :]) if command[: len(COMMAND)] == COMMAND else None
+    held = set()
+    while guard is not None:
+        held.add(guard.subject)
+        guard = guard.behind
+    return held
 
 
 def _evidence(requires: Requires, task: PipelineTask) -> list[tuple[str, PipelineArtifactChannel]]:

@@ -50,6 +50,17 @@ class Guarded:
     executor_input: str
     command: tuple[str, ...]
 
+    @property
+    def behind(self) -> Guarded | None:
+        """The guard of another subject that the command begins with; None where the step itself comes next.
+
+        Raises:
+            UsageError: As `parse`.
+        """
+        beginning, rest = self.command[: len(COMMAND)], self.command[len(COMMAND) :]
+        # Which Python runs it is the image's; kfp.local names another one.
+        return Guarded.parse(rest) if beginning[1:] == COMMAND[1:] else None
+
     def words(self) -> list[str]:
         """The command line that `parse` reads; the step's own command stands behind its ``--``."""
         receipts = [word for name in self.receipts for word in ("--receipt", name)]
@@ -137,7 +148,7 @@ def run_guarded(asked: Guarded, runner: LocalRunner) -> int:
         run=run_identity(given.parameters),
     )
     with presented.telling(), runner.open_guard(request, beforehand=presented.observe) as opened:
-        command = moved_command(asked.command, given, subject, opened.subject.path)
+        command = moved_command(asked.command, given, subject, opened.subject.path, last=asked.behind is None)
         say(f"open on sha256:{opened.subject.subject.digest}")
         return run_child(command)
 

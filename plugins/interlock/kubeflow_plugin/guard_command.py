@@ -26,13 +26,11 @@ class Guarding:
 
     Args:
         step: ``training`` or ``deployment``; empty without a guard.
-        subject: The input whose bytes it holds.
         requires: Kinds of gate, by the input with the receipt of each.
         problem: Why nothing asks for evidence as the step starts; empty when the guard does.
     """
 
     step: str = ""
-    subject: str = ""
     requires: tuple[tuple[str, str], ...] = ()
     problem: str = ""
 
@@ -45,12 +43,20 @@ def guarding_of(leaf: Leaf, executor: Executor) -> Guarding:
     if command[: len(COMMAND)] != COMMAND:
         return Guarding(problem="its command does not begin with Interlock's guard")
     try:
-        asked = Guarded.parse(command[len(COMMAND) :])
+        guards = _guards(Guarded.parse(command[len(COMMAND) :]))
     except UsageError as error:
         return Guarding(problem=error.what)
-    requires = tuple(zip(asked.receipts, asked.requires, strict=True))
-    problem = _mismatch(leaf, executor, asked)
-    return Guarding(step=asked.step, subject=asked.subject, requires=requires, problem=problem)
+    requires = tuple(pair for one in guards for pair in zip(one.receipts, one.requires, strict=True))
+    problem = next(filter(None, (_mismatch(leaf, one) for one in guards)), "") or _unseen(leaf, executor, guards)
+    return Guarding(step=guards[0].step, requires=requires, problem=problem)
+
+
+def _guards(first: Guarded) -> list[Guarded]:
+    """A guard and those behind it, each of another subject of the same step."""
+    guards = [first]
+    while (behind := guards[-1].behind) is not None:
+        guards.append(behind)
+    return guards
 
 
 def receipts_in(leaf: Leaf) -> list[str]:
@@ -59,7 +65,7 @@ def receipts_in(leaf: Leaf) -> list[str]:
     return [name for name, port in inputs if name.startswith(RECEIPT_INPUT) or port.type == RECEIPT_TYPE]
 
 
-def _mismatch(leaf: Leaf, executor: Executor, asked: Guarded) -> str:
+def _mismatch(leaf: Leaf, asked: Guarded) -> str:
     if asked.executor_input != "{{$}}":
         return "the guard does not get KFP's executor input"
     if asked.subject not in leaf.artifacts:
@@ -67,7 +73,11 @@ def _mismatch(leaf: Leaf, executor: Executor, asked: Guarded) -> str:
     missing = [name for name in asked.receipts if name not in leaf.artifacts]
     if missing:
         return f"the guard asks for the receipt {missing[0]!r}, which the step is not given"
-    unread = sorted(set(receipts_in(leaf)) - set(asked.receipts))
+    return ""
+
+
+def _unseen(leaf: Leaf, executor: Executor, guards: list[Guarded]) -> str:
+    unread = sorted(set(receipts_in(leaf)).difference(*(one.receipts for one in guards)))
     if unread:
         return f"the guard does not look at {unread[0]!r}"
     return "the container has a command that runs before it" if executor.lifecycle else ""
