@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlock.gate.errors import PolicyError
-from interlock.gate.values import Json
 from interlock.pipeline.enforcement import Enforcement
 from interlock.pipeline.insertion import Insertion
 from interlock.pipeline.patterns import one_of
@@ -56,10 +54,11 @@ class Rules:
 
         Raises:
             PolicyError: The profile has no such list.
+            SettingsError: The bundle has no such profile.
         """
-        profiles = _at(_at(dict(self.bundle.data), "interlock"), "profiles")
-        listed = _at(_at(profiles, self.profile), "pipeline").get("gate_images")
         where = f"data.interlock.profiles.{self.profile}.pipeline.gate_images"
+        of = self.bundle.profile(self.profile).get("pipeline")
+        listed = of.get("gate_images") if isinstance(of, Mapping) else None
         if listed == []:
             return False
         return bool(one_of(listed, where).match(image))
@@ -111,10 +110,3 @@ def rules_of(settings: Settings, bundle: Bundle, orchestrator: str) -> Rules:
         insertion=Insertion.from_data(bundle.data, orchestrator),
         bundle=bundle,
     )
-
-
-def _at(data: Json, name: str) -> Mapping[str, Json]:
-    found = data.get(name) if isinstance(data, Mapping) else None
-    if not isinstance(found, Mapping):
-        raise PolicyError("the policy bundle says nothing of it", where=f"data.interlock.profiles...{name}")
-    return found
