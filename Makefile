@@ -32,6 +32,9 @@ $(INSTALLED): requirements/lock.txt setup.cfg pyproject.toml core/interlock/poli
 demo: install ## three runs of the example DAG on a real Airflow: clean, poisoned, tampered
 	$(BIN)/interlock demo --home .demo --dags dags_examples/airflow
 
+demo-kubeflow: install ## the same three runs as a Kubeflow pipeline, offline under kfp.local
+	$(BIN)/interlock demo --kubeflow --home .demo/kubeflow --dags dags_examples/kubeflow
+
 airflow: install ## a real Airflow on 127.0.0.1 with the examples loaded; Ctrl-C stops it
 	INTERLOCK_PROFILE=dev INTERLOCK_EXAMPLE_LAKE=$(CURDIR)/.demo/lake OMP_NUM_THREADS=1 $(BIN)/python -m interlock.airflow.stack --home .demo/airflow-ui --dags dags_examples/airflow
 
@@ -88,4 +91,4 @@ lock: ## resolve the lock again (a reviewed change, never a side effect)
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo airflow check check-ruff check-mypy check-pyright policy test coverage test-slow fuzz test-airflow-versions lock clean
+.PHONY: help install demo demo-kubeflow airflow check check-ruff check-mypy check-pyright policy test coverage test-slow fuzz test-airflow-versions lock clean

@@ -1,4 +1,4 @@
-"""`interlock demo`: the example DAG three times on a real Airflow, and whether it ended as it should."""
+"""`interlock demo`: the example three times, on an Airflow or under kfp.local, and whether it ended as it should."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ import click
 from interlock.cli import show
 from interlock.gate.errors import EXIT_ALLOW, EXIT_DENY
 
+_EXAMPLES = Path("dags_examples")
+
 
 @click.command()
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".demo"), show_default=True)
+@click.option(
+    "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder for all that it makes.  [default: .demo]"
+)
 @click.option(
     "--dags",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("dags_examples/airflow"),
-    show_default=True,
-    help="Folder with gated_retraining.py.",
+    help="Folder with gated_retraining.py.  [default: dags_examples/airflow, or /kubeflow]",
 )
-def demo(home: Path, dags: Path) -> int:
+@click.option("--kubeflow", is_flag=True, help="As a Kubeflow pipeline, offline under kfp.local, in place of Airflow.")
+def demo(*, home: Path | None, dags: Path | None, kubeflow: bool) -> int:
     """Run clean, poisoned and tampered retraining; exit 0 only if all three end as they should."""
-    # The demo drives an orchestrator, so it lives beside the operators; this room only shows what it came to.
-    result = import_module("interlock.airflow.demo").run_demo(home, dags, say=show.progress)
+    orchestrator = "kubeflow" if kubeflow else "airflow"
+    home = home or Path(".demo/kubeflow" if kubeflow else ".demo")
+    # The demos drive an orchestrator, so they live beside the operators; this room only shows what they came to.
+    run_demo = import_module(f"interlock.{orchestrator}.demo").run_demo
+    result = run_demo(home, dags or _EXAMPLES / orchestrator, say=show.progress)
     show.table(
         ("scenario", "step", "outcome", "reason", "seconds"),
         [
