@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from interlock.gate.errors import GuardError, SubjectError, UsageError
 from interlock.gate.settings import Settings
@@ -32,9 +32,20 @@ log = logging.getLogger(__name__)
 class ArtifactFile(Protocol):
     """What is used of `kfp.dsl.Artifact`."""
 
-    uri: str
-    path: str
-    metadata: dict[str, object]
+    @property
+    def uri(self) -> str:
+        """Where KFP keeps it; a name, and no evidence."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where it lies in this pod."""
+        ...
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """For people; it goes where KFP keeps metadata."""
+        ...
 
 
 class Pod:

@@ -56,7 +56,8 @@ def make_task(
     settled = constant(options, where=name)
     given = {key: value for key, value in inputs.items() if value is not None}
     spec = _pruned(shipped_spec(name), wired=frozenset(given), wanted=outputs)
-    spec.implementation.container.image = gate_image(image)
+    container: Any = spec.implementation.container
+    container.image = gate_image(image)
     pipeline = _pipeline()
     task = PipelineTask(
         component_spec=spec,
@@ -89,7 +90,7 @@ def constant(options: Mapping[str, object], *, where: str) -> dict[str, Json]:
     return settled
 
 
-def refuse_from_run(value: object, *, where: str) -> None:
+def refuse_from_run(value: Any, *, where: str) -> None:
     """Refuse a value that is only known when the pipeline runs.
 
     Raises:
@@ -139,14 +140,16 @@ def _listed(value: object) -> object:
 
 def _pruned(shipped: ComponentSpec, *, wired: frozenset[str], wanted: tuple[str, ...]) -> ComponentSpec:
     spec = deepcopy(shipped)
-    for name, one in list((spec.inputs or {}).items()):
+    inputs, outputs = dict(spec.inputs or {}), dict(spec.outputs or {})
+    for name, one in list(inputs.items()):
         if one.optional and name in wired:
             one.optional = False  # what a step rests on is not optional once it is wired
         elif one.optional:
-            del spec.inputs[name]
+            del inputs[name]
     for name in OPTIONAL_OUTPUTS.get(spec.name, ()):
         if name not in wanted:
-            del spec.outputs[name]
+            del outputs[name]
+    spec.inputs, spec.outputs = inputs, outputs
     return spec
 
 

@@ -7,7 +7,7 @@ receipts that `interlock.kubeflow.presented` checks in the pod; the guard then a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.gate.errors import UsageError
 
@@ -71,4 +71,10 @@ def receipt_channels(requires: Sequence[PipelineTask]) -> dict[str, PipelineArti
                 where="requires",
                 next_step="name gates of interlock.kubeflow, or verify(...) of one kind; task.after(...) only orders",
             )
-    return {f"{RECEIPT_INPUT}{number}": task.outputs["receipt"] for number, task in enumerate(requires, start=1)}
+    return {f"{RECEIPT_INPUT}{number}": _receipt(task) for number, task in enumerate(requires, start=1)}
+
+
+def _receipt(task: PipelineTask) -> PipelineArtifactChannel:
+    outputs: Any = task.outputs  # kfp's own annotation says no more than that they are channels
+    channel: PipelineArtifactChannel = outputs["receipt"]
+    return channel
