@@ -35,6 +35,17 @@ class Found:
         return absolute(self.path)
 
 
+def require_there(paths: Iterable[str]) -> None:
+    """Refuse a path where nothing is, before a worker is started, which takes seconds.
+
+    Raises:
+        SubjectNotFoundError: Nothing is at one of the paths.
+    """
+    for path in paths:
+        if not Path(path).exists():
+            raise _nothing_there(path)
+
+
 def find_files(
     paths: Iterable[str], worker: Worker, *, root: str, every_module: bool
 ) -> tuple[list[Found], list[Passed]]:
@@ -62,7 +73,7 @@ def find_files(
             reason = str(worker.ask({"file": absolute(path)}, seconds=_LISTING)["passed"])
             taken, over = ([], [(path, reason)]) if reason else ([path], [])
         else:
-            raise SubjectNotFoundError("nothing is there to lint", where=path)
+            raise _nothing_there(path)
         if every_module:
             taken += [file for file, _ in over if file.endswith(CODE)]
             over = [(file, reason) for file, reason in over if not file.endswith(CODE)]
@@ -74,6 +85,10 @@ def find_files(
             passed.setdefault(os.path.realpath(file), Passed(path=_shown(file, path), reason=reason))
     files = sorted(found.values(), key=lambda one: one.path)
     return files, sorted((one for real, one in passed.items() if real not in found), key=lambda one: one.path)
+
+
+def _nothing_there(path: str) -> SubjectNotFoundError:
+    return SubjectNotFoundError("nothing is there to lint", where=path)
 
 
 def _shown(file: str, named: str) -> str:

@@ -17,7 +17,7 @@ from interlock.gate.errors import InterlockError
 from interlock.gate.values import Json, Level
 from interlock.lint.answers import read_answer
 from interlock.lint.baseline import Baseline
-from interlock.lint.finding_files import Found, find_files
+from interlock.lint.finding_files import Found, find_files, require_there
 from interlock.lint.values import FileResult, LintFinding, LintResult
 from interlock.lint.workers import Worker, WorkerError
 
@@ -71,6 +71,7 @@ def lint(
     """
     from interlock.policy import load_policy
 
+    require_there(request.paths)
     digest = load_policy(settings).digest  # asks its server, which no worker does
     environ = {"INTERLOCK_PROFILE": settings.profile}
     with Worker(_KIND, environ) as first:
