@@ -39,10 +39,5 @@ def check(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_killed_twice_at_each_kind_of_moment_ends_with_the_same_weights() -> None:
-    check(killed(cases=len(KINDS), seed=7))
-
-
-@pytest.mark.slow
-def test_a_training_killed_at_many_moments_ends_with_the_same_weights() -> None:
+def test_a_training_killed_twice_at_many_moments_of_each_kind_ends_with_the_same_weights() -> None:
     check(killed(cases=6 * len(KINDS), seed=2026))
