@@ -42,6 +42,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return started
 
 
+@pytest.mark.slow
 def test_the_examples_are_gated(run: Run) -> None:
     status, out, _ = run("--format", "json", str(EXAMPLES))
     document = json.loads(out)
