@@ -69,9 +69,12 @@ test: install ## the fast tests, on two processors
 coverage: install ## the fast tests once more, with branch coverage
 	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
+# An Airflow that runs waits for something half of the time, so two of them go side by side. Only their files are read:
+# the imports of all others would take each process a third of a minute.
 test-slow: install ## the heavy ones: large inputs on two processors, then real Airflow processes and the whole demo
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and not stack and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "stack and not gpu" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "stack and not gpu" --numprocesses 2 --dist loadfile $(PYTEST_ARGS) \
+	  $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.stack' tests)
 
 fuzz: install ## 200,000 mutants of the model files against what loaders would do, for the night (FUZZ_ARGS="--seed 7")
 	$(ONE_THREAD) $(BIN)/python -m tests.artifacts.fuzz --mutants 200000 --jobs 2 $(FUZZ_ARGS)

@@ -116,7 +116,7 @@ class Place:
         return {(task, index): (state, pool) for task, index, state, pool in rows}
 
     def until(self, reached: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300  # another Airflow may run beside this one
         while not reached():
             self.stack.check()
             assert time.monotonic() < end, f"waited for {what}"
