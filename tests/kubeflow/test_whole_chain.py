@@ -5,13 +5,14 @@ import random
 from pathlib import Path
 
 import pytest
-from kfp import dsl, local
+from kfp import components, dsl, local
 from kfp.dsl import Input, Model, Output
 from tests.kubeflow.running_steps import Ran, run_step
 
 from interlock.gate import DeniedError, Settings
 from interlock.kubeflow import scan_model
 from interlock.kubeflow.code import embedded
+from interlock.kubeflow.published import write_components
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +112,24 @@ def test_a_refused_gate_stops_the_pipeline_and_leaves_its_receipt(tmp_path: Path
     assert len(list(root.glob("*/scan-model/receipt"))) == 1
     assert "DENY" in next(root.glob("*/scan-model/report")).read_text()
     assert not list(root.glob("*/after/*"))
+
+
+def test_a_component_loaded_from_its_file_runs(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "lake.csv").write_text("a,b\n1,2\n")
+    write_components(tmp_path / "components", "registry.example/interlock-python@sha256:" + "a" * 64)
+    loaded = components.load_component_from_file(str(tmp_path / "components" / "snapshot.yaml"))
+
+    @dsl.pipeline(name="loaded")
+    def taken(uri: str) -> None:
+        loaded(
+            uri=uri,
+            options={"digest": ""},
+            interlock_pipeline=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            interlock_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            interlock_task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+        ).set_caching_options(enable_caching=False)
+
+    root = tmp_path / "root"
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
+    taken(uri=str(tmp_path / "lake.csv"))
+    assert next(root.glob("*/snapshot/data")).read_bytes() == (tmp_path / "lake.csv").read_bytes()
