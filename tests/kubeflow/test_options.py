@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format  # type: ignore[import-untyped]  # its stubs are a package of their own
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kfp.compiler.pipeline_spec_builder import to_protobuf_value
