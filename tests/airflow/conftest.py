@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from atexit import register
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +29,7 @@ os.environ |= {
 }
 
 
-def pytest_sessionfinish() -> None:
-    """Remove the home."""
-    shutil.rmtree(HOME, ignore_errors=True)
+register(shutil.rmtree, HOME, ignore_errors=True)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -93,11 +94,14 @@ def run_locally(
 def _started(
     pipeline: Path, root: Path, arguments: Mapping[str, Json], environment: Mapping[str, str] | None
 ) -> Iterator[subprocess.Popen[str]]:
-    """The run's process, with all that it starts in a group of its own; on the way out nothing of it is left."""
+    """The run's process, with all that it starts in a group of its own; on the way out nothing of it is left.
+
+    It holds the other end of a pipe, by which it knows when this process has died.
+    """
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", __name__, str(pipeline), str(root / "artifacts"), json.dumps(dict(arguments))],
         env=None if environment is None else dict(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -134,12 +138,28 @@ def _ends(lines: Iterator[str]) -> Iterator[TaskEnd]:
         yield TaskEnd(name=name, succeeded=False, seconds=time.monotonic() - start)
 
 
+def _own_stdin() -> int:
+    """Standard input under a number of its own; the steps of the pipeline get none."""
+    kept, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return kept
+
+
+def _die_with(other_end: int) -> None:
+    """End this run and all that it started once nobody holds the pipe's other end any more."""
+    while os.read(other_end, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
 def main(arguments: list[str]) -> None:
     """In the run's own process: load the YAML and run what it says."""
     from kfp import local
     from kfp.components import load_component_from_file
 
     pipeline, root, values = arguments
+    threading.Thread(target=_die_with, args=(_own_stdin(),), daemon=True).start()
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)
     load_component_from_file(pipeline)(**json.loads(values))
 

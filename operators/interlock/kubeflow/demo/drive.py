@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
 from interlock.demo import (
     DemoEvidence,
@@ -98,19 +99,31 @@ def _compiled(example: Path, target: Path, environment: Mapping[str, str]) -> Pa
 
 def _run_all(pipeline: Path, runs: Path, environment: Mapping[str, str], say: Progress) -> dict[str, RunEnd]:
     """All scenarios at once, each in a folder of its own."""
+    ended: SimpleQueue[tuple[str, RunEnd | BaseException]] = SimpleQueue()
 
-    def run(scenario: str) -> RunEnd:
-        return run_locally(
-            pipeline,
-            runs / scenario,
-            {"scenario": scenario},
-            environment=environment,
-            on_end=partial(_tell, scenario, say),
-        )
+    def run(scenario: str) -> None:
+        try:
+            end = run_locally(
+                pipeline,
+                runs / scenario,
+                {"scenario": scenario},
+                environment=environment,
+                on_end=partial(_tell, scenario, say),
+            )
+        except BaseException as error:  # noqa: BLE001 (raised again, where somebody waits for it)
+            ended.put((scenario, error))
+        else:
+            ended.put((scenario, end))
 
-    names = [scenario.name for scenario in SCENARIOS]
-    with ThreadPoolExecutor(len(names)) as pool:
-        return dict(zip(names, pool.map(run, names), strict=True))
+    for scenario in SCENARIOS:
+        Thread(target=run, args=(scenario.name,), daemon=True).start()  # Ctrl-C waits for none of them
+    found: dict[str, RunEnd] = {}
+    while len(found) < len(SCENARIOS):
+        name, end = ended.get()
+        if isinstance(end, BaseException):
+            raise end
+        found[name] = end
+    return found
 
 
 def _tell(scenario: str, say: Progress, task: TaskEnd) -> None:
