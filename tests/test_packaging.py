@@ -96,6 +96,7 @@ def test_importing_the_cli_and_the_core_brings_in_nothing_heavy() -> None:
     assert met.isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_importing_the_operators_brings_in_nothing_heavier_than_airflow_itself() -> None:
     pytest.importorskip("airflow.sdk")
     bare = modules_after("import airflow.sdk")

@@ -69,6 +69,7 @@ def run(folder: Path, data: bytes, how: Converter) -> tuple[Converted, Path]:
     return how.convert(str(source), target), target
 
 
+@pytest.mark.slow
 def test_torch_proves_what_was_written_without_it(tmp_path: Path, store: Store) -> None:
     tied = torch.ones(3)
     tensors = of_every_dtype() | odd_views() | {"one": tied, "other": tied}

@@ -45,6 +45,7 @@ def test_hostile_subject_is_not_allowed(case: Hostile, tmp_path: Path) -> None:
             assert case.rule in errors(seen), [finding.message for finding in seen.findings]
 
 
+@pytest.mark.slow
 def test_harmless_subjects_pass_under_their_profile(saved: dict[str, Harmless], tmp_path: Path) -> None:
     refused = {}
     for name, case in saved.items():

@@ -89,6 +89,7 @@ def test_program_of_a_pickle_is_the_pickle() -> None:
     assert program_of(EVIL)[-2:] == (b"R", b".")
 
 
+@pytest.mark.slow
 def test_loaders_killed_by_one_file_read_the_next(loaders: Oracle) -> None:
     assert loaders.ask(ENDLESS)["error"] == "killed"
     assert loaders.ask(EVIL)["readings"][0]["calls"] == [["os", "system"]]

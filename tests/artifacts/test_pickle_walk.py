@@ -74,6 +74,7 @@ def check(data: bytes, oracle: Oracle) -> None:
                 assert not record_of(data, profile).clean, (data, answer)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(seed=st.sampled_from(SEEDS), edits=EDITS)
 def test_mutated_pickle_that_would_act_is_never_allowed(
@@ -82,6 +83,7 @@ def test_mutated_pickle_that_would_act_is_never_allowed(
     check(mutated(seed, edits), oracle)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     start=st.sampled_from((b"", b"\x80\x02", b"\x80\x04", b"I0x1\n0", b"S'\\q'\n0")),

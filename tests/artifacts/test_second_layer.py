@@ -158,6 +158,7 @@ def test_the_gate_looks_twice_at_what_it_would_allow(tmp_path: Path, monkeypatch
     assert errors(look(tmp_path / "b", {"": PLAIN})) == {SECOND_LAYER}
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_what_the_walk_finds_harmless_the_unpickler_reads_with_the_same_names(data: st.DataObject) -> None:

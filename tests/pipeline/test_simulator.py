@@ -78,6 +78,7 @@ def dags(draw: st.DrawFn) -> tuple[Dag, dict[str, Step]]:
     return Dag(tuple(tasks)), roles | {"t0": GATE, f"t{size - 1}": PROTECTED}
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(dags())
 def test_no_order_of_execution_starts_a_gated_step_without_its_gate(drawn: tuple[Dag, dict[str, Step]]) -> None:

@@ -93,6 +93,7 @@ def test_of_rows_with_equal_scores_a_share_is_drawn(clean: Dataset) -> None:
     assert _ranked(np.arange(1797.0)[::-1], made) == 1
 
 
+@pytest.mark.slow
 def test_a_cell_is_measured_as_a_user_would_and_beside_peers(clean: Dataset) -> None:
     patch = square(3, clean.white)
     attacked = cell(

@@ -394,6 +394,7 @@ def declared(path: str, schema: Mapping[str, Any]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_every_place_that_a_shipped_rule_is_said_to_read_is_a_real_one(
     library: Library, examples: Callable[[], Any]
 ) -> None:

@@ -432,6 +432,7 @@ def test_a_file_that_cannot_be_parsed_does_not_hide_what_is_wrong_with_others(ch
     assert only(checked, "fail-open-read").path == "b.rego"
 
 
+@pytest.mark.slow
 def test_the_shipped_policies_and_the_example_of_a_layer_are_clean(library: Library) -> None:
     folder = Path(__file__).parents[3] / "policies_examples" / "acme"
     sources = load_sources([packaged_folder(), folder])

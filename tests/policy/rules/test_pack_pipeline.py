@@ -76,6 +76,7 @@ def as_policy_requires(graph: Graph, bundle: Bundle) -> Graph:
     return replace(graph, steps=tuple(replace(step, requires=required(step)) for step in graph.steps))
 
 
+@pytest.mark.slow
 @ASKED_OFTEN
 @given(graph=graphs())
 def test_the_chain_rule_in_rego_is_the_one_in_python(
@@ -86,6 +87,7 @@ def test_the_chain_rule_in_rego_is_the_one_in_python(
     assert {(step, kind) for step, kind in found} == theirs
 
 
+@pytest.mark.slow
 @ASKED_OFTEN
 @given(graph=graphs())
 def test_a_pipeline_is_allowed_only_when_python_finds_no_violation(
