@@ -186,7 +186,7 @@ def storage_container(image: str) -> int:
     """Print the ClusterStorageContainer by which KServe loads only bytes that their place is named by."""
     from interlock.deployment.kserve import storage_container as rendered
 
-    click.echo(_yaml([rendered(image)]), nl=False)
+    click.echo(yaml_of([rendered(image)]), nl=False)
     return EXIT_ALLOW
 
 
@@ -198,7 +198,7 @@ def _written(outcome: ServeOutcome, format_: str, out: Path | None) -> int:
         "digest": {"sha256": outcome.digest},
         "manifests": [dict(manifest) for manifest in outcome.manifests],
     }
-    text = json.dumps(document, indent=2) + "\n" if format_ == "json" else _yaml(outcome.manifests)
+    text = json.dumps(document, indent=2) + "\n" if format_ == "json" else yaml_of(outcome.manifests)
     if out is not None:
         write_whole(out, text)
     else:
@@ -207,7 +207,8 @@ def _written(outcome: ServeOutcome, format_: str, out: Path | None) -> int:
     return EXIT_ALLOW
 
 
-def _yaml(manifests: Sequence[Mapping[str, Json]]) -> str:
+def yaml_of(manifests: Sequence[Mapping[str, Json]]) -> str:
+    """Objects of Kubernetes as one YAML stream."""
     import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
     # Through JSON, which has no references to what stands twice.

@@ -52,5 +52,46 @@ def webhook(*, cert: Path, key: Path, client_ca: Path | None, host: str, port: i
     return EXIT_ALLOW
 
 
+@kubernetes.command()
+@click.option(
+    "--image", required=True, metavar="NAME@sha256:...", help="Image with Interlock in it; with --opa, OPA's."
+)
+@click.option("--opa", is_flag=True, help="A stock OPA with the bundle, which looks no receipts up.")
+@click.option("--namespace", default="interlock-system", show_default=True, help="Where the server runs.")
+@click.option(
+    "--everywhere", is_flag=True, help="All namespaces, not only those with interlock.dev/admission: enforce."
+)
+@click.option("--ca", type=_FILE, metavar="PEM", help="Who signed its certificate; cert-manager says when not given.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+def manifests(*, image: str, opa: bool, namespace: str, everywhere: bool, ca: Path | None, out: Path) -> int:
+    """Write what is installed: the server, the webhook configuration, and the ValidatingAdmissionPolicies.
+
+    All of it is made from the policy of the settings; after a change of the policy, write and apply it again.
+    """
+    from interlock.cli.deploy import yaml_of
+    from interlock.policy import load_policy
+    from interlock.reporting import write_whole
+
+    rendering = _plugin("manifests")
+    installation = rendering.Installation(
+        image=image,
+        opa=opa,
+        namespace=namespace,
+        everywhere=everywhere,
+        ca=ca.read_bytes() if ca is not None else None,
+    )
+    bundle = load_policy(Settings.load())
+    files = {
+        "server.yaml": rendering.server_documents(installation, bundle),
+        "webhook.yaml": [rendering.webhook_document(installation)],
+        "policies.yaml": rendering.policy_documents_of(installation, bundle),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, documents in files.items():
+        write_whole(out / name, yaml_of(documents))
+        show.progress(f"{out / name}: {len(documents)} objects")
+    return EXIT_ALLOW
+
+
 def _plugin(name: str) -> Any:
     return import_module(f"interlock.kubeflow_plugin.admission.{name}")
