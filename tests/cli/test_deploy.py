@@ -113,6 +113,7 @@ def test_rollback_serves_what_was_promoted_before(interlock: Interlock, model: P
     assert "no former version" in said.err
 
 
+@pytest.mark.slow
 def test_rollback_to_a_model_without_receipts_leaves_the_alias(interlock: Interlock, model: Path) -> None:
     with LocalRunner(Settings.load()) as runner, runner.store.open(str(model)) as held:
         FolderRegistry(Settings.load().registry).promote(held, to=TO)

@@ -131,7 +131,7 @@ def webhook(settings: Settings, folder: Path, **changes: Any) -> Iterator[Asking
         key=key,
         host="127.0.0.1",
         port=0,
-        **({"client_ca": authority.file} if client else {}),
+        client_ca=authority.file if client else None,
         **changes,
     )
     with Webhook(open_judge(settings).answer, options) as server:

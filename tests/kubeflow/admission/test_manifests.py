@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
-from cel_expr_python import cel
+from cel_expr_python import cel  # type: ignore[import-untyped]  # no stubs are published for the package itself
 from tests.cli.conftest import call
 from tests.kubeflow.admission.deployment import Asking
 from tests.policy.engines.opa_servers import Authority, free_port, needs_opa, opa_program
@@ -231,17 +231,18 @@ def test_the_server_itself_would_be_admitted(engine: EmbeddedEngine, installatio
     assert policy is not None
     assert broken(policy, deployment) == set()
     kind = {"group": "apps", "version": "v1", "kind": "Deployment"}
-    request = {"uid": "1", "kind": kind, "operation": "CREATE", "object": deployment, "oldObject": None}
+    request: Any = {"uid": "1", "kind": kind, "operation": "CREATE", "object": deployment, "oldObject": None}
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     answer: Any = engine.evaluate("interlock.kubernetes.admission.response", review).value
     assert answer["response"]["allowed"] is True, answer
 
 
 def test_nothing_is_admitted_that_nobody_answered_for() -> None:
-    (webhook,) = webhook_document(INSTALLATIONS["own"])["webhooks"]  # type: ignore[misc, str-unpack, union-attr]  # JSON
-    assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Fail", "None")  # type: ignore[index]
-    for document in policy_documents_of(INSTALLATIONS["own"], BUNDLE):
-        spec: Any = document["spec"]
+    document: Any = webhook_document(INSTALLATIONS["own"])
+    (webhook,) = document["webhooks"]
+    assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Fail", "None")
+    for one in policy_documents_of(INSTALLATIONS["own"], BUNDLE):
+        spec: Any = one["spec"]
         assert spec.get("failurePolicy", "Fail") == "Fail"
         assert spec.get("validationActions", ["Deny", "Audit"]) == ["Deny", "Audit"]
 
@@ -270,7 +271,8 @@ def test_the_opa_that_is_installed_answers_and_lets_nobody_change_it(tmp_path: P
     with subprocess.Popen([str(opa_program()), *arguments, "--log-level=error"]) as process:
         try:
             wait_for(f"https://127.0.0.1:{health}/health?bundles", authority)
-            path = webhook_document(INSTALLATIONS["opa"])["webhooks"][0]["clientConfig"]["service"]["path"]  # type: ignore[call-overload, index]  # JSON
+            installed: Any = webhook_document(INSTALLATIONS["opa"])
+            path = installed["webhooks"][0]["clientConfig"]["service"]["path"]
             ask = Asking(port, authority)
             for samples, allowed in ((ALLOWED, True), (REFUSED, False)):
                 for review in samples.values():

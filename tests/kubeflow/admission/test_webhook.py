@@ -218,7 +218,7 @@ def test_other_paths_types_and_sizes_get_no_answer(deployment: Deployment, tmp_p
             (413, {"body": b" " * 101}),
         ):
             with pytest.raises(urllib.error.HTTPError, match=str(status)):
-                ask.post(**asked)  # type: ignore[arg-type]  # bytes and texts by name
+                ask.post(**asked)
 
 
 def test_who_shows_no_certificate_of_the_ca_gets_no_answer(deployment: Deployment, tmp_path: Path) -> None:
@@ -228,6 +228,7 @@ def test_who_shows_no_certificate_of_the_ca_gets_no_answer(deployment: Deploymen
             Asking(ask.port, ask.authority).post(b"{}")
 
 
+@pytest.mark.slow
 def test_a_silent_client_keeps_nobody_waiting(deployment: Deployment, tmp_path: Path) -> None:
     with (
         webhook(deployment.settings, tmp_path, seconds=3.0) as ask,
@@ -239,6 +240,7 @@ def test_a_silent_client_keeps_nobody_waiting(deployment: Deployment, tmp_path: 
         assert silent.recv(1) == b""
 
 
+@pytest.mark.slow
 def test_a_renewed_certificate_is_used(deployment: Deployment, tmp_path: Path) -> None:
     with webhook(deployment.settings, tmp_path) as ask:
         assert ask(sample("pod_without_gpu"))["allowed"] is True
@@ -265,7 +267,8 @@ def test_the_command_answers_until_it_is_ended(own: Deployment, tmp_path: Path) 
     other.mkdir()
     authority, port = Authority(tmp_path), free_port()
     certificate, key = authority.issue("webhook")
-    command = [sys.executable, "-m", "interlock.cli", "kubernetes", "webhook", "--cert", certificate, "--key", key]
+    command = [sys.executable, "-m", "interlock.cli", "kubernetes", "webhook"]
+    command += ["--cert", str(certificate), "--key", str(key)]
     process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
