@@ -7,6 +7,7 @@ from typing import Any
 
 from interlock.gate.errors import InterlockError
 from interlock.gate.values import Json, Level
+from interlock.lint.forked import FailedError, TooLongError
 from interlock.lint.values import RULES, DagResult, LintFinding
 from interlock.pipeline import Mode, Violation, Why, graph_document, graph_from
 
@@ -42,6 +43,19 @@ def finding_answer(
         "gate": gate,
         "fixes": list(fixes),
     }
+
+
+def failed_answer(error: InterlockError) -> dict[str, Json]:
+    """Write down that a file could not be judged, as the fork that loaded it says."""
+    hints = (error.next_step,) if error.next_step else ()
+    return finding_answer(failed_rule(error), f"the file cannot be judged: {error.what}", fixes=hints)
+
+
+def failed_rule(error: InterlockError) -> str:
+    """The id of the rule for a fork that took too long, failed, or gave no answer."""
+    if isinstance(error, TooLongError):
+        return "lint.timeout"
+    return "lint.import-error" if isinstance(error, FailedError) else "lint.no-answer"
 
 
 def rule_of(violation: Violation) -> str:

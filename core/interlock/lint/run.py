@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,13 +18,13 @@ from interlock.gate.values import Json, Level
 from interlock.lint.answers import read_answer
 from interlock.lint.baseline import Baseline
 from interlock.lint.finding_files import Found, find_files, require_there
+from interlock.lint.policy_pack import with_policy
 from interlock.lint.values import FileResult, LintFinding, LintResult
-from interlock.lint.workers import Worker, WorkerError
+from interlock.lint.workers import Crew, Worker, WorkerError
 
 if TYPE_CHECKING:
     from interlock.gate.settings import Settings
 
-_KIND = "airflow"
 _LOADS = 10
 """Times that a worker may load one file, each within the time limit."""
 
@@ -74,10 +74,11 @@ def lint(
     require_there(request.paths)
     digest = load_policy(settings).digest  # asks its server, which no worker does
     environ = {"INTERLOCK_PROFILE": settings.profile}
-    with Worker(_KIND, environ) as first:
-        first.start()
-        found, passed = find_files(request.paths, first, root=request.root, every_module=request.every_module)
-        files = _look_at_all(found, request, environ, first, on_file)
+    with Crew(environ) as crew:
+        found, passed = find_files(request.paths, crew.of, root=request.root, every_module=request.every_module)
+        files = _look_at_all(found, request, environ, crew, on_file)
+    judged = LintResult(profile=settings.profile, bundle_digest=digest, files=tuple(files))
+    files = list(with_policy(judged, settings).files)
     if request.strict:
         files = [replace(file, findings=tuple(map(_strict, file.findings))) for file in files]
     said = _about_starts(files)
@@ -102,28 +103,29 @@ def _look_at_all(
     found: Sequence[Found],
     request: LintRequest,
     environ: Mapping[str, str],
-    first: Worker,
+    first: Crew,
     on_file: Callable[[FileResult], None],
 ) -> list[FileResult]:
-    """Share the files among workers, each driven by a thread of its own."""
+    """Share the files among workers, those of one crew driven by a thread of its own."""
     waiting: queue.SimpleQueue[Found] = queue.SimpleQueue()
     for one in found:
         waiting.put(one)
     done: dict[str, FileResult] = {}
     failed: list[BaseException] = []
 
-    def drive(worker: Worker | None) -> None:
+    def drive(crew: Crew | None) -> None:
         try:
-            for result in _work_off(waiting, request, environ, worker):
-                done[result.path] = result
-                on_file(result)
+            with nullcontext(crew) if crew is not None else Crew(environ) as own:
+                for result in _work_off(waiting, request, own):
+                    done[result.path] = result
+                    on_file(result)
         except BaseException as error:  # noqa: BLE001  # raised again where the run was asked for
             failed.append(error)
             while not waiting.empty():  # nobody else begins another file
                 with suppress(queue.Empty):
                     waiting.get_nowait()
 
-    # The first worker's thread is this one: a worker ends with the thread that started it.
+    # The first crew's thread is this one: a worker ends with the thread that started it.
     jobs = min(request.jobs or os.cpu_count() or 1, -(-len(found) // 4))
     threads = [threading.Thread(target=drive, args=(None,)) for _ in range(jobs - 1)]
     for thread in threads:
@@ -136,29 +138,18 @@ def _look_at_all(
     return [done[one.path] for one in found]
 
 
-def _work_off(
-    waiting: queue.SimpleQueue[Found], request: LintRequest, environ: Mapping[str, str], first: Worker | None
-) -> Iterator[FileResult]:
-    worker, own = first, None
-    try:
-        while True:
-            try:
-                one = waiting.get_nowait()
-            except queue.Empty:
-                return
-            if worker is None:
-                worker = own = Worker(_KIND, environ)
-                worker.start()
-            try:
-                yield _look_at(one, worker, request.seconds)
-            except WorkerError as error:
-                yield _unanswered(one, error)
-                if own is not None:
-                    own.close()
-                worker = own = None
-    finally:
-        if own is not None:
-            own.close()
+def _work_off(waiting: queue.SimpleQueue[Found], request: LintRequest, crew: Crew) -> Iterator[FileResult]:
+    while True:
+        try:
+            one = waiting.get_nowait()
+        except queue.Empty:
+            return
+        worker = crew.of(one.kind)
+        try:
+            yield _look_at(one, worker, request.seconds)
+        except WorkerError as error:
+            yield _unanswered(one, error)
+            crew.dismiss(one.kind)
 
 
 def _look_at(one: Found, worker: Worker, seconds: float) -> FileResult:

@@ -28,10 +28,17 @@ RULES = {
     "lint.ungated-deployment": RuleCard(title="A deployment step is not held by a gate", verdict=Verdict.DENY),
     "lint.other-subject": RuleCard(title="A gate looks at something else than the step uses", verdict=Verdict.DENY),
     "lint.unsaid-subject": RuleCard(title="A protected step does not say what it uses", verdict=Verdict.DENY),
+    "lint.unguarded": RuleCard(title="A protected step starts without asking for evidence", verdict=Verdict.DENY),
+    "lint.foreign-receipt": RuleCard(
+        title="What is handed over as evidence is no gate's receipt", verdict=Verdict.DENY
+    ),
+    "lint.policy": RuleCard(title="A rule of the policy pack refuses the pipeline", verdict=Verdict.DENY),
+    "lint.policy-unanswered": RuleCard(title="Policy could not be asked about the pipeline", verdict=Verdict.UNDECIDED),
     "lint.tampering": RuleCard(title="A file changes Interlock or Airflow's policies", verdict=Verdict.DENY),
     "lint.receipt-refused": RuleCard(title="Policy refuses the lint receipt", verdict=Verdict.DENY),
     "airflow.cluster-policy": RuleCard(title="A cluster policy refuses the DAG", verdict=Verdict.DENY),
     "lint.import-error": RuleCard(title="The file cannot be loaded", verdict=Verdict.UNDECIDED),
+    "lint.unreadable": RuleCard(title="The file is no pipeline that can be judged", verdict=Verdict.UNDECIDED),
     "lint.timeout": RuleCard(title="The file takes too long to load", verdict=Verdict.UNDECIDED),
     "lint.no-answer": RuleCard(title="The process that loaded the file gave no answer", verdict=Verdict.UNDECIDED),
     "lint.changed": RuleCard(title="The file changed while it was looked at", verdict=Verdict.UNDECIDED),
@@ -39,6 +46,7 @@ RULES = {
     "lint.baseline-stale": RuleCard(title="A baseline entry is of no use any more", verdict=Verdict.UNDECIDED),
     "lint.baseline-expired": RuleCard(title="A baseline entry has run out", verdict=Verdict.DENY),
     "lint.inserted-gate": RuleCard(title="Airflow puts a gate in", verdict=Verdict.ALLOW),
+    "lint.placeholder-image": RuleCard(title="A step's image stands for none", verdict=Verdict.ALLOW),
     "lint.started-by": RuleCard(title="Another pipeline's gates do not count here", verdict=Verdict.ALLOW),
     "lint.no-dags": RuleCard(title="The file holds no pipeline", verdict=Verdict.ALLOW),
 }

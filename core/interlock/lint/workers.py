@@ -22,7 +22,7 @@ from interlock.gate.errors import InterlockError, SettingsError, UnavailableErro
 from interlock.gate.values import Json
 from interlock.lint.forked import MAX_ANSWER
 
-KINDS = {"airflow": "interlock.airflow_plugin.linting"}
+KINDS = {"airflow": "interlock.airflow_plugin.linting", "kubeflow": "interlock.kubeflow_plugin.linting"}
 """Kind of file to the module that is run as its worker (`interlock.lint.serving`)."""
 
 _STARTING = 300.0
@@ -144,6 +144,48 @@ class Worker:
         if not isinstance(answer, dict):
             raise WorkerError("the worker's answer is no object")
         return answer
+
+
+class Crew:
+    """The workers that one thread drives, one for each kind of file, started when a file first needs it.
+
+    Args:
+        environ: Variables that they get besides this process's own.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._workers: dict[str, Worker] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for known in list(self._workers):
+            self.dismiss(known)
+
+    def of(self, kind: str) -> Worker:
+        """The worker for a kind of file.
+
+        Raises:
+            SettingsError: It cannot work here, for example because the orchestrator is not installed.
+            WorkerError: It ended, or was not ready in time.
+        """
+        if kind not in self._workers:
+            worker = Worker(kind, self._environ)
+            try:
+                worker.start()
+            except BaseException:
+                worker.close()
+                raise
+            self._workers[kind] = worker
+        return self._workers[kind]
+
+    def dismiss(self, kind: str) -> None:
+        """End a worker; the next file of its kind gets a new one."""
+        self._workers.pop(kind).close()
 
 
 def _told(answer: Mapping[str, Any], kind: type[InterlockError]) -> InterlockError:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from interlock.kubeflow_plugin.documents import UnreadableError
 
-_NEXT_STEP = "compile the pipeline again with a kfp that Interlock knows (2.16 or 2.17), or look for a newer Interlock"
+NEXT_STEP = "compile the pipeline again with a kfp that Interlock knows (2.16 or 2.17), or look for a newer Interlock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Fields:
             UnreadableError: It is none.
         """
         if not isinstance(value, Mapping):
-            raise UnreadableError("this is no object", where=where, next_step=_NEXT_STEP)
+            raise UnreadableError("this is no object", where=where, next_step=NEXT_STEP)
         return cls(value, where)
 
     def known(self, *names: str) -> None:
@@ -42,7 +42,7 @@ class Fields:
         """
         for name in self.values:
             if name not in names:
-                raise UnreadableError(f"the field {name[:80]!r} is not known", where=self.where, next_step=_NEXT_STEP)
+                raise UnreadableError(f"the field {name[:80]!r} is not known", where=self.where, next_step=NEXT_STEP)
 
     def has(self, name: str) -> bool:
         """Whether the field is there."""
@@ -95,4 +95,4 @@ class Fields:
         return value
 
     def _mistyped(self, name: str, kind: str) -> UnreadableError:
-        return UnreadableError(f"the field {name!r} is no {kind}", where=self.where, next_step=_NEXT_STEP)
+        return UnreadableError(f"the field {name!r} is no {kind}", where=self.where, next_step=NEXT_STEP)

@@ -21,16 +21,18 @@ class StartProblem:
     """Why the start of a protected step is not held, whatever stands in front of it.
 
     Args:
-        rule_id: As the rule of the policy pack: ``pipeline.guard`` or ``pipeline.evidence``.
+        rule_id: ``lint.unguarded`` or ``lint.foreign-receipt``.
         step_id: The protected step.
         message: One sentence for people.
         fix: One line of code.
+        gate: ``guard`` where a baseline may accept it for a while; else empty.
     """
 
     rule_id: str
     step_id: str
     message: str
     fix: str
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +108,10 @@ def _start_problems(graph: Graph) -> Iterator[StartProblem]:
     for step in graph.steps:
         if step.protects and step.unguarded:
             message = f"nothing asks for evidence as {step.protects} step {step.id!r} starts: {step.unguarded}"
-            yield StartProblem(rule_id="pipeline.guard", step_id=step.id, message=message, fix=guard_fix(step))
+            yield StartProblem(
+                rule_id="lint.unguarded", step_id=step.id, message=message, fix=guard_fix(step), gate="guard"
+            )
         if step.foreign_receipts:
             given = ", ".join(step.foreign_receipts)
             message = f"what {step.protects} step {step.id!r} gets as evidence is no receipt of a gate: {given}"
-            yield StartProblem(rule_id="pipeline.evidence", step_id=step.id, message=message, fix=guard_fix(step))
+            yield StartProblem(rule_id="lint.foreign-receipt", step_id=step.id, message=message, fix=guard_fix(step))

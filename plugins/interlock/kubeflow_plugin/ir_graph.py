@@ -15,7 +15,8 @@ from interlock.kubeflow_plugin.documents import Document
 from interlock.kubeflow_plugin.flattening import Flat, Given, Group, Leaf, flatten
 from interlock.kubeflow_plugin.gate_tampering import overrides_of, steers_python
 from interlock.kubeflow_plugin.guard_command import Guarding, guarding_of, receipts_in
-from interlock.kubeflow_plugin.ir import CompiledPipeline, Executor, read_ir
+from interlock.kubeflow_plugin.ir import CompiledPipeline, Executor
+from interlock.kubeflow_plugin.ir_reading import read_ir
 from interlock.kubeflow_plugin.own_components import OPTIONS, OWN, RECEIPT, VERIFY, OwnComponent, own_name
 from interlock.kubeflow_plugin.step_traits import (
     installs_of,
@@ -209,12 +210,10 @@ class _Steps:
     def _unguarded(self, known: _Known, guarding: Guarding, protects: str) -> str:
         if not protects:
             return ""
-        if known.name:
-            return (
-                "" if known.genuine else f"it is called {known.name} and does not run what is shipped under that name"
-            )
-        if guarding.step and not guarding.problem and any(map(steers_python, variables_of(known.executor))):
-            return "a variable says where the guard's code comes from"
+        if known.name and not known.genuine:
+            return f"it is called {known.name} and does not run what is shipped under that name"
+        if not guarding.problem and any(map(steers_python, variables_of(known.executor))):
+            return "a variable says where the guard's code or settings come from"
         return guarding.problem
 
     def _foreign(self, known: _Known, guarding: Guarding, protects: str) -> Iterator[str]:

@@ -16,7 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from interlock.kubeflow_plugin.documents import read_documents
-from interlock.kubeflow_plugin.ir import Component, Executor, Port, read_ir
+from interlock.kubeflow_plugin.ir import Component, Executor, Port
+from interlock.kubeflow_plugin.ir_reading import read_ir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

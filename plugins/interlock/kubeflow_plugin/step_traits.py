@@ -114,18 +114,22 @@ def installs_of(executor: Executor) -> tuple[str, ...]:
 def _settings(leaf: Leaf, executor: Executor) -> Iterator[Setting]:
     for name, value in executor.env:
         yield Setting.of(name, "env", value)
+    known = {name for name, _ in executor.env}
+    for name in variables_of(executor):
+        if name not in known:  # from a secret, a config map or the pod itself
+            yield Setting(name=name, kind="env", shape="reference")
     for name, given in leaf.parameters.items():
         if given.value is not None:
             yield Setting.of(name, "parameter", _text(given.value))
     words = [*executor.command, *executor.args]
+    flag = ""
     for number, word in enumerate(words):
-        flag = _FLAG.fullmatch(word)
-        if flag is None:
-            yield Setting.of(f"[{number}]", "argument", word)
-        elif flag[2] is not None:
-            yield Setting.of(flag[1], "argument", flag[2])
-        elif number + 1 < len(words) and not words[number + 1].startswith("-"):
-            yield Setting.of(flag[1], "argument", words[number + 1])
+        said = _FLAG.fullmatch(word)
+        if said is not None and said[2] is not None:
+            yield Setting.of(said[1], "argument", said[2])
+        elif said is None:
+            yield Setting.of(flag or f"[{number}]", "argument", word)
+        flag = said[1] if said is not None and said[2] is None else ""
 
 
 def _text(value: Json) -> str:

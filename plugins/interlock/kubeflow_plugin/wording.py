@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from interlock.kubeflow_plugin.gate_tampering import CACHED, IMAGE
 from interlock.pipeline import Graph, Obstacle, Step, Violation, Why
@@ -30,13 +30,8 @@ def fixes(graph: Graph, violation: Violation) -> Iterator[str]:
         yield f"gated({variable(violation.step_id)}, requires=[{variable(violation.elsewhere)}])"
     elif violation.missing == "training":
         yield f"{variable(violation.step_id)}: let secure_train(...) of interlock.kubeflow make {_subject(step)}"
-    elif violation.missing in FACTORIES:
-        yield f"gated({variable(violation.step_id)}, requires=[{_call(violation.missing, step)}])"
     else:
-        yield (
-            f"gated({variable(violation.step_id)}, requires=[verify(subject={_subject(step)},"
-            f' requires=["{violation.missing}"])])'
-        )
+        yield f"gated({variable(violation.step_id)}, requires=[{_call(violation.missing, step)}])"
 
 
 def variable(step_id: str) -> str:
@@ -50,9 +45,10 @@ def guard_fix(step: Step) -> str:
     return f"gated({variable(step.id)}, requires=[{calls or '...'}])"
 
 
-def _call(kind: str, step: Step) -> str:
-    factory, arguments = FACTORIES[kind]
-    return f"{factory}({arguments.format(subject=_subject(step))})"
+def _call(kind: str, step: Step, subjects: Sequence[str] = ()) -> str:
+    factory, arguments = FACTORIES.get(kind, ("verify", f'subject={{subject}}, requires=["{kind}"]'))
+    subject = _code(subjects[0]) if subjects else _subject(step)
+    return f"{factory}({arguments.format(subject=subject)})"
 
 
 def _removal(obstacle: Obstacle, violation: Violation, step: Step) -> str:
@@ -68,11 +64,18 @@ def _removal(obstacle: Obstacle, violation: Violation, step: Step) -> str:
     if obstacle.why is Why.OVERRIDDEN:
         return f"{task}: {'; '.join(map(_restored, obstacle.detail.split(', ')))}"
     if obstacle.why is Why.OTHER_SUBJECT:
-        return f"{task}: write subject={_subject(step)} in place of {_code(obstacle.detail)}"
+        return _other_subject(obstacle, violation, step)
     if obstacle.why is Why.UNSAID:
         return f"{task}: give it what it uses as an Input[Dataset] or Input[Model], not as a path or URI in a parameter"
     factory = FACTORIES.get(violation.missing, ("the component", ""))[0]
     return f"{task}: use {factory} of interlock.kubeflow itself, from the installed version"
+
+
+def _other_subject(obstacle: Obstacle, violation: Violation, step: Step) -> str:
+    if obstacle.detail in step.inputs:  # the step uses several things, and one of them is looked at
+        others = [name for name in step.inputs if name != obstacle.detail]
+        return f"{variable(step.id)}: a {_call(violation.missing, step, others)} as well"
+    return f"{variable(obstacle.step_id)}: write subject={_subject(step)} in place of {_code(obstacle.detail)}"
 
 
 def _restored(override: str) -> str:

@@ -14,7 +14,7 @@ from interlock.airflow_plugin.linting.judging import Judged
 from interlock.airflow_plugin.linting.tampering import policy_manager
 from interlock.gate.errors import InterlockError
 from interlock.gate.values import Json, Level
-from interlock.lint.answers import dag_answer, finding_answer
+from interlock.lint.answers import dag_answer, failed_answer, failed_rule, finding_answer
 from interlock.lint.forked import FailedError, NoAnswerError, TooLongError
 from interlock.lint.values import DagResult
 
@@ -83,7 +83,7 @@ class AirflowParser:
             seen = _read(load({}))
             judged = [Judged(said, self.rules) for said in seen["dags"]]
         except (TooLongError, NoAnswerError, FailedError) as error:
-            findings.append(_failed(error))
+            findings.append(failed_answer(error))
         else:
             findings += _of_the_file(seen)
             for dag in judged:
@@ -101,7 +101,7 @@ class AirflowParser:
                 seen = _read(load(dict(zip(_AS_A_WORKER, (dag.dag, step), strict=True))))
                 there = [Judged(said, self.rules) for said in seen["dags"] if said.get("dag") == dag.dag]
             except InterlockError as error:
-                yield finding_answer(_rule(error), f"{where}{error.what}", dag=dag.dag, step=step, line=dag.line)
+                yield finding_answer(failed_rule(error), f"{where}{error.what}", dag=dag.dag, step=step, line=dag.line)
                 return
             for again in there:
                 for key, violation in again.violations().items():
@@ -137,14 +137,3 @@ def _import_error(trace: str) -> Json:
     text = lines[-1] if lines else "no reason was given"
     hints = (_NO_DATABASE,) if _NOT_THERE.search(text) else ()
     return finding_answer("lint.import-error", f"the file cannot be imported: {text}", fixes=hints)
-
-
-def _failed(error: InterlockError) -> Json:
-    hints = (error.next_step,) if error.next_step else ()
-    return finding_answer(_rule(error), f"the file cannot be judged: {error.what}", fixes=hints)
-
-
-def _rule(error: InterlockError) -> str:
-    if isinstance(error, TooLongError):
-        return "lint.timeout"
-    return "lint.import-error" if isinstance(error, FailedError) else "lint.no-answer"
