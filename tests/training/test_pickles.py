@@ -159,6 +159,12 @@ def test_a_kept_pickle_leaves_where_the_scan_has_nothing_against_it(
     assert (kept["keep"], kept["kept"][0]["path"], kept["kept"][0]["profile"]) == (True, name, profile)
 
 
+def test_a_step_that_keeps_pickles_says_so_before_it_runs(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert PickleSafeguard(store, keep=True).requested() == {"keep_pickles": True}
+    assert PickleSafeguard(store).requested() == {}
+
+
 def test_a_kept_pickle_that_the_scan_speaks_against_is_an_error(out: Path, tmp_path: Path) -> None:
     (out / "bad.pkl").write_bytes(pickle.dumps(Opens()))
     (out / "good.pt").write_bytes(_torch_bytes({"w": torch.zeros(2)}))

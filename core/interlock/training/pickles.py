@@ -10,7 +10,7 @@ names each.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,10 @@ class PickleSafeguard(IdleSafeguard):
     def name(self) -> str:
         """``pickles``."""
         return "pickles"
+
+    def requested(self) -> Mapping[str, Json]:
+        """That it keeps them, so that a profile which bears none can refuse before anything runs."""
+        return {"keep_pickles": True} if self._keep else {}
 
     def after(self, ended: Ended, out: Path) -> Part:
         """Scan the output, and convert what was pickled in it; after a run that failed there is nothing to do."""
