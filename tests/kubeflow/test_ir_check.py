@@ -1,5 +1,6 @@
 """What the check of compiled pipelines says: nothing of a gated one, and of each bad one what is wrong, and the fix."""
 
+import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -33,7 +34,7 @@ from interlock.gate import PolicyError, Settings
 from interlock.kubeflow import deploy_gate, gated, scan_model, verify
 from interlock.kubeflow.artifacts import Receipt
 from interlock.kubeflow_plugin.ir_check import IrCheck, check_ir
-from interlock.pipeline import Mode
+from interlock.pipeline import Mode, graph_document
 from interlock.pipeline.rules import Rules, rules_of
 from interlock.policy import Bundle
 
@@ -527,6 +528,13 @@ def test_what_the_cluster_gives_a_step_stands_in_the_graph(rules: Rules) -> None
     assert step.mounts == ("claim lake at /lake",)
 
 
+def test_a_second_name_beside_a_harmless_one_stands_there_as_well(rules: Rules) -> None:
+    one = {"secretName": "interlock", "secretNameParameter": {"runtimeValue": {"constant": "prod"}}, "mountPath": "/s"}
+    two = {"secretName": "interlock", "secretNameParameter": {"componentInputParameter": "which"}, "mountPath": "/s"}
+    (step,) = check_ir(with_platform("secretAsVolume", [one, two]), rules).graph.steps
+    assert step.secrets == ("interlock", "prod", "that the run names")
+
+
 def test_what_is_installed_at_the_start_stands_in_the_graph(rules: Rules) -> None:
     @dsl.component(base_image="python:3.11", packages_to_install=["torch==2.9", "evil"])
     def fetch(text: str):  # type: ignore[no-untyped-def]
@@ -569,6 +577,22 @@ def test_a_mode_that_watches_only_lets_pass_and_says_what_is_wrong() -> None:
     assert checked.refusal == ""
     assert "no data-validation gate" in checked.said
     assert not checked.is_gated
+
+
+GOLDEN = Path(__file__).parent / "compiled"
+SAID = {
+    "ungated": "no data-validation gate holds training step 'fit'",
+    "groups": "no data-validation gate holds training step 'exit-handler-1/for-loop-3/fit'",
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_kfp_2_16_wrote_is_still_read_as_it_was(name: str, rules: Rules) -> None:
+    """No component of Interlock's is in these files: whose source changes is no longer the shipped one."""
+    checked = check_ir((GOLDEN / f"{name}.yaml").read_bytes(), rules)
+    assert SAID[name] in checked.refusal
+    document = json.dumps(graph_document(checked.graph), indent=1) + "\n"
+    assert document == (GOLDEN / f"{name}.graph.json").read_text()
 
 
 def lines_of(checked: IrCheck, text: str) -> Iterator[tuple[str, str]]:

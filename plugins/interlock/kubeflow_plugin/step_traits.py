@@ -27,6 +27,7 @@ _PACKAGES = re.compile(
 )
 _PIPED = re.compile(r"\b(?:curl|wget)\b[^\n;&]{0,300}\|\s*(?:sudo\s+)?(?:ba|da|z)?sh\b")
 _FLAG = re.compile(r"--?([A-Za-z][A-Za-z0-9_.-]{0,100})(?:=(.*))?", re.DOTALL)
+_RUN = "that the run names"
 _QUOTED = re.compile(r"[\"']([^\"'\s]{1,120})[\"']")
 
 
@@ -64,7 +65,7 @@ def traits_of(leaf: Leaf, executor: Executor, pipeline: str) -> Traits:
 def secrets_of(executor: Executor) -> list[str]:
     """Names of the cluster's secrets that a step is given, as variables or as files."""
     listed = _entries(executor, "secretAsEnv", "secretAsVolume")
-    return list(dict.fromkeys(_name(entry, "secretName", "secretNameParameter") for entry in listed))
+    return list(dict.fromkeys(name for entry in listed for name in _names(entry, "secretName", "secretNameParameter")))
 
 
 def mounts_of(executor: Executor) -> list[str]:
@@ -80,7 +81,7 @@ def mounts_of(executor: Executor) -> list[str]:
     for key, (kind, *names) in kinds.items():
         for entry in _entries(executor, key):
             at = f" at {entry['mountPath']}" if isinstance(entry.get("mountPath"), str) else ""
-            found.append(f"{kind} {_name(entry, *names)}{at}")
+            found += [f"{kind} {name}{at}" for name in _names(entry, *names)]
     return list(dict.fromkeys(found))
 
 
@@ -182,13 +183,14 @@ def _entries(executor: Executor, *keys: str) -> Iterator[Mapping[str, Any]]:
         yield from executor.platform.get(key, ())
 
 
-def _name(entry: Mapping[str, Any], *keys: str) -> str:
-    """A name that may be a text, a constant in an object, or given by the run."""
+def _names(entry: Mapping[str, Any], *keys: str) -> list[str]:
+    """Every name that stands there: a text, a constant in an object, or one that the run gives; KFP takes one."""
+    found = []
     for key in keys:
         value = entry.get(key)
         if isinstance(value, Mapping):
             runtime = value.get("runtimeValue")
-            value = runtime.get("constant") if isinstance(runtime, Mapping) else None
+            value = (runtime.get("constant") if isinstance(runtime, Mapping) else None) or _RUN
         if isinstance(value, str) and value:
-            return value
-    return "that the run names"
+            found.append(value)
+    return list(dict.fromkeys(found)) or [_RUN]
