@@ -161,7 +161,7 @@ class _Certificates:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Webhook
+    server: Webhook  # pyright: ignore[reportIncompatibleVariableOverride]  # what makes it is a Webhook
     server_version = "interlock"
     sys_version = ""
 

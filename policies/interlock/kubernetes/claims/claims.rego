@@ -84,19 +84,32 @@ named(manifest) := {"receipt": receipt, "subject": subject} if {
 # title: What is wrong with the receipt that an object names
 # description: Always defined; empty when nothing is wrong.
 problem(manifest) := "" if {
-	named(manifest)
-	not fed
-	parameters.profile.kubernetes.receipts == "present"
+	formal(manifest)
 } else := sprintf("it carries no annotations %s and %s in their form", [annotations.receipt, annotations.subject]) if {
 	not carries(manifest)
 } else := "" if {
-	parameters.profile.kubernetes.receipts in {"known", "present"}
 	good(manifest)
-} else := sprintf("receipt %s does not open it: %s", [named(manifest).receipt, substring(why, 0, 300)]) if {
-	why := input.receipts[named(manifest).receipt].problem
+} else := sprintf("receipt %s does not open it: %s", [named(manifest).receipt, why]) if {
+	why := told(named(manifest).receipt)
+} else := sprintf("receipt %s is not known here as one that opens it for these bytes now", [named(manifest).receipt])
+
+# METADATA
+# title: The form is all that the profile asks for
+# description: Undefined unless an object names a receipt, and nobody looked it up.
+formal(manifest) if {
+	named(manifest)
+	not fed
+	parameters.profile.kubernetes.receipts == "present"
+}
+
+# METADATA
+# title: Why a receipt that was looked up does not count
+# description: Undefined where it does, or where nobody said why.
+told(id) := substring(why, 0, 300) if {
+	why := looked_up[id].problem
 	is_string(why)
 	why != ""
-} else := sprintf("receipt %s is not known here as one that opens it for these bytes now", [named(manifest).receipt])
+}
 
 # METADATA
 # title: Whether an object names a receipt at all
@@ -107,6 +120,7 @@ carries(manifest) if named(manifest)
 # title: The receipt is known, allows, is for these bytes and this kind of step, and has not expired
 # description: Undefined unless all of it holds.
 good(manifest) if {
+	parameters.profile.kubernetes.receipts in {"known", "present"}
 	claim := named(manifest)
 	known := recorded(claim.receipt)
 	known.verdict == "ALLOW"
@@ -126,6 +140,11 @@ fed if {
 }
 
 # METADATA
+# title: What was found of the receipts
+# description: Undefined where nobody looked.
+looked_up := input.receipts
+
+# METADATA
 # title: What is known of a receipt
 # description: Undefined for one that is not known, whose signer the profile does not accept, or that was taken back.
 # scope: document
@@ -136,7 +155,7 @@ recorded(id) := known if {
 
 recorded(id) := known if {
 	fed
-	known := input.receipts[id]
+	known := looked_up[id]
 	known.problem == ""
 	signed(known)
 }

@@ -13,6 +13,7 @@ import data.interlock.kubernetes.workloads
 # METADATA
 # title: Variables that an object sets
 # description: Their names, with their places; also the prefix of those that come from elsewhere.
+# scope: document
 names contains [workloads.place(path), name] if {
 	walk(workloads.wanted(review.wanted), [path, list])
 	path[count(path) - 1] == "env"
