@@ -24,7 +24,7 @@ TEXTS: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "billion-laughs": (lambda: LAUGHS, "an anchor or alias, which KFP's compiler never writes"),
     "anchor": (lambda: CLEAN.replace("name: retrain", "name: &n retrain"), "an anchor or alias"),
     "100-MiB": (lambda: b"a: " + b"x" * (100 << 20), f"larger than {LARGEST:,} bytes"),
-    "a-million-values": (lambda: "[" + "1," * 500_000 + "1]", "more than 400,000 values"),
+    "a-million-values": (lambda: "[" + "1," * 250_000 + "1]", "more than 200,000 values"),
     "deep-flow": (lambda: "[" * 50_000, "nests deeper than 64 levels"),
     "deep-block": (lambda: "".join(f"{' ' * n}a:\n" for n in range(1_000)), "nests deeper than 64 levels"),
     "python-tag": (lambda: "!!python/object/apply:os.system ['true']", "the tag"),

@@ -96,6 +96,7 @@ def test_an_old_pipeline_is_taken_over_by_a_baseline(lint: Lint, tmp_path: Path)
     assert all(one["accepted"] for file in document["files"] for one in file["findings"])
 
 
+@pytest.mark.slow
 def test_a_receipt_is_written_for_a_gated_pipeline(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from interlock.gate.values import Json
 
 LARGEST = 16 << 20
 """Bytes of one file; the database of KFP takes less."""
-_MOST_EVENTS = 400_000
+_MOST_EVENTS = 200_000
 _DEEPEST = 64
 _MOST_DOCUMENTS = 8
 _LINED = 5
