@@ -82,9 +82,18 @@ fuzz: install ## 200,000 mutants of the model files against what loaders would d
 test-airflow-versions: install ## the fast tests of the enforcement on the older Airflows that are supported
 	.ci/airflow-versions
 
+image: ## the image of Kubeflow steps, with podman or buildah (BASE=, EXTRAS=, NAME=, PUSH=; see docs/kubeflow-image.md)
+	image/build
+
+image-test: install ## a small image built from Debian's packages, smoke-tested, and a pipeline in it under DockerRunner
+	image/test $(PYTEST_ARGS)
+
 lock: ## resolve the lock again (a reviewed change, never a side effect)
 	.tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra all --extra dev \
 	  --constraint requirements/constraints.txt --output-file requirements/lock.txt setup.cfg
+	printf 'cyclonedx-bom\nsetuptools\n' | .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --constraint requirements/lock.txt --custom-compile-command "make lock" \
+	  --output-file requirements/image-tools.txt -
 	for version in 3.1 3.2; do \
 	  printf 'apache-airflow==%s.*\nhypothesis>=6.112\npytest>=8.3\nsetuptools>=80\n' "$$version" | \
 	    .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra airflow \
@@ -94,4 +103,4 @@ lock: ## resolve the lock again (a reviewed change, never a side effect)
 clean: ## take away .venv and everything that a demo made
 	rm -rf .venv .tools .demo .coverage .coverage.xml
 
-.PHONY: help install demo demo-kubeflow airflow check check-ruff check-mypy check-pyright policy test coverage test-slow fuzz test-airflow-versions lock clean
+.PHONY: help install demo demo-kubeflow airflow check check-ruff check-mypy check-pyright policy test coverage test-slow fuzz test-airflow-versions image image-test lock clean
