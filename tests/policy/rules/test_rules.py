@@ -278,6 +278,8 @@ WORDS = {
     "images.pinned": ("tag", "digest"),
     "kubernetes.receipts": ("present", "known"),
     "pipeline.credentials": ("audit", "enforce"),
+    "pipeline.given": ("audit", "enforce"),
+    "pipeline.packages": ("audit", "enforce"),
     "pipeline.images": ("audit", "enforce"),
     "training.budgets": ("any", "where-set", "required"),
 }
@@ -300,6 +302,8 @@ def no_looser(path: str, loose: Any, tight: Any) -> bool:
     if isinstance(loose, bool):
         return bool(tight <= loose if path.startswith(PERMISSIONS) else tight >= loose)
     if isinstance(loose, list):
+        if "*" in loose and not path.startswith(WANTED):
+            loose = [*loose, *tight]  # a pattern that every name fits
         return set(tight) >= set(loose) if path.startswith(WANTED) else set(tight) <= set(loose)
     most = name.startswith("max_") or name == "clock_skew_seconds"
     return bool(tight <= loose) if most else bool(tight >= loose)

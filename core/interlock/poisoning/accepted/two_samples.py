@@ -127,9 +127,9 @@ def table_decades(before: NDArray[np.int64], now: NDArray[np.int64], *, weight: 
     cells = cells[:, cells.any(axis=0)]
     if cells.shape[1] < 2 or not cells.any(axis=1).all():
         return 0.0
-    found = chi2_contingency(cells, correction=False, lambda_="log-likelihood")
+    statistic, _, freedom, _ = chi2_contingency(cells, correction=False, lambda_="log-likelihood")
     # Of equal rows the statistic may be a hair below 0, of which its own p-value is no number.
-    return float(decades_of(chi2.sf(max(0.0, found.statistic), found.dof)))
+    return float(decades_of(chi2.sf(max(0.0, statistic), freedom)))
 
 
 def frechet(mean: Floats, covariance: Floats, means: Floats, covariances: Floats) -> Floats:

@@ -8,6 +8,8 @@
 #   Interlock's own webhook looks the receipt up in the ledger and puts it into `input.receipts`; then it must be good
 #   under every profile. Only who asks can set that field, and an answer goes to nobody else.
 #   None of these looks into a running pod: that its bytes are those is what the guard in it checks.
+# schemas:
+#   - input: schema.admission_review
 package interlock.kubernetes.claims
 
 import data.interlock.kubernetes.gpu

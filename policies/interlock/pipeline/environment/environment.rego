@@ -26,6 +26,7 @@ steers(step, name) if {
 
 # METADATA
 # title: A step that makes or asks for evidence
+# description: A gate, or a step that policy protects.
 # scope: document
 evidential(step) if step.gate != ""
 

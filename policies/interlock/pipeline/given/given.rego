@@ -32,6 +32,7 @@ allowed_mount(mount) if {
 
 # METADATA
 # title: A step that makes or asks for evidence
+# description: A gate, or a step that policy protects.
 # scope: document
 watched(step) if step.gate != ""
 

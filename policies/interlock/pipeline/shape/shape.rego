@@ -86,6 +86,7 @@ readable(step) if {
 
 # METADATA
 # title: Fields of a step that are lists of texts
+# description: Their names.
 texts := {
 	"overrides",
 	"requires",
