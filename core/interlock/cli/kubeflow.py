@@ -21,7 +21,9 @@ def kubeflow() -> None:
 
 @kubeflow.command()
 @click.option("--image", required=True, metavar="REG/NAME@sha256:...", help="Image of the steps, by digest.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where the YAMLs go.")
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the YAMLs go."
+)
 def components(image: str, out: Path) -> int:
     """Write the compiled components with an image, for kfp's load_component_from_file.
 
